@@ -1,0 +1,104 @@
+"""A disk cache for compiled kernels that is never stale and never in the way.
+
+Numba's own cache looks at one source file for each kernel. A fastkl kernel inlines functions of
+other files, so its stamp here covers every source file that can end up inside a kernel. Numba also
+raises when no cache folder is writable, or when a cache file is cut short; a cache is a convenience,
+so here both mean "compile again".
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from numba.core.caching import FunctionCache, NullCache
+from numba.core.dispatcher import Dispatcher
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+_INLINED = ("jit", "elementary", "kernels")
+
+# What reading raises for a file that was cut short, overwritten or locked away.
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    pickle.UnpicklingError,
+    AttributeError,
+    ImportError,
+    IndexError,
+    ValueError,
+    TypeError,
+)
+
+
+@functools.cache
+def source_stamp() -> str:
+    """A digest of every source file whose code can be part of a compiled kernel."""
+    digest = hashlib.sha256()
+    for room in _INLINED:
+        for path in sorted((_PACKAGE / room).glob("*.py")):
+            digest.update(path.name.encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
+    """Numba's function cache with the stamp of all compiled files, opened when first needed."""
+
+    def __init__(self, py_func: Any) -> None:
+        self.py_func = py_func
+
+    @functools.cached_property
+    def folder(self) -> FunctionCache | NullCache:
+        """The cache on disk, or one that keeps nothing where no folder is writable."""
+        try:
+            cache = FunctionCache(self.py_func)
+        except RuntimeError as error:
+            if "no locator available" not in str(error):
+                raise
+            return NullCache()
+        files = cache._cache_file
+        files._source_stamp = (files._source_stamp, source_stamp())
+        return cache
+
+    @property
+    def cache_path(self) -> str | None:
+        return self.folder.cache_path  # type: ignore[no-any-return]
+
+    def flush(self) -> None:
+        self.folder.flush()
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        """The compiled code for *sig*, or None; a damaged file is dropped and counts as None."""
+        try:
+            return self.folder.load_overload(sig, target_context)
+        except _UNREADABLE:
+            self._given_up_on(self.flush)
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        """Keep the compiled code for the next process, if the folder takes it."""
+        self._given_up_on(functools.partial(self.folder.save_overload, sig, data))
+
+    def _given_up_on(self, write: Callable[[], None]) -> None:
+        try:
+            write()
+        except OSError as error:
+            self.folder.disable()
+            warnings.warn(
+                f"compiled kernels cannot be kept in {self.cache_path} ({error}), so every process "
+                "compiles them again; NUMBA_CACHE_DIR names another folder",
+                RuntimeWarning,
+                stacklevel=2,
+            )
+
+
+def cached(compiled: Any) -> Any:
+    """Attach the disk cache to a compiled function."""
+    if isinstance(compiled, Dispatcher):  # with the JIT switched off it is the plain function
+        setattr(compiled, "_cache", KernelCache(compiled.py_func))  # noqa: B010  # Numba has no public way
+    return compiled

@@ -1,0 +1,184 @@
+"""The one way a kernel is run: fixed tiles, in short spans, in threads or not.
+
+A kernel is a serial *tile function* ``tile(partial, start, stop, *args)``. It looks at the points
+``start <= i < stop`` and fills ``partial``, its own row of results (or writes to an output array among
+``args``). :func:`tiled` turns it into a :class:`TiledKernel`, which owns everything else:
+
+Bits
+    Tiles have a fixed size and every tile has a row of its own, so a result does not depend on the
+    number of threads, nor on where a span ends.
+Ctrl-C
+    A compiled loop cannot be interrupted. Tiles are therefore launched in spans that are made to last
+    about ``SPAN_SECONDS``, and Python looks for signals between them.
+Threads
+    Numba's workqueue layer aborts the process when two Python threads launch at once, and its OpenMP
+    layer kills a forked child. So launches take turns, a span that finds another one in flight runs in
+    its own thread instead of waiting, and after a fork everything does. Small work is run that way
+    too, and then the parallel driver is never compiled.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
+from types import FunctionType
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkl.jit.options import JIT_DISABLED, parallel, serial, tile
+
+TILE = 8192
+"""Points in a tile: long enough to hide the call, short enough that its buffers stay in the L2 cache."""
+
+SMALL_POINTS = 2**16
+"""Up to this many points, the tile function is called from Python and no driver is compiled."""
+
+FIRST_SPAN_POINTS = 2**20
+SPAN_SECONDS = 0.05
+"""What a span should last; a signal waits for up to ``SPAN_GROWTH`` times as long."""
+SPAN_GROWTH = 3.0
+
+Progress = Callable[[int, int], None]
+_progress: ContextVar[Progress | None] = ContextVar("fastkl_progress", default=None)
+
+_launching = threading.Lock()
+_forked = False
+
+
+def _after_fork() -> None:
+    global _forked
+    _forked = True
+
+
+os.register_at_fork(after_in_child=_after_fork)
+
+
+@contextmanager
+def progress(report: Progress) -> Iterator[None]:
+    """Within this context, call ``report(points_done, points_in_all)`` after every span of a kernel."""
+    token = _progress.set(report)
+    try:
+        yield
+    finally:
+        _progress.reset(token)
+
+
+def _drive(
+    partials: NDArray[Any], first: int, last: int, size: int, length: int, offset: int, args: tuple[Any, ...]
+) -> None:
+    """Run the tiles ``first <= t < last``; :func:`_driver_of` puts `compute` in place."""
+    for t in numba.prange(first, last):
+        start = t * length
+        compute(partials[t], offset + start, offset + min(start + length, size), *args)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _driver_of(tile_function: Callable[..., None], compiled: Any, suffix: str) -> FunctionType:
+    """A copy of :func:`_drive` that calls *compiled* as a global and says that it lives beside it.
+
+    Numba's disk cache knows a function by its name, file and line; a global is part of none of these,
+    whereas a closure or an argument that is itself a compiled function would miss the cache in every
+    process.
+    """
+    code = _drive.__code__.replace(
+        co_filename=tile_function.__code__.co_filename, co_firstlineno=tile_function.__code__.co_firstlineno
+    )
+    driver = FunctionType(code, {"numba": numba, "min": min, "compute": compiled}, tile_function.__name__ + suffix)
+    driver.__qualname__ = tile_function.__qualname__ + suffix
+    driver.__module__ = tile_function.__module__
+    return driver
+
+
+class TiledKernel:
+    """A tile function together with its serial and its parallel driver.
+
+    Parameters
+    ----------
+    tile_function : callable
+        ``tile_function(partial, start, stop, *args)``.
+    outputs : int
+        Length of ``partial``; 0 for a kernel that fills an array of its own.
+    """
+
+    def __init__(self, tile_function: Callable[..., None], outputs: int) -> None:
+        self.outputs = outputs
+        self.tile_function = tile(tile_function)
+        self.__name__ = tile_function.__name__
+        self.__doc__ = tile_function.__doc__
+        self._driver = functools.partial(_driver_of, tile_function, self.tile_function)
+
+    @functools.cached_property
+    def serial(self) -> Any:
+        """The loop over tiles in the calling thread."""
+        return serial(self._driver("_serial"))
+
+    @functools.cached_property
+    def parallel(self) -> Any:
+        """The loop over tiles in Numba's threads."""
+        return parallel(self._driver("_parallel"))
+
+    def __repr__(self) -> str:
+        return f"<TiledKernel {self.__name__}>"
+
+    def __call__(self, size: int, *args: Any, offset: int = 0, length: int = TILE) -> NDArray[np.float64]:
+        """Run over the points ``offset <= i < offset + size``, in tiles of `length` points.
+
+        Returns
+        -------
+        ndarray, shape (number of tiles, outputs)
+            One row of partial results for each tile.
+        """
+        tiles = -(-size // length)
+        partials = np.zeros((tiles, self.outputs))
+        report = _progress.get()
+        first, span = 0, max(FIRST_SPAN_POINTS // length, 1)
+        while first < tiles:
+            last = min(first + span, tiles)
+            began = time.perf_counter()
+            self._launch(partials, first, last, size, length, offset, args)
+            span = next_span(span, time.perf_counter() - began)
+            first = last
+            if report is not None:
+                report(min(first * length, size), size)
+        return partials
+
+    def total(self, size: int, *args: Any, offset: int = 0) -> NDArray[np.float64]:
+        """The partial results summed over the tiles, shape (outputs,).
+
+        NumPy sums the contiguous rows of the transpose pairwise, always in the same order.
+        """
+        totals: NDArray[np.float64] = np.ascontiguousarray(self(size, *args, offset=offset).T).sum(axis=1)
+        return totals
+
+    def _launch(self, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:
+        size, length, offset, args = rest
+        if JIT_DISABLED or (last - first) * length <= SMALL_POINTS:
+            with np.errstate(all="ignore") if JIT_DISABLED else nullcontext():  # compiled code never warns
+                for t in range(first, last):
+                    start, stop = t * length, min(t * length + length, size)
+                    self.tile_function(partials[t], offset + start, offset + stop, *args)
+        elif not _forked and _launching.acquire(blocking=False):
+            try:
+                self.parallel(partials, first, last, *rest)
+            finally:
+                _launching.release()
+        else:
+            self.serial(partials, first, last, *rest)
+
+
+def next_span(span: int, seconds: float) -> int:
+    """The number of tiles to launch next, when *span* tiles took *seconds*."""
+    factor = SPAN_SECONDS / max(seconds, 1e-9)
+    return max(1, int(span * min(factor, SPAN_GROWTH)))
+
+
+def tiled(*, outputs: int) -> Callable[[Callable[..., None]], TiledKernel]:
+    """Declare a tile function to be a kernel with *outputs* partial results."""
+    return lambda tile_function: TiledKernel(tile_function, outputs)

@@ -1,0 +1,102 @@
+"""The only place that names a Numba option.
+
+Three kinds of functions are compiled, besides the drivers:
+
+``scalar``
+    A function of numbers with strict IEEE arithmetic, inlined into the loops that call it, where LLVM
+    vectorises it; its strict flags travel with it.
+``block``
+    A loop over a block of points, called from tile functions; nothing of it is copied into them.
+``tile``
+    A loop over a tile; the only kind that Python calls.
+
+In a block and a tile LLVM may reassociate the *sums written in the function's own body*, without which
+no reduction is vectorised. NaN, inf and signed zeros keep their meaning everywhere.
+
+``fastmath=False`` has to be said: a function that leaves it open is compiled with its caller's flags.
+``error_model='numpy'`` makes x / 0 an inf instead of a branch that raises, which would stop the
+vectoriser. ``nogil`` lets other Python threads run. Wrappers for callers that do not exist are left out:
+they take longer to compile than the functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+from numba import config
+from numba.extending import intrinsic
+
+from fastkl.jit.cache import cached
+
+JIT_DISABLED: bool = bool(config.DISABLE_JIT)
+
+_STRICT = {"error_model": "numpy", "nogil": True, "fastmath": False, "no_cfunc_wrapper": True}
+_SCALAR = {**_STRICT, "forceinline": True, "no_cpython_wrapper": True}
+_BLOCK = {**_STRICT, "fastmath": {"reassoc"}, "no_cpython_wrapper": True}
+_TILE = {**_STRICT, "fastmath": {"reassoc"}}
+_PARALLEL = {**_STRICT, "parallel": True}
+
+
+def scalar(function: Callable[..., Any]) -> Any:
+    """Compile a function of numbers that compiled loops call."""
+    return numba.njit(**_SCALAR)(function)
+
+
+def block(function: Callable[..., Any]) -> Any:
+    """Compile a loop over a block of points that tile functions call."""
+    return numba.njit(**_BLOCK)(function)
+
+
+def tile(function: Callable[..., Any]) -> Any:
+    """Compile a loop over a tile."""
+    return cached(numba.njit(**_TILE)(function))
+
+
+def serial(function: Callable[..., Any]) -> Any:
+    """Compile a loop over tiles that runs in the calling thread (``prange`` reads as ``range``)."""
+    return cached(numba.njit(**_STRICT)(function))
+
+
+def parallel(function: Callable[..., Any]) -> Any:
+    """Compile a loop over tiles that runs in Numba's threads."""
+    return cached(numba.njit(**_PARALLEL)(function))
+
+
+def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
+    """Declare a function of three doubles that LLVM has an instruction for.
+
+    The decorated function receives LLVM's IR builder and the three operands and returns the result.
+    With the JIT switched off *python_twin* takes its place.
+    """
+
+    def declare(emit: Callable[..., Any]) -> Any:
+        if JIT_DISABLED:
+            return python_twin
+        double = numba.types.float64
+        signature = double(double, double, double)
+
+        def implementation(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
+            return signature, lambda context, builder, sig, operands: emit(builder, *operands)
+
+        implementation.__name__ = emit.__name__
+        return intrinsic(implementation)
+
+    return declare
+
+
+def _mark_noinline(typing_context: Any) -> Any:
+    def mark(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        builder.function.attributes.add("noinline")
+        return context.get_dummy_value()
+
+    return numba.types.none(), mark
+
+
+compile_apart: Callable[[], None] = (lambda: None) if JIT_DISABLED else intrinsic(_mark_noinline)
+"""Called in the body of a block function: keeps LLVM from copying that function into its callers.
+
+A call costs nothing beside a block of points, whereas code that is copied is optimised anew in every
+kernel, which makes first calls slow.
+"""
