@@ -1,0 +1,65 @@
+"""Bit casts, the fused multiply-add and Horner's rule: what the elementary functions are made of.
+
+The casts are NumPy views: they vectorise as well as an LLVM intrinsic does, and they run with the JIT
+switched off. The multiply-add is LLVM's, and has a twin in rational arithmetic for that case.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastkl.jit import scalar, ternary_instruction
+
+MANTISSA_WIDTH = np.int64(52)
+MANTISSA = np.int64(0x000FFFFFFFFFFFFF)
+EXPONENT = np.int64(0x7FF0000000000000)
+EXPONENT_BIAS = np.int64(1023)
+EXPONENT_OF_ONE = np.int64(0x3FF0000000000000)
+
+MIN_NORMAL = 2.0**-1022
+
+LN2_HI = float.fromhex("0x1.62e42fefa3800p-1")
+"""The leading 42 bits of ln 2: its product with an integer below 2**11 is exact."""
+LN2_LO = float.fromhex("0x1.ef35793c76730p-45")
+"""ln 2 - LN2_HI."""
+
+
+@scalar
+def float_bits(x):
+    """The 64 bits of a double, as an integer."""
+    return np.float64(x).view(np.int64)
+
+
+@scalar
+def from_bits(b):
+    """The double with these 64 bits."""
+    return np.int64(b).view(np.float64)
+
+
+def _rational_fma(a: float, b: float, c: float) -> Any:
+    from fractions import Fraction
+
+    if not (np.isfinite(a) and np.isfinite(b) and np.isfinite(c)):
+        return np.float64(a) * np.float64(b) + np.float64(c)
+    exact = Fraction(float(a)) * Fraction(float(b)) + Fraction(float(c))
+    try:
+        return np.float64(float(exact))
+    except OverflowError:  # Fraction.__float__ refuses what IEEE arithmetic rounds to inf
+        return np.float64(np.copysign(np.inf, exact.numerator))
+
+
+@ternary_instruction(python_twin=_rational_fma)
+def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
+    """a*b + c, rounded once."""
+    return builder.fma(a, b, c)
+
+
+@scalar
+def horner(x, coefficients):
+    """The polynomial with these coefficients, highest power first, at x."""
+    value = coefficients[0]
+    for c in coefficients[1:]:
+        value = fma(value, x, c)
+    return value

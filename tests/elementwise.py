@@ -1,0 +1,38 @@
+"""The elementary functions over whole arrays, so that tests can call them from Python."""
+
+from __future__ import annotations
+
+import numba
+import numpy as np
+
+from fastkl import elementary
+
+
+def _over_arrays(function, outputs=1):
+    """Compile a loop that applies *function* to its arguments, element by element."""
+
+    @numba.njit(error_model="numpy")
+    def one(x, out):
+        for i in range(x.size):
+            out[i] = function(x[i])
+
+    @numba.njit(error_model="numpy")
+    def two(x, y, out):
+        for i in range(x.size):
+            out[i] = function(x[i], y[i])
+
+    def apply(*arrays):
+        arrays = [np.atleast_1d(np.asarray(a, dtype=float)) for a in arrays]
+        out = np.empty(arrays[0].shape if outputs == 1 else (*arrays[0].shape, outputs))
+        with np.errstate(all="ignore"):  # plain Python warns where compiled code does not
+            (one if len(arrays) == 1 else two)(*arrays, out)
+        return out
+
+    return apply
+
+
+exp = _over_arrays(elementary.exp)
+log = _over_arrays(elementary.log)
+log_ratio = _over_arrays(elementary.log_ratio)
+kl_term = _over_arrays(elementary.kl_term)
+kl_term_of_logs = _over_arrays(elementary.kl_term_of_logs, outputs=3)
