@@ -1,0 +1,69 @@
+"""What every density offers to the rest of the package."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastkl.grids import Grid
+
+if TYPE_CHECKING:
+    from fastkl.densities.normal import Normal
+
+Floats = NDArray[np.float64]
+
+
+class Density(ABC):
+    """A probability density on the line.
+
+    A subclass says what its log-density is twice: in NumPy, for the user (:meth:`logpdf`), and as a
+    record, for the kernels (:meth:`record`).
+    """
+
+    log_normalizer: float = 0.0
+    """The logarithm of the integral that the density was given with; 0 where it was normalised."""
+
+    @abstractmethod
+    def logpdf(self, x: ArrayLike) -> Any:
+        """The log-density in nats at `x`, in the shape of `x`."""
+
+    def pdf(self, x: ArrayLike) -> Any:
+        """The density at `x`, in the shape of `x`."""
+        return np.exp(self.logpdf(x))
+
+    @property
+    @abstractmethod
+    def mean(self) -> float:
+        """The mean."""
+
+    @property
+    @abstractmethod
+    def std(self) -> float:
+        """The standard deviation."""
+
+    @abstractmethod
+    def mass_outside(self, grid: Grid) -> float | None:
+        """The probability outside the interval of `grid`; None where only a sum over the grid can tell."""
+
+    @abstractmethod
+    def record(self, grid: Grid) -> tuple[Floats, Floats]:
+        """``(components, table)`` for the kernels, see `fastkl.kernels.records`."""
+
+    def normals(self) -> Sequence[Normal]:
+        """The Normals that the density is made of."""
+        raise TypeError(f"a grid for a {type(self).__name__} cannot be chosen automatically; give grid=")
+
+
+def as_real(value: Any, name: str) -> float:
+    """*value* as a finite float, or an error that names it."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+    if not np.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number!r}")
+    return number

@@ -1,0 +1,100 @@
+"""Kernel density estimates: linear binning onto a grid, then a sum of Normals on it."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastkl.grids import Floats, Grid
+from fastkl.kernels.log_density import log_density
+from fastkl.kernels.records import NO_TABLE, NORMAL, NormalComponent
+
+DEFAULT_POINTS = 2049
+REACH = 8.0
+"""The default grid reaches this many bandwidths beyond the observations, and standard deviations from the mean."""
+
+EXPONENT_OF_RULE = {"scott": (1.0, -0.2), "silverman": (0.75, -0.2)}
+"""bandwidth = std * (factor * n_eff) ** exponent, in one dimension."""
+
+
+def estimate(
+    x: ArrayLike, grid: Grid | None, *, weights: ArrayLike | None, bandwidth: str | float
+) -> tuple[Grid, Floats]:
+    """The grid and the log-densities on it; see `Tabulated.from_samples`."""
+    x = _observations(x)
+    shares = _shares(weights, x)
+    mean = float(shares @ x)
+    n_effective = 1.0 / float(shares @ shares)
+    std = math.sqrt(float(shares @ (x - mean) ** 2) * n_effective / (n_effective - 1.0)) if n_effective > 1.0 else 0.0
+    if not std > 0.0:
+        raise ValueError(f"the observations must vary, but all {x.size} of positive weight are {x[shares.argmax()]!r}")
+    width = _bandwidth(bandwidth, std, n_effective)
+    if grid is None:
+        lower = min(x.min() - REACH * width, mean - REACH * std)
+        upper = max(x.max() + REACH * width, mean + REACH * std)
+        grid = Grid.uniform(lower, upper, DEFAULT_POINTS)
+    if x.min() < grid.lower or x.max() > grid.upper:
+        off = x.min() if x.min() < grid.lower else x.max()
+        raise ValueError(f"observation {off!r} lies off the grid [{grid.lower!r}, {grid.upper!r}]")
+
+    nodes = grid.axes[0]
+    step = float(np.max(np.diff(nodes)))
+    if width < step:
+        raise ValueError(f"a bandwidth of {width:.6g} is below the grid's step of {step:.6g}: take more points")
+    bins = _linear_bins(x, shares, nodes)
+    filled = np.flatnonzero(bins)
+    log_peak = -math.log(width * math.sqrt(2.0 * math.pi))
+    rows = [NormalComponent(NORMAL, math.log(bins[i]) + log_peak, nodes[i], 1.0 / width) for i in filled]
+    out = np.empty(grid.size)
+    log_density(grid.size, np.array(rows), NO_TABLE, *grid.record(), 0, out)
+    return grid, out
+
+
+def _linear_bins(x: Floats, shares: Floats, nodes: Floats) -> Floats:
+    """Each observation's share, split between the two nodes beside it in proportion to their nearness."""
+    left = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, nodes.size - 2)
+    to_right = (x - nodes[left]) / (nodes[left + 1] - nodes[left])
+    bins = np.zeros(nodes.size)
+    np.add.at(bins, left, shares * (1.0 - to_right))
+    np.add.at(bins, left + 1, shares * to_right)
+    return bins
+
+
+def _observations(x: ArrayLike) -> Floats:
+    array = np.asarray(x, dtype=np.float64)
+    if array.ndim != 1:
+        raise ValueError(f"observations must be one-dimensional, got an array of shape {array.shape}")
+    if array.size < 2:
+        raise ValueError(f"a density estimate needs at least 2 observations, got {array.size}")
+    if not np.isfinite(array).all():
+        at = int(np.argmax(~np.isfinite(array)))
+        raise ValueError(f"observations must be finite, but number {at} is {array[at]}")
+    return array
+
+
+def _shares(weights: ArrayLike | None, x: Floats) -> Floats:
+    if weights is None:
+        return np.full(x.size, 1.0 / x.size)
+    array = np.asarray(weights, dtype=np.float64)
+    if array.shape != x.shape:
+        raise ValueError(f"{x.size} observations need as many weights, got an array of shape {array.shape}")
+    if not (np.isfinite(array).all() and array.min() >= 0.0 and array.sum() > 0.0):
+        raise ValueError(f"weights must be finite, >= 0 and not all 0, got {array.min()!r} ... {array.max()!r}")
+    shares: Floats = array / array.sum()
+    return shares
+
+
+def _bandwidth(bandwidth: str | float, std: float, n_effective: float) -> float:
+    if isinstance(bandwidth, str):
+        if bandwidth not in EXPONENT_OF_RULE:
+            raise ValueError(
+                f"bandwidth must be {' or '.join(map(repr, EXPONENT_OF_RULE))} or a number, got {bandwidth!r}"
+            )
+        factor, exponent = EXPONENT_OF_RULE[bandwidth]
+        return std * float((factor * n_effective) ** exponent)
+    width = float(bandwidth)
+    if not (math.isfinite(width) and width > 0.0):
+        raise ValueError(f"bandwidth must be finite and > 0, got {bandwidth!r}")
+    return width

@@ -1,0 +1,142 @@
+"""Log-densities of mixtures and tables, a run of nodes at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastkl.elementary import exp, log
+from fastkl.jit import block, compile_apart, scalar, tiled
+from fastkl.kernels.axes import fill_nodes, full_index
+from fastkl.kernels.records import BY_LOG, CODE, FACTOR, INVERSE_SCALE, LAST, LOC, LOWEST, STRIDE, TABLE
+
+BLOCK = 512
+"""Nodes that are evaluated together: their buffers stay in the L1 cache."""
+
+NEGLIGIBLE = 37.0
+"""exp(-37) is less than half a unit in the last place of 1: adding it changes nothing."""
+
+
+@scalar
+def _exponent(x, factor, loc, inverse_scale):
+    z = (x - loc) * inverse_scale
+    return factor - 0.5 * z * z
+
+
+@block
+def _fill_mixture(components, x, total, out):
+    """exp(out) * total = the sum over components of exp(factor - z**2/2), z = (x - loc) / scale.
+
+    out is the largest exponent, so nothing underflows; every further component costs one exp. A
+    component that lies so far below the others over the whole block that its addition would round away
+    costs nothing. Returns whether total differs from 1 anywhere.
+    """
+    negligible = NEGLIGIBLE + np.log(components.shape[0])
+    left, right = x[0], x[-1]
+    floor, ceiling, shared = -np.inf, -np.inf, False  # floor <= out <= ceiling
+    for c in range(components.shape[0]):
+        factor, loc, inverse_scale = components[c, FACTOR], components[c, LOC], components[c, INVERSE_SCALE]
+        lowest = min(_exponent(left, factor, loc, inverse_scale), _exponent(right, factor, loc, inverse_scale))
+        highest = _exponent(min(max(loc, left), right), factor, loc, inverse_scale)
+        if highest < floor - negligible:
+            continue
+        if lowest > ceiling + negligible:
+            shared = False
+            for i in range(x.size):
+                out[i] = _exponent(x[i], factor, loc, inverse_scale)
+                total[i] = 1.0
+        else:
+            shared = True
+            for i in range(x.size):
+                exponent = _exponent(x[i], factor, loc, inverse_scale)
+                lead = out[i] - exponent
+                ratio = exp(-abs(lead))
+                total[i] = total[i] + ratio if lead >= 0.0 else total[i] * ratio + 1.0
+                out[i] = out[i] if lead >= 0.0 else exponent
+        floor, ceiling = max(floor, lowest), max(ceiling, highest)
+    return shared
+
+
+@block
+def _gather(values, geometry, start, out):
+    """out[i] = the value at node start + i."""
+    stride, last = int(geometry[STRIDE]), int(geometry[LAST])
+    if stride == 1:
+        run = values[start : start + out.size]
+        for i in range(out.size):
+            out[i] = run[i]
+    else:
+        for i in range(out.size):
+            out[i] = values[full_index(start + i, stride, last)]
+
+
+@block
+def _interpolate(values, nodes, by_log, x, out):
+    """out = the log of the value between the nodes of a table, linear in the log; -inf off the table.
+
+    x increases, so the interval that holds it is found once and from then on moves to the right.
+    """
+    left, right = 0, nodes.size - 1
+    while right - left > 1:
+        middle = (left + right) // 2
+        if nodes[middle] <= x[0]:
+            left = middle
+        else:
+            right = middle
+    for i in range(x.size):
+        if not nodes[0] <= x[i] <= nodes[-1]:
+            out[i] = -np.inf
+            continue
+        while left + 2 < nodes.size and nodes[left + 1] <= x[i]:
+            left += 1
+        share = (x[i] - nodes[left]) / (nodes[left + 1] - nodes[left])
+        log_left, log_right = values[left], values[left + 1]
+        if not by_log:
+            log_left, log_right = np.log(log_left), np.log(log_right)
+        # at a node, and where both are -inf, the product would be 0 * inf or inf - inf
+        if share == 0.0 or log_left == log_right:
+            out[i] = log_left
+        elif share == 1.0:
+            out[i] = log_right
+        else:
+            out[i] = log_left + (log_right - log_left) * share if min(log_left, log_right) > -np.inf else -np.inf
+
+
+@block
+def fill_log_density(components, table, geometry, start, x, total, out):
+    """out[i] = log-density at x[i], which is node start + i of the axis; total is scratch."""
+    compile_apart()
+    lowest, needs_log = -np.inf, False
+    if components[0, CODE] != TABLE:
+        needs_log = _fill_mixture(components, x, total, out)
+    else:
+        factor, by_log, lowest = components[0, FACTOR], components[0, BY_LOG] == 1.0, components[0, LOWEST]
+        if table.shape[0] == 2:
+            _interpolate(table[0], table[1], by_log, x, out)
+            for i in range(x.size):
+                out[i] += factor
+        elif by_log:
+            _gather(table[0], geometry, start, out)
+            for i in range(x.size):
+                out[i] += factor
+        else:
+            needs_log = True
+            _gather(table[0], geometry, start, total)
+            for i in range(x.size):
+                out[i] = factor
+    if needs_log:
+        for i in range(x.size):
+            out[i] += log(total[i])
+    if lowest > -np.inf:
+        for i in range(x.size):
+            out[i] = max(out[i], lowest)
+
+
+@tiled(outputs=0)
+def log_density(partial, start, stop, components, table, nodes, geometry, origin, out):
+    """out[i] = log-density at node origin + i of the axis."""
+    x, scratch = np.empty(BLOCK), np.empty(BLOCK)
+    for begin in range(start, stop, BLOCK):
+        n = min(BLOCK, stop - begin)
+        fill_nodes(nodes, geometry, begin, x[:n])
+        run = out[begin - origin : begin - origin + n]
+        fill_log_density(components, table, geometry, begin, x[:n], scratch[:n], run)
