@@ -1,0 +1,142 @@
+"""What a fit returns: the density, and the evidence for it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkl.densities import Density, Normal
+from fastkl.grids import Grid
+from fastkl.integrals import kl_divergence
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Direction = Literal["forward", "reverse"]
+
+PARAMETER_NAMES = ("loc/scale", "log(scale)")
+"""The coordinates of gradients and Hessians: the mean in units of the scale, and the log of the scale."""
+
+ROUNDS_TO_ZERO = 1e-8
+"""A fit knows loc/scale to about gtol, 1e-9."""
+
+
+@dataclass(frozen=True)
+class Minimum:
+    """A local minimum of the divergence."""
+
+    q: Normal
+    divergence: float
+    gradient_norm: float
+    min_eigenvalue: float
+
+
+@dataclass(frozen=True, eq=False)
+class FitResult:
+    """The best approximation q of a density p, and how good it is.
+
+    All divergences are in nats. Gradients and Hessians are in the coordinates `parameter_names`.
+
+    Attributes
+    ----------
+    q : Normal
+        The fitted density: the best minimum, or the best point so far if there is none.
+    p : Density
+    grid : Grid
+    direction : {'forward', 'reverse'}
+    divergence : float
+        KL(p||q) forward, KL(q||p) reverse; what `kl_divergence` gives on `grid`.
+    minima : tuple of Minimum
+        Every local minimum that was found, best first; ties within 1e-12 are ordered by loc.
+    hessian : ndarray, shape (2, 2)
+        Of the divergence at q.
+    parameter_names : tuple of str
+    gradient_norm : float
+        Largest entry of the gradient at q.
+    min_eigenvalue : float
+        Smallest eigenvalue of the Hessian at q.
+    log_normalizer : float
+        Logarithm of the integral of p as it was given.
+    elbo : float or None
+        log_normalizer - divergence, for a reverse fit: the evidence lower bound.
+    quadrature_error : float
+        Estimated error of `divergence`.
+    mass_outside : float
+        Probability of q outside the grid.
+    mass_outside_p : float
+        Probability of p outside the grid, where it can be known.
+    nit : int
+        Newton steps that led to q, on all grids.
+    passes : int
+        Passes over the grid in all, each counted by the share of the points that it read.
+    converged : bool
+        Gradient at most gtol and Hessian positive definite.
+    success : bool
+        Converged, and the quadrature error and the mass outside are within their tolerances.
+    message : str
+        Which check failed, and the keyword that sets it.
+    """
+
+    q: Normal
+    p: Density
+    grid: Grid
+    direction: Direction
+    divergence: float
+    minima: tuple[Minimum, ...]
+    hessian: NDArray[np.float64]
+    gradient_norm: float
+    min_eigenvalue: float
+    log_normalizer: float
+    elbo: float | None
+    quadrature_error: float
+    mass_outside: float
+    mass_outside_p: float
+    nit: int
+    passes: float
+    converged: bool
+    success: bool
+    message: str
+    parameter_names: tuple[str, ...] = PARAMETER_NAMES
+
+    @cached_property
+    def forward(self) -> float:
+        """KL(p||q), computed on first access if the fit was a reverse one."""
+        return self.divergence if self.direction == "forward" else kl_divergence(self.p, self.q, self.grid)
+
+    @cached_property
+    def reverse(self) -> float:
+        """KL(q||p), computed on first access if the fit was a forward one."""
+        return self.divergence if self.direction == "reverse" else kl_divergence(self.q, self.p, self.grid)
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw p, q and the other minima; see `plot_fits`. Needs the extra ``fastkl[plot]``."""
+        from fastkl.plotting import draw_fit
+
+        return draw_fit(self, ax)
+
+    def __str__(self) -> str:
+        title = {"forward": "forward  min KL(p||q)  covers p", "reverse": "reverse  min KL(q||p)  seeks a mode"}
+        lines = [
+            title[self.direction],
+            f"  q             {_short(self.q)}",
+            f"  KL(p||q)      {self.forward:.6g}",
+            f"  KL(q||p)      {self.reverse:.6g}",
+        ]
+        if self.direction == "reverse":
+            lines.append(f"  minima        {len(self.minima)}")
+            lines += [f"    {m.divergence:<12.6g}{_short(m.q)}" for m in self.minima]
+        lines += [
+            f"  error         {self.quadrature_error:.1e}",
+            f"  mass outside  {self.mass_outside:.1e}",
+            f"  {'success' if self.success else 'NO SUCCESS'}: {self.message}",
+        ]
+        return "\n".join(lines)
+
+
+def _short(q: Normal) -> str:
+    """Six digits; a mean that is 0 to the precision of a fit reads 0."""
+    return f"N({0.0 if abs(q.loc) < ROUNDS_TO_ZERO * q.scale else q.loc:.6g}, {q.scale:.6g})"
