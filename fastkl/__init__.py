@@ -1,0 +1,23 @@
+"""fastkl: Kullback-Leibler divergences and fits on grids, by compiled kernels."""
+
+from fastkl.densities import Density, Mixture, Normal, Tabulated
+from fastkl.fitting import FitResult, Minimum, fit
+from fastkl.grids import Grid
+from fastkl.integrals import KLResult, kl_divergence
+from fastkl.plotting import plot_fits
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Density",
+    "FitResult",
+    "Grid",
+    "KLResult",
+    "Minimum",
+    "Mixture",
+    "Normal",
+    "Tabulated",
+    "fit",
+    "kl_divergence",
+    "plot_fits",
+]

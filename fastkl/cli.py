@@ -1,0 +1,227 @@
+"""The command line: ``fastkl fit [TARGET]`` and ``fastkl kl P Q``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import fastkl
+from fastkl.fitting import FitResult
+from fastkl.jit import progress
+from fastkl.targets import GRAMMAR, parse_target
+
+REFERENCE = "0.5*N(-2,0.6) + 0.5*N(2,0.6)"
+"""The example everyone knows: two bumps, and one Normal to stand in for both."""
+
+BAD_INPUT = 2
+INTERRUPTED = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit status: 0, or 2 with one line on stderr."""
+    arguments = _parser().parse_args(argv)
+    try:
+        with _progress_bar():
+            text = arguments.run(arguments)
+        print(text)
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        print(f"fastkl: error: {_one_line(error)}", file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("fastkl: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line, where argparse would print the usage above it."""
+        self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="fastkl", description="Kullback-Leibler divergences and fits on grids.")
+    parser.add_argument("--version", action="version", version=f"fastkl {fastkl.__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
+
+    fit = commands.add_parser("fit", help="fit one density to another, in both directions")
+    fit.add_argument("target", nargs="?", default=REFERENCE, help=f'{GRAMMAR}; by default "{REFERENCE}"')
+    fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a .csv file of raw observations in this column")
+    fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
+    fit.add_argument("--family", default="normal", help="the densities to choose from: normal [normal]")
+    fit.add_argument("--direction", default="both", choices=("both", "forward", "reverse"), help="[both]")
+    _add_common(fit)
+    fit.add_argument("--plot", metavar="FILE", type=Path, help="draw the fits into a .png, .svg or .pdf file")
+    fit.set_defaults(run=_fit)
+
+    kl = commands.add_parser("kl", help="the divergence KL(P||Q)")
+    kl.add_argument("p", metavar="P", help=GRAMMAR)
+    kl.add_argument("q", metavar="Q", help="likewise")
+    kl.add_argument("--base", type=float, help="base of the logarithm [e]")
+    _add_common(kl)
+    kl.set_defaults(run=_kl)
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--grid", metavar="LO:HI:N", type=_grid, help="N points from LO to HI [chosen from TARGET]")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to a file")
+
+
+def _grid(text: str) -> fastkl.Grid:
+    parts = text.split(":")
+    try:
+        lower, upper, n = float(parts[0]), float(parts[1]), int(parts[2])
+        if len(parts) != 3:
+            raise IndexError
+        return fastkl.Grid.uniform(lower, upper, n)
+    except IndexError:
+        raise argparse.ArgumentTypeError(f"expected LO:HI:N, got {text!r}") from None
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
+
+
+def _fit(arguments: argparse.Namespace) -> str:
+    if arguments.plot is not None:
+        _need_matplotlib(arguments.plot)
+    target = parse_target(arguments.target, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth))
+    directions = ("forward", "reverse") if arguments.direction == "both" else (arguments.direction,)
+    results = [fastkl.fit(target, arguments.family, arguments.grid, direction=d) for d in directions]
+    grid = results[0].grid
+    text = "\n\n".join(
+        [
+            f"p     {arguments.target}" + (f", column {arguments.samples}" if arguments.samples else ""),
+            *map(str, results),
+        ]
+    )
+    text = text.replace("\n", f"\ngrid  {grid.n} points from {grid.lower:.6g} to {grid.upper:.6g}\n", 1)
+    if arguments.json is not None:
+        content = {"target": arguments.target, "samples": arguments.samples, "results": [_as_dict(r) for r in results]}
+        _write(arguments.json, lambda path: path.write_text(_json(content)))
+    if arguments.plot is not None:
+        panel = fastkl.plot_fits(*results)[0]
+        _write(arguments.plot, lambda path: panel.figure.savefig(path, dpi=150))  # type: ignore[union-attr]
+    return text
+
+
+def _kl(arguments: argparse.Namespace) -> str:
+    p, q = parse_target(arguments.p), parse_target(arguments.q)
+    result = fastkl.kl_divergence(p, q, arguments.grid, base=arguments.base, full_output=True)
+    unit = "nats" if arguments.base is None else f"units of log({arguments.base:g})"
+    lines = [
+        f"KL(P||Q)      {result.value:.15g} {unit}",
+        f"error         {result.error:.1e}",
+        f"mass outside  {result.mass_outside_p:.1e} of P, {result.mass_outside_q:.1e} of Q",
+        f"method        {result.method}, {result.n_evaluated} points",
+    ]
+    if result.first_infinite is not None:
+        lines.append(f"infinite      Q is 0 where P is not, first at x = {result.first_infinite:.6g}")
+    if arguments.json is not None:
+        content = {"p": arguments.p, "q": arguments.q, "base": arguments.base, **vars(result)}
+        _write(arguments.json, lambda path: path.write_text(_json(content)))
+    return "\n".join(lines)
+
+
+def _bandwidth(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
+def _as_dict(result: FitResult) -> dict[str, Any]:
+    return {
+        "direction": result.direction,
+        "q": vars(result.q),
+        "forward": result.forward,
+        "reverse": result.reverse,
+        "minima": [{"q": vars(m.q), "divergence": m.divergence} for m in result.minima],
+        "grid": {"lower": result.grid.lower, "upper": result.grid.upper, "n": result.grid.n},
+        "log_normalizer": result.log_normalizer,
+        "elbo": result.elbo,
+        "quadrature_error": result.quadrature_error,
+        "mass_outside": result.mass_outside,
+        "gradient_norm": result.gradient_norm,
+        "min_eigenvalue": result.min_eigenvalue,
+        "converged": result.converged,
+        "success": result.success,
+        "message": result.message,
+    }
+
+
+def _json(content: Any) -> str:
+    """JSON text; inf and NaN, which JSON lacks, become the strings that float() reads."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(entry) for name, entry in value.items()}
+        if isinstance(value, list):
+            return [plain(entry) for entry in value]
+        if isinstance(value, float) and not math.isfinite(value):
+            return str(value)
+        return value
+
+    return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
+
+
+def _write(path: Path, save: Callable[[Path], Any]) -> None:
+    """Let *save* write a temporary file beside *path* and put it in place whole, or not at all."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        save(temporary)
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _need_matplotlib(path: Path) -> None:
+    """Fail before the work, not after it."""
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ModuleNotFoundError:
+        raise ModuleNotFoundError("--plot needs matplotlib: pip install 'fastkl[plot]'") from None
+    known = FigureCanvasBase.get_supported_filetypes()
+    if path.suffix.lstrip(".").lower() not in known:
+        raise ValueError(f"--plot cannot write {path.name!r}: expected a name that ends in {', '.join(sorted(known))}")
+
+
+@contextlib.contextmanager
+def _progress_bar() -> Iterator[None]:
+    """A bar on a terminal's stderr once the work has lasted a second."""
+    from tqdm import tqdm
+
+    with tqdm(unit="point", unit_scale=True, delay=1, disable=None, leave=False, file=sys.stderr) as bar:
+        seen = 0
+
+        def report(done: int, size: int) -> None:
+            nonlocal seen
+            if done < seen:  # another pass has begun
+                seen = 0
+            bar.update(done - seen)
+            seen = done
+
+        with progress(report):
+            yield
+
+
+def _one_line(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return " ".join(str(error).split())
