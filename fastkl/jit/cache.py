@@ -8,6 +8,7 @@ so here both mean "compile again".
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import pickle
@@ -35,15 +36,17 @@ _UNREADABLE = (
 )
 
 
-@functools.cache
-def source_stamp() -> str:
-    """A digest of every source file whose code can be part of a compiled kernel."""
+def _source_stamp() -> str:
     digest = hashlib.sha256()
     for room in _INLINED:
         for path in sorted((_PACKAGE / room).glob("*.py")):
             digest.update(path.name.encode())
             digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+SOURCE_STAMP = _source_stamp()
+"""A digest of every source file whose code can be part of a compiled kernel, as it was when imported."""
 
 
 class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
@@ -62,7 +65,7 @@ class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
                 raise
             return NullCache()
         files = cache._cache_file
-        files._source_stamp = (files._source_stamp, source_stamp())
+        files._source_stamp = (files._source_stamp, SOURCE_STAMP)
         return cache
 
     @property
@@ -88,13 +91,21 @@ class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
         try:
             write()
         except OSError as error:
-            self.folder.disable()
+            self._forget()
             warnings.warn(
                 f"compiled kernels cannot be kept in {self.cache_path} ({error}), so every process "
                 "compiles them again; NUMBA_CACHE_DIR names another folder",
                 RuntimeWarning,
                 stacklevel=2,
             )
+
+    def _forget(self) -> None:
+        """Stop caching, and let no index that was half written point to older code."""
+        index = getattr(self.folder, "_cache_file", None)
+        if index is not None:
+            with contextlib.suppress(OSError):
+                Path(index._index_path).unlink()
+        self.folder.disable()
 
 
 def cached(compiled: Any) -> Any:

@@ -41,7 +41,9 @@ TILE = 8192
 SMALL_POINTS = 2**16
 """Up to this many points, the tile function is called from Python and no driver is compiled."""
 
-FIRST_SPAN_POINTS = 2**20
+FIRST_SPAN_POINTS = 2**17
+LARGEST_SPAN_POINTS = 2**22
+"""A span that cheap points have made long may run into points that cost a hundred times as much."""
 SPAN_SECONDS = 0.05
 """What a span should last; a signal waits for up to ``SPAN_GROWTH`` times as long."""
 SPAN_GROWTH = 3.0
@@ -49,7 +51,12 @@ SPAN_GROWTH = 3.0
 Progress = Callable[[int, int], None]
 _progress: ContextVar[Progress | None] = ContextVar("fastkl_progress", default=None)
 
-_launching = threading.Lock()
+_launcher: dict[str, int] = {}
+"""The thread that has the turn to launch, if one has.
+
+A lock would stay taken for good when Ctrl-C comes between acquiring it and entering the ``try``; here the
+thread that was interrupted finds itself to have the turn, and gives it back after its next launch.
+"""
 _forked = False
 
 
@@ -143,7 +150,7 @@ class TiledKernel:
             last = min(first + span, tiles)
             began = time.perf_counter()
             self._launch(partials, first, last, size, length, offset, args)
-            span = next_span(span, time.perf_counter() - began)
+            span = min(next_span(span, time.perf_counter() - began), max(LARGEST_SPAN_POINTS // length, 1))
             first = last
             if report is not None:
                 report(min(first * length, size), size)
@@ -164,11 +171,11 @@ class TiledKernel:
                 for t in range(first, last):
                     start, stop = t * length, min(t * length + length, size)
                     self.tile_function(partials[t], offset + start, offset + stop, *args)
-        elif not _forked and _launching.acquire(blocking=False):
+        elif not _forked and _launcher.setdefault("thread", threading.get_ident()) == threading.get_ident():
             try:
                 self.parallel(partials, first, last, *rest)
             finally:
-                _launching.release()
+                _launcher.pop("thread", None)
         else:
             self.serial(partials, first, last, *rest)
 

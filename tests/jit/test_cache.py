@@ -1,0 +1,179 @@
+"""The disk cache of compiled kernels: used when it can be, never stale, never in the way."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+
+from fastkl.jit import JIT_DISABLED
+from tests.jit.processes import ROOT, run_python
+
+pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="needs compiled code")
+
+P, Q = np.linspace(1.0, 2.0, 100), np.linspace(2.0, 1.0, 100)
+VALUE = float(np.sum(P * np.log(P / Q) - P + Q))
+EDITED_VALUE = 7.0 * float(P.sum())
+
+INLINED = Path("fastkl", "elementary", "log_ratio.py")
+
+COMPUTE = """
+import json, warnings
+import numpy as np
+from fastkl.kernels.sums import kl_sums
+
+def computed():
+    p, q = np.linspace(1.0, 2.0, 100), np.linspace(2.0, 1.0, 100)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        value = float(kl_sums.total(100, p, q)[0])
+    stats = kl_sums.tile_function.stats
+    return value, sum(stats.cache_hits.values()), sum(stats.cache_misses.values()), [str(w.message) for w in caught]
+"""
+REPORT = "print(json.dumps(computed()))"
+
+ANOTHER_TERM = """
+
+@scalar
+def kl_term(p, q):
+    return 7.0 * p
+"""
+
+NO_SPACE = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))  # an index fits, code does not
+"""
+
+DRIVE = """
+import json
+import numpy as np
+from fastkl.jit import TILE
+from fastkl.kernels.sums import kl_sums
+
+driver, size = kl_sums.{driver}, 3 * TILE
+driver(np.zeros((3, kl_sums.outputs)), 0, 3, size, TILE, 0, (np.ones(size), np.ones(size)))
+print(json.dumps([sum(d.stats.cache_misses.values()) for d in (driver, kl_sums.tile_function)]))
+"""
+
+
+class Run(NamedTuple):
+    """What one process computed, and how often it found its code in the cache."""
+
+    value: float
+    hits: int
+    misses: int
+    warnings: list[str]
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> Path:
+    """A folder with a copy of fastkl that was never compiled."""
+    shutil.copytree(ROOT / "fastkl", tmp_path / "fastkl", ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def _compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("compiled")
+    shutil.copytree(ROOT / "fastkl", folder / "fastkl", ignore=shutil.ignore_patterns("__pycache__"))
+    run(folder)
+    return folder
+
+
+@pytest.fixture
+def compiled_package(_compiled_once: Path, tmp_path: Path) -> Path:
+    """A folder with a copy of fastkl and of its filled cache."""
+    shutil.copytree(_compiled_once / "fastkl", tmp_path / "fastkl")
+    return tmp_path
+
+
+def run(package: Path, code: str = COMPUTE + REPORT, **env: str | None) -> Run:
+    return Run(*json.loads(run_python(code, **{"PYTHONPATH": str(package), "NUMBA_CACHE_DIR": None, **env})))
+
+
+def edit(package: Path) -> None:
+    """Change a function that the kernel inlines from another file."""
+    with open(package / INLINED, "a") as file:
+        file.write(ANOTHER_TERM)
+
+
+def kept(package: Path, suffix: str) -> Path:
+    """The one file of the cache with this suffix."""
+    (path,) = (package / "fastkl" / "kernels" / "__pycache__").glob(f"*kl_sums-*{suffix}")
+    return path
+
+
+def test_the_second_process_compiles_nothing(package: Path) -> None:
+    first, second = run(package), run(package)
+    assert (first.hits, first.misses, first.warnings) == (0, 1, [])
+    assert (second.hits, second.misses, second.warnings) == (1, 0, [])
+    assert first.value == second.value == pytest.approx(VALUE, rel=1e-12)
+
+
+@pytest.mark.parametrize("driver", ["serial", "parallel"])
+def test_a_driver_is_kept_as_well(package: Path, driver: str) -> None:
+    first, second = (
+        json.loads(run_python(DRIVE.format(driver=driver), PYTHONPATH=str(package), NUMBA_CACHE_DIR=None))
+        for _ in range(2)
+    )
+    assert first == [1, 1]
+    assert sum(second) == 0
+
+
+def test_an_edit_of_an_inlined_function_is_compiled(compiled_package: Path) -> None:
+    assert run(compiled_package) == (pytest.approx(VALUE, rel=1e-12), 1, 0, [])
+    edit(compiled_package)
+    assert run(compiled_package) == (pytest.approx(EDITED_VALUE, rel=1e-12), 0, 1, [])
+    assert run(compiled_package) == (pytest.approx(EDITED_VALUE, rel=1e-12), 1, 0, [])
+
+
+def test_an_edit_after_the_import_is_compiled_by_the_next_process(package: Path) -> None:
+    edit_in_process = f"open({str(package / INLINED)!r}, 'a').write({ANOTHER_TERM!r})\n"
+    assert run(package, COMPUTE + edit_in_process + REPORT).value == pytest.approx(VALUE, rel=1e-12)
+    assert run(package).value == pytest.approx(EDITED_VALUE, rel=1e-12)
+
+
+def test_without_a_writable_folder_everything_is_computed_in_silence(package: Path) -> None:
+    file = package / "file"
+    file.touch()
+    for room in (package / "fastkl").iterdir():
+        if room.is_dir():
+            (room / "__pycache__").touch()  # no folder can be made here, not even by root
+    below = {"HOME": f"{file}/home", "USERPROFILE": f"{file}/home", "XDG_CACHE_HOME": None, "LOCALAPPDATA": None}
+    for cache_dir in (None, f"{file}/cache"):
+        done = run(package, NUMBA_CACHE_DIR=cache_dir, **below)
+        assert done == (pytest.approx(VALUE, rel=1e-12), 0, 1, [])
+
+
+def test_a_full_disk_is_a_warning_that_names_the_folder(package: Path) -> None:
+    pytest.importorskip("resource", reason="needs limits on file sizes")
+    done = run(package, COMPUTE + NO_SPACE + REPORT)
+    assert done.value == pytest.approx(VALUE, rel=1e-12)
+    assert [str(package) in warning and "NUMBA_CACHE_DIR" in warning for warning in done.warnings] == [True]
+    assert run(package)[1:] == (0, 1, [])
+    assert run(package)[1:] == (1, 0, [])
+
+
+def test_code_that_could_not_be_replaced_is_not_used(compiled_package: Path) -> None:
+    pytest.importorskip("resource", reason="needs limits on file sizes")
+    edit(compiled_package)
+    assert run(compiled_package, COMPUTE + NO_SPACE + REPORT).value == pytest.approx(EDITED_VALUE, rel=1e-12)
+    assert run(compiled_package).value == pytest.approx(EDITED_VALUE, rel=1e-12)
+
+
+@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
+@pytest.mark.parametrize("share", [0.0, 0.5, 0.999, None])
+def test_a_file_that_was_cut_short_or_lost_is_a_miss_and_is_healed(
+    compiled_package: Path, suffix: str, share: float | None
+) -> None:
+    path = kept(compiled_package, suffix)
+    whole = path.read_bytes()
+    path.unlink()
+    if share is not None:
+        path.write_bytes(whole[: int(share * len(whole))])
+    assert run(compiled_package) == (pytest.approx(VALUE, rel=1e-12), 0, 1, [])
+    assert run(compiled_package)[1:] == (1, 0, [])
