@@ -25,8 +25,8 @@ LARGEST = 710.0
 SMALLEST = -746.0
 """exp is 0 from here down (from -745.14)."""
 
-FAR_APART = 700.0
-"""Of two densities that differ by more than this factor e**700, the smaller one counts as 0."""
+SMALLEST_NORMAL = -708.0
+"""exp is a normal double from here up (from -708.40)."""
 
 EXP_TAIL = (
     2.51004110820149e-08,
@@ -53,33 +53,42 @@ def _reduced(x):
 
 
 @scalar
-def _exp_of_reduced(r, tail):
-    leading = 1.0 + r
-    return leading + fma(r * r, tail, r - (leading - 1.0))
-
-
-@scalar
 def exp(x):
     """exp(x) within 1 ulp; 0 and inf beyond the range, NaN for NaN."""
     x = SMALLEST if x < SMALLEST else x
     x = LARGEST if x > LARGEST else x
     k, r, tail = _reduced(x)
+    leading = 1.0 + r
+    value = leading + fma(r * r, tail, r - (leading - 1.0))
     exponents = k + 2 * EXPONENT_BIAS
     half = exponents >> 1
-    first, second = from_bits(half << MANTISSA_WIDTH), from_bits((exponents - half) << MANTISSA_WIDTH)
-    return _exp_of_reduced(r, tail) * first * second
+    return value * from_bits(half << MANTISSA_WIDTH) * from_bits((exponents - half) << MANTISSA_WIDTH)
+
+
+@scalar
+def _power(k, r, tail):
+    """2**k exp(r), where that is a normal double."""
+    return (1.0 + fma(r * r, tail, r)) * from_bits((k + EXPONENT_BIAS) << MANTISSA_WIDTH)
+
+
+@scalar
+def exp_or_zero(x):
+    """exp(x) within 1.1 ulp for x <= 709, and 0 where that is below the normal doubles: for hot loops."""
+    normal = x >= SMALLEST_NORMAL
+    k, r, tail = _reduced(x if normal else SMALLEST_NORMAL)
+    return _power(k, r, tail) if normal else 0.0
 
 
 @scalar
 def kl_term_of_logs(log_p, log_q):
-    """(p log(p/q) - p + q, p, q) from the logarithms of p and q; the term is >= 0.
+    """(p log(p/q) - p + q, p, q) from the logarithms of p and q, which are at most 709; the term is >= 0.
 
     q for p = 0; inf for q = 0 < p, however small p is.
 
     With the larger of the two in front and E = exp(-|L|), L = log(p/q), the term is
 
         p (L - (1 - E))          where p >= q,
-        q (1 - E (1 + |L|))      where p < q.
+        q (1 - E - E |L|)        where p < q.
 
     Both cancel as L -> 0. There E = 1 + r + r**2 T with r = -|L|, and they are p r**2 T and
     q r**2 (1 - T (1 - r)), without a difference of nearly equal numbers.
@@ -87,14 +96,15 @@ def kl_term_of_logs(log_p, log_q):
     difference = log_p - log_q
     distance = abs(difference)
     p_leads = difference >= 0.0
-    front = exp(log_p if p_leads else log_q)
-    near_enough = distance <= FAR_APART  # not where both are -inf
-    k, r, tail = _reduced(-distance if near_enough else -FAR_APART)
-    E = _exp_of_reduced(r, tail) * from_bits((k + EXPONENT_BIAS) << MANTISSA_WIDTH) if near_enough else 0.0
+    front = exp_or_zero(log_p if p_leads else log_q)
+    comparable = distance <= -SMALLEST_NORMAL  # not where both are -inf
+    k, r, tail = _reduced(-distance if comparable else SMALLEST_NORMAL)
+    E = _power(k, r, tail) if comparable else 0.0
     if k == 0:
-        share = r * r * (tail if p_leads else 1.0 - tail * (1.0 - r))
+        share = r * r * (tail if p_leads else fma(tail, r - 1.0, 1.0))
     else:
-        share = distance - (1.0 - E) if p_leads else 1.0 - E * (1.0 + distance)
+        share = distance - (1.0 - E) if p_leads else fma(-E, distance, 1.0 - E)
+    back = front * E
+    p, q = front if p_leads else back, back if p_leads else front
     term = np.inf if log_q == -np.inf else front * share
-    p, q = front if p_leads else front * E, front * E if p_leads else front
     return q if log_p == -np.inf else term, p, q

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp, log
+from fastkl.elementary import exp_or_zero, log
 from fastkl.jit import block, compile_apart, scalar, tiled
 from fastkl.kernels.axes import fill_nodes, full_index
 from fastkl.kernels.records import BY_LOG, CODE, FACTOR, INVERSE_SCALE, LAST, LOC, LOWEST, STRIDE, TABLE
@@ -49,7 +49,7 @@ def _fill_mixture(components, x, total, out):
             for i in range(x.size):
                 exponent = _exponent(x[i], factor, loc, inverse_scale)
                 lead = out[i] - exponent
-                ratio = exp(-abs(lead))
+                ratio = exp_or_zero(-abs(lead))
                 total[i] = total[i] + ratio if lead >= 0.0 else total[i] * ratio + 1.0
                 out[i] = out[i] if lead >= 0.0 else exponent
         floor, ceiling = max(floor, lowest), max(ceiling, highest)

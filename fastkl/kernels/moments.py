@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp
+from fastkl.elementary import exp_or_zero
 from fastkl.jit import tiled
 from fastkl.kernels.axes import fill_nodes, fill_weights
 from fastkl.kernels.log_density import BLOCK, fill_log_density
@@ -29,7 +29,7 @@ def cell_moments(partial, start, stop, components, table, nodes, geometry):
         fill_weights(nodes, geometry, begin, w[:n])
         fill_log_density(components, table, geometry, begin, x[:n], scratch[:n], log_p[:n])
         for i in range(n):
-            share, distance = w[i] * exp(log_p[i]), x[i] - centre
+            share, distance = w[i] * exp_or_zero(log_p[i]), x[i] - centre
             mass += share
             first += share * distance
             second += share * distance * distance
@@ -60,7 +60,7 @@ def normal_moments(partial, start, stop, loc, scale, components, table, nodes, g
         for i in range(n):
             z = (x[i] - loc) / scale
             exponent = -0.5 * z * z
-            u0 = w[i] * exp(exponent)
+            u0 = w[i] * exp_or_zero(exponent)
             u1 = u0 * z
             u2 = u1 * z
             u3 = u2 * z
