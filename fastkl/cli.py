@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import math
-import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -16,21 +12,26 @@ from typing import Any, NoReturn
 import fastkl
 from fastkl.fitting import FitResult
 from fastkl.jit import progress
+from fastkl.output import json_text, require_folder, write_whole
 from fastkl.targets import GRAMMAR, parse_target
 
 REFERENCE = "0.5*N(-2,0.6) + 0.5*N(2,0.6)"
 """The example everyone knows: two bumps, and one Normal to stand in for both."""
 
-BAD_INPUT = 2
-INTERRUPTED = 130
+SUCCESS, NO_SUCCESS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+STATUS = "exit status: 0, or 1 if a printed fit is no success; 2 and one line on stderr for bad input; 130 after Ctrl-C"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit status: 0, or 2 with one line on stderr."""
-    arguments = _parser().parse_args(argv)
+    """Run the command line and return its exit status; see `STATUS`."""
+    arguments = _parser().parse_args(_with_grid_joined(sys.argv[1:] if argv is None else argv))
+    run: Callable[[argparse.Namespace], tuple[str, int]] = arguments.run
     try:
+        for path in (arguments.json, getattr(arguments, "plot", None)):
+            if path is not None:
+                require_folder(path)
         with _progress_bar():
-            text = arguments.run(arguments)
+            text, status = run(arguments)
         print(text)
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         print(f"fastkl: error: {_one_line(error)}", file=sys.stderr)
@@ -38,7 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fastkl: interrupted", file=sys.stderr)
         return INTERRUPTED
-    return 0
+    return status
+
+
+def _with_grid_joined(argv: Sequence[str]) -> list[str]:
+    """``--grid -9:9:99`` as ``--grid=-9:9:99``: argparse takes a word that begins with - for an option."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] == "--grid":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 class _Parser(argparse.ArgumentParser):
@@ -48,12 +60,12 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="fastkl", description="Kullback-Leibler divergences and fits on grids.")
+    parser = _Parser(prog="fastkl", description="Kullback-Leibler divergences and fits on grids.", epilog=STATUS)
     parser.add_argument("--version", action="version", version=f"fastkl {fastkl.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", parser_class=_Parser)
 
     fit = commands.add_parser("fit", help="fit one density to another, in both directions")
-    fit.add_argument("target", nargs="?", default=REFERENCE, help=f'{GRAMMAR}; by default "{REFERENCE}"')
+    fit.add_argument("target", nargs="?", help=f'{GRAMMAR}; by default "{REFERENCE}"')
     fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a .csv file of raw observations in this column")
     fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
     fit.add_argument("--family", default="normal", help="the densities to choose from: normal [normal]")
@@ -89,30 +101,40 @@ def _grid(text: str) -> fastkl.Grid:
         raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
 
 
-def _fit(arguments: argparse.Namespace) -> str:
+def _fit(arguments: argparse.Namespace) -> tuple[str, int]:
     if arguments.plot is not None:
         _need_matplotlib(arguments.plot)
-    target = parse_target(arguments.target, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth))
+    if arguments.target is None and arguments.samples is not None:
+        raise ValueError("--samples needs a TARGET, the .csv file that has this column")
+    arguments.target = arguments.target or REFERENCE
+    target = parse_target(
+        arguments.target, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth), grid=arguments.grid
+    )
     directions = ("forward", "reverse") if arguments.direction == "both" else (arguments.direction,)
     results = [fastkl.fit(target, arguments.family, arguments.grid, direction=d) for d in directions]
     grid = results[0].grid
-    text = "\n\n".join(
-        [
-            f"p     {arguments.target}" + (f", column {arguments.samples}" if arguments.samples else ""),
-            *map(str, results),
-        ]
-    )
-    text = text.replace("\n", f"\ngrid  {grid.n} points from {grid.lower:.6g} to {grid.upper:.6g}\n", 1)
+    column = f", column {arguments.samples}" if arguments.samples else ""
+    header = f"p     {arguments.target}{column}\ngrid  {grid.n} points from {grid.lower:.6g} to {grid.upper:.6g}"
     if arguments.json is not None:
         content = {"target": arguments.target, "samples": arguments.samples, "results": [_as_dict(r) for r in results]}
-        _write(arguments.json, lambda path: path.write_text(_json(content)))
+        write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
     if arguments.plot is not None:
-        panel = fastkl.plot_fits(*results)[0]
-        _write(arguments.plot, lambda path: panel.figure.savefig(path, dpi=150))  # type: ignore[union-attr]
-    return text
+        _draw(results, arguments.plot)
+    status = SUCCESS if all(result.success for result in results) else NO_SUCCESS
+    return "\n\n".join([header, *map(str, results)]), status
 
 
-def _kl(arguments: argparse.Namespace) -> str:
+def _draw(results: list[FitResult], path: Path) -> None:
+    from matplotlib import pyplot
+
+    figure = fastkl.plot_fits(*results)[0].figure
+    try:
+        write_whole(path, lambda path: figure.savefig(path, dpi=150))  # type: ignore[union-attr]
+    finally:
+        pyplot.close(figure)  # type: ignore[arg-type]
+
+
+def _kl(arguments: argparse.Namespace) -> tuple[str, int]:
     p, q = parse_target(arguments.p), parse_target(arguments.q)
     result = fastkl.kl_divergence(p, q, arguments.grid, base=arguments.base, full_output=True)
     unit = "nats" if arguments.base is None else f"units of log({arguments.base:g})"
@@ -126,8 +148,8 @@ def _kl(arguments: argparse.Namespace) -> str:
         lines.append(f"infinite      Q is 0 where P is not, first at x = {result.first_infinite:.6g}")
     if arguments.json is not None:
         content = {"p": arguments.p, "q": arguments.q, "base": arguments.base, **vars(result)}
-        _write(arguments.json, lambda path: path.write_text(_json(content)))
-    return "\n".join(lines)
+        write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
+    return "\n".join(lines), SUCCESS
 
 
 def _bandwidth(text: str) -> str | float:
@@ -157,40 +179,6 @@ def _as_dict(result: FitResult) -> dict[str, Any]:
     }
 
 
-def _json(content: Any) -> str:
-    """JSON text; inf and NaN, which JSON lacks, become the strings that float() reads."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(entry) for name, entry in value.items()}
-        if isinstance(value, list):
-            return [plain(entry) for entry in value]
-        if isinstance(value, float) and not math.isfinite(value):
-            return str(value)
-        return value
-
-    return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
-
-
-def _write(path: Path, save: Callable[[Path], Any]) -> None:
-    """Let *save* write a temporary file beside *path* and put it in place whole, or not at all."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
-        save(temporary)
-        temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
-
-
 def _need_matplotlib(path: Path) -> None:
     """Fail before the work, not after it."""
     try:
@@ -207,13 +195,14 @@ def _progress_bar() -> Iterator[None]:
     """A bar on a terminal's stderr once the work has lasted a second."""
     from tqdm import tqdm
 
-    with tqdm(unit="point", unit_scale=True, delay=1, disable=None, leave=False, file=sys.stderr) as bar:
+    with tqdm(total=0, unit="point", unit_scale=True, delay=1, disable=None, leave=False, file=sys.stderr) as bar:
         seen = 0
 
         def report(done: int, size: int) -> None:
             nonlocal seen
-            if done < seen:  # another pass has begun
+            if done < seen or not bar.total:  # another pass has begun
                 seen = 0
+                bar.total = bar.n + size
             bar.update(done - seen)
             seen = done
 

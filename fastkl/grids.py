@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkl.kernels.records import NO_NODES, Geometry
-
-Floats = NDArray[np.float64]
+from fastkl.validation import Floats, as_count, as_line, as_real, as_reals
 
 MIN_POINTS = 8
 MAX_COVER_POINTS = 10_000_000
@@ -87,15 +86,15 @@ class Grid:
         TypeError
             If `n` is not a whole number.
         """
-        lower, upper = float(lower), float(upper)
-        if int(n) != n:
-            raise TypeError(f"n must be a whole number of points, got {n!r}")
-        if not (math.isfinite(lower) and math.isfinite(upper) and lower < upper):
-            raise ValueError(f"a grid needs finite bounds with lower < upper, got lower={lower!r}, upper={upper!r}")
-        _check_points(int(n))
+        lower, upper, n = as_real(lower, "lower"), as_real(upper, "upper"), as_count(n, "n")
+        if not lower < upper:
+            raise ValueError(f"a grid needs lower < upper, got lower={lower!r}, upper={upper!r}")
+        if math.isinf(upper - lower):
+            raise ValueError(f"the length of a grid must be finite, got lower={lower!r}, upper={upper!r}")
+        _check_points(n)
         if not lower + (upper - lower) / (n - 1) > lower or not upper - (upper - lower) / (n - 1) < upper:
             raise ValueError(f"{n} points between {lower!r} and {upper!r} are closer than doubles are")
-        return cls(lower, upper, int(n))
+        return cls(lower, upper, n)
 
     @classmethod
     def from_axes(cls, *axes: ArrayLike, rule: str = "trapezoid") -> Grid:
@@ -117,13 +116,8 @@ class Grid:
             raise ValueError(f"grids have one axis so far, got {len(axes)}")
         if rule != "trapezoid":
             raise ValueError(f"rule must be 'trapezoid', got {rule!r}")
-        nodes = np.array(axes[0], dtype=np.float64)
-        if nodes.ndim != 1:
-            raise ValueError(f"an axis must be one-dimensional, got an array of shape {nodes.shape}")
+        nodes = as_line(axes[0], "an axis", item="node").copy()
         _check_points(nodes.size)
-        if not np.isfinite(nodes).all():
-            at = int(np.flatnonzero(~np.isfinite(nodes))[0])
-            raise ValueError(f"an axis must be finite, but node {at} is {nodes[at]}")
         falling = np.flatnonzero(nodes[1:] <= nodes[:-1])
         if falling.size:
             at = int(falling[0])
@@ -148,6 +142,11 @@ class Grid:
         TypeError
             For a density that is not made of Normals.
         """
+        if not 0.0 < rtol < 1.0:
+            raise ValueError(f"rtol must lie between 0 and 1, got {rtol!r}")
+        for density in (p, q):
+            if density is not None and not hasattr(density, "normals"):
+                raise TypeError(f"a grid covers densities made of Normals, got {type(density).__name__}")
         bumps = [bump for density in (p, q) if density is not None for bump in density.normals()]
         reach = math.sqrt(-2.0 * TAIL_EXPONENT_SHARE * math.log(rtol))
         lower = min(b.loc - reach * b.scale for b in bumps)
@@ -203,7 +202,7 @@ class Grid:
         ValueError
             If the shape of `values` is not that of the grid.
         """
-        values = np.asarray(values, dtype=np.float64)
+        values = as_reals(values, "values")
         if values.shape != self.shape:
             raise ValueError(f"values of shape {values.shape} do not fit a grid of shape {self.shape}")
         return float(np.sum(self.weights[0] * values))

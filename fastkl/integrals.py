@@ -9,10 +9,10 @@ from typing import Literal, NamedTuple, overload
 import numpy as np
 
 from fastkl.densities import Density, Normal, Tabulated
-from fastkl.densities.density import Floats
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import kl_integral, kl_integral_of_values
 from fastkl.kernels.log_density import log_density
+from fastkl.validation import Floats, as_real
 
 SCALED_PASS = 0.5
 """The share of the sum that the correction for unequal masses may cancel: one bit. Beyond, b is scaled."""
@@ -147,7 +147,7 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     first, a second pass with b scaled by P/Q has S/P alone.
     """
     count, axis = grid.count(stride), grid.record(stride)
-    both_by_value = all(isinstance(d, Tabulated) and not d.log and d.floor is None and d.grid == grid for d in (a, b))
+    both_by_value = all(isinstance(d, Tabulated) and d.has_plain_values and d.grid == grid for d in (a, b))
 
     def sums(log_factor: float) -> Floats:
         if both_by_value:
@@ -156,16 +156,19 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
 
     total, mass_a, mass_b, surplus = (float(s) for s in sums(0.0))
     for density, mass in ((a, mass_a), (b, mass_b)):
-        if not mass > 0.0:
-            raise ValueError(
-                f"{density!r} has no mass on the grid [{grid.lower!r}, {grid.upper!r}]: its sum is {mass!r}"
-            )
+        require_mass(density, grid, mass)
     correction = phi(surplus / mass_a) if mass_a + surplus > 0.0 else math.inf
     if correction > SCALED_PASS * total / mass_a:
         total, correction = float(sums(math.log(mass_a) - math.log(mass_b))[0]), 0.0
     divergence = total / mass_a - correction
     lost = math.log(mass_inside(a, mass_a)) - math.log(mass_inside(b, mass_b))
     return Integral(divergence + max(lost, 0.0), mass_a, mass_b)
+
+
+def require_mass(density: Density, grid: Grid, mass: float) -> None:
+    """Refuse a density that is 0, or too small for a double, on all of the grid."""
+    if not mass > 0.0:
+        raise ValueError(f"{density!r} has no mass on the grid [{grid.lower!r}, {grid.upper!r}]: its sum is {mass!r}")
 
 
 def phi(u: float) -> float:
@@ -190,7 +193,8 @@ def nats_per_unit(base: float | None) -> float:
     """log(base), or 1 for nats."""
     if base is None:
         return 1.0
-    if not (0.0 < base < math.inf and base != 1.0):
+    base = as_real(base, "base")
+    if base <= 0.0 or base == 1.0:
         raise ValueError(f"base must be a positive number other than 1, or None for nats, got {base!r}")
     return math.log(base)
 

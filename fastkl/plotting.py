@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastkl.fitting import FitResult
+from fastkl.fitting.result import short
+from fastkl.validation import Floats
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -57,6 +59,9 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
     """
     if not results:
         raise ValueError("plot_fits needs at least one result, got none")
+    for result in results:
+        if not isinstance(result, FitResult):
+            raise TypeError(f"plot_fits draws FitResult objects, got {type(result).__name__}")
     if ax is None:
         from matplotlib import pyplot
 
@@ -67,15 +72,15 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
         ax = list(panels[0])
     if len(ax) != len(results):
         raise ValueError(f"{len(results)} results need as many axes, got {len(ax)}")
-    return [draw_fit(result, axes) for result, axes in zip(results, ax, strict=True)]
+    lower, upper = np.transpose([_visible_range(result) for result in results])
+    x = np.linspace(lower.min(), upper.max(), CURVE_POINTS)
+    for result, axes in zip(results, ax, strict=True):
+        _draw(result, axes, x)
+    return list(ax)
 
 
-def draw_fit(result: FitResult, ax: Axes | None = None) -> Axes:
-    """Draw one fit into `ax`, or into a new figure."""
-    if ax is None:
-        return plot_fits(result)[0]
+def _draw(result: FitResult, ax: Axes, x: Floats) -> None:
     color = COLOR[result.direction]
-    x = _visible_range(result)
     p = result.p.pdf(x)
     filled = ax.fill_between(x, p, color="0.85", linewidth=0, label="p")
     filled.sticky_edges.y.append(0.0)  # the axis starts at 0 and stays free above
@@ -84,7 +89,7 @@ def draw_fit(result: FitResult, ax: Axes | None = None) -> Axes:
         ax.plot(x, minimum.q.pdf(x), color=color, alpha=0.45, linewidth=1.2, linestyle=":")
     if len(result.minima) > 1:
         ax.plot([], [], color=color, alpha=0.45, linewidth=1.2, linestyle=":", label="other minima")
-    label = f"q = N({result.q.loc:.3g}, {result.q.scale:.3g})"
+    label = f"q = {short(result.q, digits=3)}"
     linestyle = "--" if result.direction == "forward" else "-"
     ax.plot(x, result.q.pdf(x), color=color, linewidth=2, linestyle=linestyle, label=label)
     ax.set_title(f"{TITLE[result.direction]}, divergence {result.divergence:.4g}", fontsize=10)
@@ -93,10 +98,9 @@ def draw_fit(result: FitResult, ax: Axes | None = None) -> Axes:
     ax.set_xlim(x[0], x[-1])
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=9, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
-    return ax
 
 
-def _visible_range(result: FitResult) -> np.ndarray:
+def _visible_range(result: FitResult) -> tuple[float, float]:
     """The part of the grid where p or a minimum is visible."""
     x = np.linspace(result.grid.lower, result.grid.upper, 20 * CURVE_POINTS)
     curves = [result.p, result.q, *(m.q for m in result.minima)]
@@ -105,4 +109,4 @@ def _visible_range(result: FitResult) -> np.ndarray:
         density = curve.pdf(x)
         seen |= density > VISIBLE * density.max()
     at = np.flatnonzero(seen)
-    return np.linspace(x[at[0]], x[at[-1]], CURVE_POINTS)
+    return float(x[max(at[0] - 1, 0)]), float(x[min(at[-1] + 1, x.size - 1)])

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import re
 import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from fastkl.densities import Density, Mixture, Normal, Tabulated
-from fastkl.grids import Floats, Grid
+from fastkl.grids import Grid
+from fastkl.validation import Floats, as_reals
 
-_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _TERM = re.compile(rf"\s*(?:({_NUMBER})\s*\*\s*)?N\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)\s*")
 
 GRAMMAR = 'a mixture such as "0.5*N(-2,0.6) + 0.5*N(2,0.6)" (N(loc, standard deviation)), or a .npz or .csv file'
 
 
-def parse_target(text: str, *, samples: str | None = None, bandwidth: str | float = "scott") -> Density:
+def parse_target(
+    text: str, *, samples: str | None = None, bandwidth: str | float = "scott", grid: Grid | None = None
+) -> Density:
     """The density that *text* describes or that the file of that name holds.
 
     Parameters
@@ -30,6 +37,8 @@ def parse_target(text: str, *, samples: str | None = None, bandwidth: str | floa
         The column of a .csv file that holds raw observations.
     bandwidth : str or float
         For `samples`, as in `Tabulated.from_samples`.
+    grid : Grid, optional
+        Likewise.
 
     Raises
     ------
@@ -40,11 +49,11 @@ def parse_target(text: str, *, samples: str | None = None, bandwidth: str | floa
     """
     path = Path(text)
     if samples is not None:
-        return Tabulated.from_samples(_columns(path, [samples])[samples], bandwidth=bandwidth)
+        return Tabulated.from_samples(_observations(path, samples), grid, bandwidth=bandwidth)
     if path.suffix.lower() == ".npz":
-        return _tabulated(path, _arrays(path))
+        return _from_npz(path)
     if path.suffix.lower() == ".csv":
-        return _tabulated(path, _columns(path))
+        return _from_csv(path)
     return parse_mixture(text)
 
 
@@ -67,11 +76,7 @@ def parse_mixture(text: str) -> Normal | Mixture:
     return parts[0] if len(parts) == 1 and weights == [1.0] else Mixture(parts, weights)
 
 
-def _tabulated(path: Path, columns: dict[str, Floats]) -> Tabulated:
-    if "x" not in columns or not ("p" in columns) ^ ("logp" in columns):
-        raise ValueError(f"{path}: expected x and either p or logp, got {', '.join(columns) or 'nothing'}")
-    name = "p" if "p" in columns else "logp"
-    x, values = columns["x"], columns[name]
+def _tabulated(path: Path, x: Floats, name: str, values: Floats) -> Tabulated:
     if x.shape != values.shape:
         raise ValueError(f"{path}: x and {name} must have one length, got shapes {x.shape} and {values.shape}")
     try:
@@ -80,32 +85,56 @@ def _tabulated(path: Path, columns: dict[str, Floats]) -> Tabulated:
         raise ValueError(f"{path}: {error}") from None
 
 
-def _arrays(path: Path) -> dict[str, Floats]:
+def _value_column(path: Path, names: Sequence[str]) -> str:
+    """Which of 'p' and 'logp' stands beside 'x'."""
+    if "x" not in names or ("p" in names) == ("logp" in names):
+        raise ValueError(f"{path}: expected x and either p or logp, got {', '.join(names) or 'nothing'}")
+    return "p" if "p" in names else "logp"
+
+
+def _from_npz(path: Path) -> Tabulated:
     try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: np.asarray(file[name], dtype=np.float64) for name in file.files if name in ("x", "p", "logp")}
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
+            if not isinstance(content, np.lib.npyio.NpzFile):
+                raise ValueError("it holds a single array without a name")
+            arrays = {name: content[name] for name in content.files}
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not a readable .npz file: {error}") from None
+    name = _value_column(path, list(arrays))
+    return _tabulated(path, as_reals(arrays["x"], f"{path}: x"), name, as_reals(arrays[name], f"{path}: {name}"))
 
 
-def _columns(path: Path, wanted: list[str] | None = None) -> dict[str, Floats]:
-    """Columns of a .csv file with a header line; by default those of a density."""
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        rows = csv.reader(file)
+def _from_csv(path: Path) -> Tabulated:
+    with _csv_rows(path) as (header, rows):
+        name = _value_column(path, header)
+        columns = _numbers(path, header, rows, ["x", name])
+    return _tabulated(path, columns["x"], name, columns[name])
+
+
+def _observations(path: Path, column: str) -> Floats:
+    with _csv_rows(path) as (header, rows):
+        if column not in header:
+            raise ValueError(f"{path}: no column {column!r}, only {', '.join(header) or 'an empty header'}")
+        return _numbers(path, header, rows, [column])[column]
+
+
+@contextlib.contextmanager
+def _csv_rows(path: Path) -> Iterator[tuple[list[str], Any]]:
+    """The header of a .csv file and a reader of the rows below it."""
+    # bytes that are no UTF-8 do no harm in other columns, and are spelled out where they stand in a number
+    with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
+        rows = csv.reader(file, strict=True)
         try:
-            header = [name.strip() for name in next(rows, [])]
-            names = [n for n in header if n in ("x", "p", "logp")] if wanted is None else wanted
-            for name in names:
-                if name not in header:
-                    raise ValueError(f"{path}: no column {name!r}, only {', '.join(header) or 'an empty header'}")
-            places = [header.index(name) for name in names]
-            numbers = [
-                [_cell(path, rows.line_num, row, place) for place in places]
-                for row in rows
-                if any(c.strip() for c in row)
-            ]
-        except (csv.Error, UnicodeDecodeError) as error:
+            yield [name.strip() for name in next(rows, [])], rows
+        except csv.Error as error:
             raise ValueError(f"{path}, line {rows.line_num}: {error}") from None
+
+
+def _numbers(path: Path, header: list[str], rows: Any, names: list[str]) -> dict[str, Floats]:
+    """The columns of these names; blank lines are passed over."""
+    places = [header.index(name) for name in names]
+    numbers = [[_cell(path, rows.line_num, row, place) for place in places] for row in rows if any(map(str.strip, row))]
     if not numbers:
         raise ValueError(f"{path}: no numbers below the header")
     return dict(zip(names, np.array(numbers).T, strict=True))

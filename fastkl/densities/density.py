@@ -7,14 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fastkl.grids import Grid
+from fastkl.validation import Floats
 
 if TYPE_CHECKING:
     from fastkl.densities.normal import Normal
-
-Floats = NDArray[np.float64]
 
 
 class Density(ABC):
@@ -56,14 +55,3 @@ class Density(ABC):
     def normals(self) -> Sequence[Normal]:
         """The Normals that the density is made of."""
         raise TypeError(f"a grid for a {type(self).__name__} cannot be chosen automatically; give grid=")
-
-
-def as_real(value: Any, name: str) -> float:
-    """*value* as a finite float, or an error that names it."""
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a real number, got {value!r}") from None
-    if not np.isfinite(number):
-        raise ValueError(f"{name} must be finite, got {number!r}")
-    return number

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.density import Density, Floats, as_real
+from fastkl.densities.density import Density
 from fastkl.densities.normal import Normal
 from fastkl.grids import Grid
 from fastkl.kernels.records import NO_TABLE
+from fastkl.validation import Floats, as_real
 
 WEIGHT_SUM_TOLERANCE = 1e-9
 

@@ -10,11 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.density import Density, Floats, as_real
+from fastkl.densities.density import Density
 from fastkl.grids import Grid
 from fastkl.kernels.records import NO_TABLE, NORMAL, NormalComponent
+from fastkl.validation import Floats, as_real, as_reals
 
 LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+SMALLEST_SCALE = 2.0**-1022
 
 
 @dataclass(frozen=True)
@@ -51,9 +54,11 @@ class Normal(Density):
         object.__setattr__(self, "scale", as_real(self.scale, "scale"))
         if self.scale <= 0.0:
             raise ValueError(f"scale must be > 0, got {self.scale!r}")
+        if self.scale < SMALLEST_SCALE:
+            raise ValueError(f"scale must be at least {SMALLEST_SCALE}, so that 1/scale is finite, got {self.scale!r}")
 
     def logpdf(self, x: ArrayLike) -> Any:
-        z = (np.asarray(x, dtype=np.float64) - self.loc) / self.scale
+        z = (as_reals(x, "x") - self.loc) / self.scale
         return self.log_factor - 0.5 * z * z
 
     @property

@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.grids import Floats, Grid
+from fastkl.grids import Grid, as_grid
 from fastkl.kernels.log_density import log_density
 from fastkl.kernels.records import NO_TABLE, NORMAL, NormalComponent
+from fastkl.validation import Floats, as_line, as_real
 
 DEFAULT_POINTS = 2049
 REACH = 8.0
@@ -23,21 +24,26 @@ def estimate(
     x: ArrayLike, grid: Grid | None, *, weights: ArrayLike | None, bandwidth: str | float
 ) -> tuple[Grid, Floats]:
     """The grid and the log-densities on it; see `Tabulated.from_samples`."""
-    x = _observations(x)
+    x = as_line(x, "observations")
+    if x.size < 2:
+        raise ValueError(f"a density estimate needs at least 2 observations, got {x.size}")
     shares = _shares(weights, x)
     mean = float(shares @ x)
     n_effective = 1.0 / float(shares @ shares)
-    std = math.sqrt(float(shares @ (x - mean) ** 2) * n_effective / (n_effective - 1.0)) if n_effective > 1.0 else 0.0
-    if not std > 0.0:
-        raise ValueError(f"the observations must vary, but all {x.size} of positive weight are {x[shares.argmax()]!r}")
+    present = x[shares > 0.0]
+    if present.min() == present.max():
+        raise ValueError(f"the observations must vary, but all {present.size} of positive weight are {present[0]}")
+    std = math.sqrt(float(shares @ (x - mean) ** 2) * n_effective / (n_effective - 1.0))
     width = _bandwidth(bandwidth, std, n_effective)
-    if grid is None:
+    if grid is not None:
+        as_grid(grid)
+    else:
         lower = min(x.min() - REACH * width, mean - REACH * std)
         upper = max(x.max() + REACH * width, mean + REACH * std)
         grid = Grid.uniform(lower, upper, DEFAULT_POINTS)
     if x.min() < grid.lower or x.max() > grid.upper:
         off = x.min() if x.min() < grid.lower else x.max()
-        raise ValueError(f"observation {off!r} lies off the grid [{grid.lower!r}, {grid.upper!r}]")
+        raise ValueError(f"observation {off} lies off the grid [{grid.lower!r}, {grid.upper!r}]")
 
     nodes = grid.axes[0]
     step = float(np.max(np.diff(nodes)))
@@ -62,26 +68,14 @@ def _linear_bins(x: Floats, shares: Floats, nodes: Floats) -> Floats:
     return bins
 
 
-def _observations(x: ArrayLike) -> Floats:
-    array = np.asarray(x, dtype=np.float64)
-    if array.ndim != 1:
-        raise ValueError(f"observations must be one-dimensional, got an array of shape {array.shape}")
-    if array.size < 2:
-        raise ValueError(f"a density estimate needs at least 2 observations, got {array.size}")
-    if not np.isfinite(array).all():
-        at = int(np.argmax(~np.isfinite(array)))
-        raise ValueError(f"observations must be finite, but number {at} is {array[at]}")
-    return array
-
-
 def _shares(weights: ArrayLike | None, x: Floats) -> Floats:
     if weights is None:
         return np.full(x.size, 1.0 / x.size)
-    array = np.asarray(weights, dtype=np.float64)
+    array = as_line(weights, "weights")
     if array.shape != x.shape:
         raise ValueError(f"{x.size} observations need as many weights, got an array of shape {array.shape}")
-    if not (np.isfinite(array).all() and array.min() >= 0.0 and array.sum() > 0.0):
-        raise ValueError(f"weights must be finite, >= 0 and not all 0, got {array.min()!r} ... {array.max()!r}")
+    if not (array.min() >= 0.0 and array.sum() > 0.0):
+        raise ValueError(f"weights must be >= 0 and not all 0, got {array.min()} ... {array.max()}")
     shares: Floats = array / array.sum()
     return shares
 
@@ -94,7 +88,7 @@ def _bandwidth(bandwidth: str | float, std: float, n_effective: float) -> float:
             )
         factor, exponent = EXPONENT_OF_RULE[bandwidth]
         return std * float((factor * n_effective) ** exponent)
-    width = float(bandwidth)
-    if not (math.isfinite(width) and width > 0.0):
-        raise ValueError(f"bandwidth must be finite and > 0, got {bandwidth!r}")
+    width = as_real(bandwidth, "bandwidth")
+    if width <= 0.0:
+        raise ValueError(f"bandwidth must be > 0, got {bandwidth!r}")
     return width

@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from fastkl.grids import Floats, Grid
+from fastkl.grids import Grid
 from fastkl.kernels.moments import CENTRE, FIRST, MASS, PEAK, PEAK_INDEX, SECOND, ZERO_INDEX, cell_moments
+from fastkl.validation import Floats
 
 if TYPE_CHECKING:
     from fastkl.densities.density import Density

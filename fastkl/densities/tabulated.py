@@ -9,10 +9,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkl.densities.density import Density, Floats
+from fastkl.densities.density import Density
 from fastkl.densities.summary import Summary, summarize
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.records import TABLE, TableComponent
+from fastkl.validation import Floats, as_real, as_reals
+
+MODERATE = 200.0
+"""exp(+-200): a sum of values of this size can be divided by another one without leaving the doubles."""
 
 
 class Tabulated(Density):
@@ -56,7 +60,7 @@ class Tabulated(Density):
     """
 
     def __init__(self, grid: Grid, values: ArrayLike, *, log: bool = False, floor: float | None = None) -> None:
-        if floor is not None and not 0.0 < floor < 1.0:
+        if floor is not None and not 0.0 < as_real(floor, "floor") < 1.0:
             raise ValueError(f"floor must lie between 0 and 1, got {floor!r}")
         self.grid = as_grid(grid)
         self.log = bool(log)
@@ -107,7 +111,7 @@ class Tabulated(Density):
         return cls(*estimate(x, grid, weights=weights, bandwidth=bandwidth), log=True)
 
     def logpdf(self, x: ArrayLike) -> Any:
-        x = np.asarray(x, dtype=np.float64)
+        x = as_reals(x, "x")
         nodes = self.grid.axes[0]
         left = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, nodes.size - 2)
         share = (x - nodes[left]) / (nodes[left + 1] - nodes[left])
@@ -127,6 +131,11 @@ class Tabulated(Density):
     @property
     def std(self) -> float:
         return self._summary.moments()[2]
+
+    @property
+    def has_plain_values(self) -> bool:
+        """Whether the values can be summed as they are: neither logarithms, nor raised, nor extreme in size."""
+        return not self.log and self.floor is None and abs(self.log_normalizer) < MODERATE
 
     def mass_outside(self, grid: Grid) -> float | None:
         return 0.0 if grid.lower <= self.grid.lower and grid.upper >= self.grid.upper else None
@@ -155,9 +164,7 @@ class Tabulated(Density):
 
 def _checked(values: ArrayLike, grid: Grid, log: bool) -> Floats:
     """A read-only view of *values* as doubles, or an error that names the first bad one."""
-    if np.iscomplexobj(values):
-        raise TypeError("values must be real, got complex numbers")
-    array = np.ascontiguousarray(values, dtype=np.float64).view()
+    array = np.ascontiguousarray(as_reals(values, "values")).view()
     array.flags.writeable = False
     if array.shape != grid.shape:
         raise ValueError(f"values of shape {array.shape} do not fit a grid of shape {grid.shape}")

@@ -16,7 +16,8 @@ from fastkl.fitting.result import Direction, FitResult, Minimum
 from fastkl.fitting.reverse import ReverseObjective, ends_of_runs
 from fastkl.fitting.starts import Start, starting_points
 from fastkl.grids import Grid, as_grid
-from fastkl.integrals import common_grid, integrate, mass_inside, mass_outside
+from fastkl.integrals import common_grid, integrate, mass_inside, mass_outside, require_mass
+from fastkl.validation import as_count, as_real
 
 FAMILIES: dict[str, type[Density]] = {"normal": Normal}
 
@@ -100,16 +101,22 @@ def fit(
     ([0.6918, 0.6918, 1.1384], True)
     """
     direction = _checked_direction(direction)
+    if as_count(max_passes, "max_passes") < 1:
+        raise ValueError(f"max_passes must be at least 1, got {max_passes!r}")
+    for name, tolerance in (("gtol", gtol), ("rtol", rtol), ("atol", atol), ("mass_tol", mass_tol)):
+        if as_real(tolerance, name) < 0.0:
+            raise ValueError(f"{name} must be >= 0, got {tolerance!r}")
     target, grid = _prepare(p, family, grid, log)
     summary = summarize(target, grid)
+    mass = summary.moments()[0]
+    require_mass(target, grid, mass)
     read = grid.size
     if direction == "forward":
         ends = [moment_match(summary, gtol)]
     else:
         _refuse_zeros(target, grid, summary)
-        mass = summary.moments()[0]
         objective = ReverseObjective(target, grid, mass=mass, log_mass_inside=math.log(mass_inside(target, mass)))
-        places = [*starting_points(summary), *map(_as_start, starts or ())]
+        places = [*starting_points(summary), *map(_as_start, () if starts is None else starts)]
         ends = ends_of_runs(objective, places, gtol=gtol, max_passes=max_passes)
         read += objective.points_read
     minima = _ordered([_minimum(end, target, grid, direction) for end in ends if end.status == CONVERGED])
@@ -158,11 +165,13 @@ def _checked_direction(direction: str | None) -> Direction:
 
 def _prepare(p: Density | ArrayLike, family: Any, grid: Grid | None, log: bool) -> tuple[Density, Grid]:
     """The target as a density, and the grid to use."""
-    if family is not Normal and family not in FAMILIES:
+    if family is not Normal and not (isinstance(family, str) and family in FAMILIES):
         raise ValueError(f"family must be {' or '.join(map(repr, FAMILIES))} or its class, got {family!r}")
     if grid is not None:
         as_grid(grid)
     if isinstance(p, Density):
+        if log:
+            raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
         return p, grid or common_grid(p, None if isinstance(p, Tabulated) else Normal(p.mean, p.std))
     if grid is None:
         raise TypeError(
@@ -181,7 +190,13 @@ def _refuse_zeros(target: Density, grid: Grid, summary: Summary) -> None:
 
 
 def _as_start(start: Start | Normal) -> Start:
-    q = start if isinstance(start, Normal) else Normal(*start)
+    if isinstance(start, Normal):
+        return start.loc, start.scale
+    try:
+        loc, scale = start
+    except (TypeError, ValueError):
+        raise TypeError(f"a start must be a Normal or a pair (loc, scale), got {start!r}") from None
+    q = Normal(loc, scale)
     return q.loc, q.scale
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from fastkl.densities import Normal
-from fastkl.grids import Floats
+from fastkl.validation import Floats
 
 CONVERGED, ESCAPED, AT_STEP, STALLED, OUT_OF_PASSES = (
     "converged",

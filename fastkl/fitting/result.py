@@ -114,21 +114,21 @@ class FitResult:
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw p, q and the other minima; see `plot_fits`. Needs the extra ``fastkl[plot]``."""
-        from fastkl.plotting import draw_fit
+        from fastkl.plotting import plot_fits
 
-        return draw_fit(self, ax)
+        return plot_fits(self, ax=None if ax is None else [ax])[0]
 
     def __str__(self) -> str:
         title = {"forward": "forward  min KL(p||q)  covers p", "reverse": "reverse  min KL(q||p)  seeks a mode"}
         lines = [
             title[self.direction],
-            f"  q             {_short(self.q)}",
+            f"  q             {short(self.q)}",
             f"  KL(p||q)      {self.forward:.6g}",
             f"  KL(q||p)      {self.reverse:.6g}",
         ]
         if self.direction == "reverse":
             lines.append(f"  minima        {len(self.minima)}")
-            lines += [f"    {m.divergence:<12.6g}{_short(m.q)}" for m in self.minima]
+            lines += [f"    {m.divergence:<12.6g}{short(m.q)}" for m in self.minima]
         lines += [
             f"  error         {self.quadrature_error:.1e}",
             f"  mass outside  {self.mass_outside:.1e}",
@@ -137,6 +137,7 @@ class FitResult:
         return "\n".join(lines)
 
 
-def _short(q: Normal) -> str:
-    """Six digits; a mean that is 0 to the precision of a fit reads 0."""
-    return f"N({0.0 if abs(q.loc) < ROUNDS_TO_ZERO * q.scale else q.loc:.6g}, {q.scale:.6g})"
+def short(q: Normal, digits: int = 6) -> str:
+    """N(loc, scale); a mean that is 0 to the precision of a fit reads 0."""
+    loc = 0.0 if abs(q.loc) < ROUNDS_TO_ZERO * q.scale else q.loc
+    return f"N({loc:.{digits}g}, {q.scale:.{digits}g})"

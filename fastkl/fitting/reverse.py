@@ -22,8 +22,9 @@ from fastkl.densities import Density
 from fastkl.densities.normal import LOG_SQRT_2PI
 from fastkl.fitting.point import AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
 from fastkl.fitting.starts import Start
-from fastkl.grids import Floats, Grid
+from fastkl.grids import Grid
 from fastkl.kernels.moments import normal_moments
+from fastkl.validation import Floats
 
 WINDOW = 12.0
 """Nodes more than this many scales from loc weigh less than 1e-31."""

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from fastkl.densities.summary import Summary
-from fastkl.grids import Floats
+from fastkl.validation import Floats
 
 MAX_BASINS = 12
 """More modes than this are merged, the shallowest first: n basins make n(n+1)/2 groups."""

@@ -1,0 +1,129 @@
+"""Measure the figures of ``docs/performance.md`` and write them there: ``python -m bench.figures [--quick]``.
+
+The same code as in the asv suite is timed, so the page and the regression tracking cannot disagree.
+With ``--quick`` every timing is short and nothing is written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+from bench.suite.blocks import medians
+from bench.suite.fits import Fit
+from bench.suite.integrals import AgainstJax
+from bench.suite.startup import FIRST_FITS
+from bench.suite.sums import KLSum
+
+PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
+BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
+
+Row = tuple[str, str, str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="short timings; print, and leave the page as it is")
+    quick = parser.parse_args().quick
+    rows = [*_sum(quick), *_integral(quick), *_fits(quick), *_startup(quick)]
+    table = "\n".join(
+        [
+            "| work | time | in units of a peer in the same run |",
+            "|---|---|---|",
+            *(f"| {' | '.join(row)} |" for row in rows),
+        ]
+    )
+    text = f"{table}\n\n{_machine()}"
+    print(text)
+    if not quick:
+        head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
+        tail = rest.partition(END)[2]
+        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+
+
+def _sum(quick: bool) -> Iterator[Row]:
+    n = 100_000 if quick else 10_000_000
+    bench = KLSum()
+    bench.setup(n)
+    ours, dot = medians(bench.kl_sum, lambda: bench.p @ bench.q, **_counts(quick))
+    yield f"KL sum of two arrays, N = {n:.0e}", f"{ours / n * 1e9:.2f} ns an element", f"{ours / dot:.2f} of `p @ q`"
+
+
+def _integral(quick: bool) -> Iterator[Row]:
+    for form in AgainstJax.params:
+        bench = AgainstJax()
+        try:
+            bench.setup(form)
+        except NotImplementedError as reason:
+            yield "KL(mixture of 2 ‖ Normal) on 10⁷ points", "not measured", str(reason)
+            return
+        ours, theirs = medians(bench.fastkl, bench.jax, **_counts(quick))
+        n = bench.grid.size
+        yield (
+            "KL(mixture of 2 ‖ Normal) on 10⁷ points",
+            f"{ours / n * 1e9:.2f} ns a point",
+            f"{ours / theirs:.2f} of jax.jit of {form}",
+        )
+
+
+def _fits(quick: bool) -> Iterator[Row]:
+    for direction in Fit.params[0]:
+        bench, n = Fit(), 10_000
+        bench.setup(direction, n)
+        (seconds,) = medians(lambda bench=bench, direction=direction: bench.fit(direction), **_counts(quick))
+        yield f"{direction} fit of a Normal, 10⁴ points", f"{seconds * 1e3:.1f} ms", ""
+
+
+def _startup(quick: bool) -> Iterator[Row]:
+    repeat = 1 if quick else 7
+    bare = [_process("import numba, numpy") for _ in range(repeat)]
+    whole = [_process("import numba, numpy; import fastkl") for _ in range(repeat)]
+    yield "`import fastkl` after `import numba, numpy`", f"{(median(whole) - median(bare)) * 1e3:.0f} ms", ""
+    cold = []
+    for _ in range(min(repeat, 3)):
+        with tempfile.TemporaryDirectory() as empty:
+            cold.append(_process(FIRST_FITS, NUMBA_CACHE_DIR=empty))
+    yield "a new process that fits both ways on 10⁴ points, cold cache", f"{median(cold):.1f} s", ""
+    warm = [_process(FIRST_FITS) for _ in range(repeat + 1)][1:]
+    yield "the same, warm cache", f"{median(warm):.2f} s", ""
+
+
+def _process(code: str, **environment: str) -> float:
+    """Seconds from the start of a new interpreter to its end."""
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", code], check=True, env={**os.environ, **environment})
+    return time.perf_counter() - began
+
+
+def _counts(quick: bool) -> dict[str, int]:
+    return {"blocks": 2, "calls": 4} if quick else {}
+
+
+def _machine() -> str:
+    packages = ", ".join(f"{name} {_version(name)}" for name in ("numba", "numpy", "scipy", "jax"))
+    cores = os.cpu_count()
+    return (
+        f"Measured on {datetime.date.today()} with `python -m bench.figures`: {cores} cores, {platform.machine()}, "
+        f"Python {platform.python_version()}, {packages}."
+    )
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except ModuleNotFoundError:
+        return "absent"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Numbers and arrays from the user, checked once, with the offending value in the message."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+def as_real(value: Any, name: str) -> float:
+    """*value* as a finite float."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a real number, got {value!r}") from None
+    except OverflowError:
+        raise ValueError(f"{name} must be finite, but is beyond the range of a double") from None
+    if not math.isfinite(number):
+        raise ValueError(f"{name} must be finite, got {number!r}")
+    return number
+
+
+def as_count(value: Any, name: str) -> int:
+    """*value* as a whole number."""
+    try:
+        count = int(value)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    if count != value:
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    return count
+
+
+def as_reals(values: Any, name: str) -> Floats:
+    """*values* as an array of doubles; the same memory where it is one already."""
+    if np.ma.is_masked(values):
+        raise TypeError(f"{name} must not be masked, but {int(np.sum(np.ma.getmaskarray(values)))} of them are")
+    array = np.asarray(values)
+    if np.iscomplexobj(array):
+        raise TypeError(f"{name} must be real, got complex numbers")
+    try:
+        return np.asarray(array, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be numbers, got {_first_that_is_no_number(array)!r}") from None
+
+
+def _first_that_is_no_number(array: NDArray[Any]) -> Any:
+    for entry in array.ravel().tolist():
+        try:
+            float(entry)
+        except (TypeError, ValueError):
+            return entry
+    return array.dtype
+
+
+def as_line(values: Any, name: str, item: str = "number") -> Floats:
+    """*values* as a one-dimensional array of finite doubles."""
+    array = as_reals(values, name)
+    if array.ndim != 1:
+        raise ValueError(f"{name} must be one-dimensional, got an array of shape {array.shape}")
+    if not np.isfinite(array).all():
+        at = int(np.argmax(~np.isfinite(array)))
+        raise ValueError(f"{name} must be finite, but {item} {at} is {array[at]}")
+    return array

@@ -1,0 +1,65 @@
+"""The progress bar: on a terminal, when the work is long; never in a file."""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fastkl.jit import JIT_DISABLED
+
+ROOT = Path(__file__).parents[1]
+ONE_THREAD = {**os.environ, "NUMBA_NUM_THREADS": "1"}
+"""So that the work is as long on a machine with many cores."""
+LONG = [sys.executable, "-m", "fastkl", "kl", "0.5*N(-2,0.6)+0.5*N(2,0.6)", "N(0,2)", "--grid=-20:20:800000001"]
+
+pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="800 million points take an hour in plain Python")
+
+
+def _on_a_terminal(command):
+    """What *command* writes to stdout, and to a stderr that is a terminal of 24 rows and 80 columns."""
+    pty, fcntl, termios = (pytest.importorskip(name) for name in ("pty", "fcntl", "termios"))
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=theirs, env=ONE_THREAD)
+    os.close(theirs)
+    seen = b""
+    try:
+        while chunk := os.read(ours, 4096):
+            seen += chunk
+    except OSError:  # Linux says so when the other end is closed
+        pass
+    os.close(ours)
+    return process.communicate()[0], seen
+
+
+@pytest.fixture(scope="module")
+def terminal():
+    began = time.perf_counter()
+    out, seen = _on_a_terminal(LONG)
+    assert time.perf_counter() - began > 2.0, "too fast to show a bar: these tests need a larger grid"
+    return out, seen
+
+
+def test_long_work_counts_points_on_a_terminal(terminal):
+    assert b"point" in terminal[1]
+
+
+def test_the_bar_shows_how_much_is_left(terminal):
+    assert b"%" in terminal[1], terminal[1][:80]
+
+
+def test_the_bar_is_cleared_and_the_result_stands_alone(terminal):
+    out, seen = terminal
+    assert seen.endswith(b" \r")
+    assert out.startswith(b"KL(P||Q)      0.5570666805")
+
+
+def test_there_is_no_bar_in_a_file():
+    result = subprocess.run(LONG, cwd=ROOT, env=ONE_THREAD, capture_output=True, check=True)
+    assert result.stderr == b""

@@ -1,0 +1,51 @@
+"""The README keeps its promises: its commands are those that CI runs, and its Python runs."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+from fastkl.cli import main
+from fastkl.jit import JIT_DISABLED
+
+ROOT = Path(__file__).resolve().parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_ci_runs_exactly_the_two_commands():
+    commands = [line for block in blocks("sh") for line in block.splitlines() if "pip install" in line]
+    assert len(commands) == 2
+    ci = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    assert all(command in ci for command in commands)
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="grids of thousands of points take minutes without compiled code")
+def test_every_other_command_runs(capsys, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    lines = [line for block in blocks("sh") for line in block.splitlines() if line.startswith("fastkl ")]
+    assert len(lines) == 3
+    for line in lines:
+        assert main(shlex.split(line, comments=True)[1:]) == 0, line
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="grids of thousands of points take minutes without compiled code")
+def test_the_python_runs_and_the_printed_table_is_right():
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    names = {}
+    for block in blocks("python"):
+        exec(block, names)
+    assert names["result"].success
+    assert f"{names['fastkl'].kl_divergence(names['p'], names['q'], names['grid']):.4f}" in README
+    pyplot.close("all")
+    (table,) = blocks("text")
+    printed = str(names["fastkl"].fit(names["p"], "normal", direction="reverse"))
+    rounding = ("error", "mass outside")  # of the order of rounding, which differs between processors
+    assert [line for line in table.splitlines() if line.split(maxsplit=1)[0] not in ("error", "mass")] == [
+        line for line in printed.splitlines() if not line.strip().startswith(rounding)
+    ]
