@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from typing import Any, get_args
 
 from numpy.typing import ArrayLike
 
-from fastkl.densities import Density, Normal, Tabulated
-from fastkl.densities.summary import Summary, summarize
+from fastkl.densities import Density, Normal
 from fastkl.fitting.forward import moment_match
 from fastkl.fitting.point import AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
-from fastkl.fitting.result import Direction, FitResult, Minimum
+from fastkl.fitting.problem import Problem, problem_of
+from fastkl.fitting.result import FitResult, Minimum
 from fastkl.fitting.reverse import ReverseObjective, ends_of_runs
 from fastkl.fitting.starts import Start, starting_points
-from fastkl.grids import Grid, as_grid
-from fastkl.integrals import common_grid, integrate, mass_inside, mass_outside, require_mass
+from fastkl.grids import Grid
+from fastkl.integrals import mass_outside
 from fastkl.validation import as_count, as_real
-
-FAMILIES: dict[str, type[Density]] = {"normal": Normal}
-
-DIRECTIONS = "'forward' (min KL(p||q), q covers all of p) or 'reverse' (min KL(q||p), q settles on a mode of p)"
 
 TIE = 1e-12
 """Divergences this close count as equal, and their minima are ordered by loc."""
@@ -100,93 +94,62 @@ def fit(
     >>> [round(m.divergence, 4) for m in result.minima], result.success
     ([0.6918, 0.6918, 1.1384], True)
     """
-    direction = _checked_direction(direction)
     if as_count(max_passes, "max_passes") < 1:
         raise ValueError(f"max_passes must be at least 1, got {max_passes!r}")
     for name, tolerance in (("gtol", gtol), ("rtol", rtol), ("atol", atol), ("mass_tol", mass_tol)):
         if as_real(tolerance, name) < 0.0:
             raise ValueError(f"{name} must be >= 0, got {tolerance!r}")
-    target, grid = _prepare(p, family, grid, log)
-    summary = summarize(target, grid)
-    mass = summary.moments()[0]
-    require_mass(target, grid, mass)
-    read = grid.size
-    if direction == "forward":
-        ends = [moment_match(summary, gtol)]
-    else:
-        _refuse_zeros(target, grid, summary)
-        objective = ReverseObjective(target, grid, mass=mass, log_mass_inside=math.log(mass_inside(target, mass)))
-        places = [*starting_points(summary), *map(_as_start, () if starts is None else starts)]
-        ends = ends_of_runs(objective, places, gtol=gtol, max_passes=max_passes)
-        read += objective.points_read
-    minima = _ordered([_minimum(end, target, grid, direction) for end in ends if end.status == CONVERGED])
+    problem = problem_of(p, family, grid, direction, log)
+    further = [_as_start(start) for start in (() if starts is None else starts)]
+
+    ends, read = _solve(problem, further, gtol, max_passes)
+    minima = _ordered([(end, _minimum(problem, end)) for end in ends if end.status == CONVERGED])
     best = _best(ends, minima[0][0] if minima else None)
 
-    a, b = (target, best.q) if direction == "forward" else (best.q, target)
-    whole, half = integrate(a, b, grid), integrate(a, b, grid, stride=2)
+    whole, half = problem.integral(best.q), problem.integral(best.q, stride=2)
     error = abs(whole.divergence - half.divergence)
-    outside_q = best.q.mass_outside(grid)
-    outside_p = mass_outside(target, grid, whole.mass_a if direction == "forward" else whole.mass_b)
-    complaint = _complaint(best, ends, error, rtol * whole.divergence + atol)
-    gated, name = (outside_p, "p") if direction == "forward" else (outside_q, "q")
+    forward = problem.direction == "forward"
+    outside_q = best.q.mass_outside(problem.grid)
+    outside_p = mass_outside(problem.target, problem.grid, whole.mass_a if forward else whole.mass_b)
+    complaint = _complaint(best, len(ends), error, rtol * whole.divergence + atol)
+    gated = outside_p if forward else outside_q
     if not complaint and not gated <= mass_tol:
+        name = "p" if forward else "q"
         complaint = f"{gated:.2g} of {name} lies outside the grid, above mass_tol={mass_tol:g}; take a wider grid"
+    log_normalizer = problem.target.log_normalizer
     return FitResult(
         q=best.q,
-        p=target,
-        grid=grid,
-        direction=direction,
+        p=problem.target,
+        grid=problem.grid,
+        direction=problem.direction,
         divergence=whole.divergence,
         minima=tuple(minimum for _, minimum in minima),
         hessian=best.hessian,
         gradient_norm=best.gradient_norm,
         min_eigenvalue=best.min_eigenvalue,
-        log_normalizer=target.log_normalizer,
-        elbo=target.log_normalizer - whole.divergence if direction == "reverse" else None,
+        log_normalizer=log_normalizer,
+        elbo=None if forward else log_normalizer - whole.divergence,
         quadrature_error=error,
         mass_outside=outside_q,
         mass_outside_p=outside_p,
         nit=best.nit,
-        passes=read / grid.size + len(minima) + 1.5,
+        passes=read / problem.grid.size + len(minima) + 1.5,
         converged=best.status == CONVERGED,
         success=not complaint,
         message=complaint or "converged; quadrature error and mass outside are within their tolerances",
     )
 
 
-def _checked_direction(direction: str | None) -> Direction:
-    if direction is None:
-        raise TypeError(f"fit() needs a direction: {DIRECTIONS}")
-    for known in get_args(Direction):
-        if direction == known:
-            return known  # type: ignore[no-any-return]
-    raise ValueError(f"direction must be {DIRECTIONS}; got {direction!r}")
-
-
-def _prepare(p: Density | ArrayLike, family: Any, grid: Grid | None, log: bool) -> tuple[Density, Grid]:
-    """The target as a density, and the grid to use."""
-    if family is not Normal and not (isinstance(family, str) and family in FAMILIES):
-        raise ValueError(f"family must be {' or '.join(map(repr, FAMILIES))} or its class, got {family!r}")
-    if grid is not None:
-        as_grid(grid)
-    if isinstance(p, Density):
-        if log:
-            raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
-        return p, grid or common_grid(p, None if isinstance(p, Tabulated) else Normal(p.mean, p.std))
-    if grid is None:
-        raise TypeError(
-            f"p is not a density but a {type(p).__name__}: values at the nodes of a grid need grid=, "
-            "and raw observations go through Tabulated.from_samples"
-        )
-    return Tabulated(grid, p, log=log), grid
-
-
-def _refuse_zeros(target: Density, grid: Grid, summary: Summary) -> None:
-    if summary.zero_index is not None:
-        raise ValueError(
-            f"p is 0 at x = {grid.node(summary.zero_index):.6g}, so KL(q||p) is infinite for every Normal q; give p as "
-            "log-densities (log=True), which do not underflow, or choose a floor (Tabulated(..., floor=1e-300))"
-        )
+def _solve(problem: Problem, starts: list[Start], gtol: float, max_passes: int) -> tuple[list[Point], int]:
+    """Where the search ends, and how many points of the grid it has read."""
+    if problem.direction == "forward":
+        return [moment_match(problem.summary, gtol)], problem.grid.size
+    problem.refuse_zeros()
+    mass = problem.summary.moments()[0]
+    objective = ReverseObjective(problem.target, problem.grid, mass=mass, log_mass_inside=problem.log_mass_inside)
+    starts = [*starting_points(problem.summary), *starts]
+    ends = ends_of_runs(objective, starts, gtol=gtol, max_passes=max_passes)
+    return ends, problem.grid.size + objective.points_read
 
 
 def _as_start(start: Start | Normal) -> Start:
@@ -200,10 +163,8 @@ def _as_start(start: Start | Normal) -> Start:
     return q.loc, q.scale
 
 
-def _minimum(end: Point, target: Density, grid: Grid, direction: str) -> tuple[Point, Minimum]:
-    a, b = (target, end.q) if direction == "forward" else (end.q, target)
-    divergence = integrate(a, b, grid).divergence
-    return end, Minimum(end.q, divergence, end.gradient_norm, end.min_eigenvalue)
+def _minimum(problem: Problem, end: Point) -> Minimum:
+    return Minimum(end.q, problem.integral(end.q).divergence, end.gradient_norm, end.min_eigenvalue)
 
 
 def _ordered(minima: list[tuple[Point, Minimum]]) -> list[tuple[Point, Minimum]]:
@@ -228,10 +189,11 @@ def _best(ends: list[Point], minimum: Point | None) -> Point:
     return minimum
 
 
-def _complaint(best: Point, ends: list[Point], error: float, allowed: float) -> str:
+def _complaint(best: Point, runs: int, error: float, allowed: float) -> str:
+    """Why the fit is no success, or nothing."""
     if best.status == ESCAPED:
-        runs = f"all {len(ends)} runs escaped, with more than half of q outside the grid"
-        return f"no minimum on the grid: {runs}; is p still falling at its edge, or flat?"
+        escape = f"all {runs} runs escaped, with more than half of q outside"
+        return f"no minimum on the grid: {escape}; is p still falling at its edge, or flat?"
     if best.status == AT_STEP:
         return f"q has shrunk to the step of the grid, {best.scale:.3g}; take a finer grid"
     if best.status == OUT_OF_PASSES:
