@@ -8,8 +8,8 @@ so here both mean "compile again".
 
 from __future__ import annotations
 
-import contextlib
 import functools
+import glob
 import hashlib
 import pickle
 import warnings
@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import FunctionCache, NullCache
+from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.dispatcher import Dispatcher
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -49,8 +49,12 @@ SOURCE_STAMP = _source_stamp()
 """A digest of every source file whose code can be part of a compiled kernel, as it was when imported."""
 
 
-class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
-    """Numba's function cache with the stamp of all compiled files, opened when first needed."""
+class KernelCache(NullCache):  # type: ignore[misc]  # Numba's classes count as Any
+    """Numba's function cache in files named after the stamp, opened when first needed.
+
+    Numba writes the index first and the code after it, into a file that may hold older code. With the
+    stamp in the names, neither a process that dies in between nor a full disk can pair the two.
+    """
 
     def __init__(self, py_func: Any) -> None:
         self.py_func = py_func
@@ -64,15 +68,19 @@ class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
             if "no locator available" not in str(error):
                 raise
             return NullCache()
-        files = cache._cache_file
-        files._source_stamp = (files._source_stamp, SOURCE_STAMP)
+        # the stamp of the function's own file matters for kernels that are defined outside the package
+        own = cache._impl.locator.get_source_stamp()
+        stamp = hashlib.sha256(f"{own!r} {SOURCE_STAMP}".encode()).hexdigest()[:16]
+        cache._cache_file = IndexDataCacheFile(cache.cache_path, f"{cache._impl.filename_base}.{stamp}", stamp)
         return cache
 
     @property
     def cache_path(self) -> str | None:
+        """Where the code is kept; None if nowhere."""
         return self.folder.cache_path  # type: ignore[no-any-return]
 
     def flush(self) -> None:
+        """Forget all that is kept."""
         self.folder.flush()
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
@@ -80,18 +88,24 @@ class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
         try:
             return self.folder.load_overload(sig, target_context)
         except _UNREADABLE:
-            self._given_up_on(self.flush)
+            self._unless_refused(self.flush)
             return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        """Keep the compiled code for the next process, if the folder takes it."""
-        self._given_up_on(functools.partial(self.folder.save_overload, sig, data))
+        """Keep the compiled code for the next process, if the folder takes it, and drop older versions of it."""
 
-    def _given_up_on(self, write: Callable[[], None]) -> None:
+        def save() -> None:
+            self.folder.save_overload(sig, data)
+            if isinstance(self.folder, FunctionCache):
+                _drop_older(Path(self.folder.cache_path), self.folder._impl.filename_base, self.folder._cache_file)
+
+        self._unless_refused(save)
+
+    def _unless_refused(self, write: Callable[[], None]) -> None:
         try:
             write()
         except OSError as error:
-            self._forget()
+            self.folder.disable()
             warnings.warn(
                 f"compiled kernels cannot be kept in {self.cache_path} ({error}), so every process "
                 "compiles them again; NUMBA_CACHE_DIR names another folder",
@@ -99,13 +113,12 @@ class KernelCache(NullCache):  # type: ignore[misc]  # numba ships no types
                 stacklevel=2,
             )
 
-    def _forget(self) -> None:
-        """Stop caching, and let no index that was half written point to older code."""
-        index = getattr(self.folder, "_cache_file", None)
-        if index is not None:
-            with contextlib.suppress(OSError):
-                Path(index._index_path).unlink()
-        self.folder.disable()
+
+def _drop_older(folder: Path, base: str, current: IndexDataCacheFile) -> None:
+    """Remove the files of the same function under other stamps."""
+    for path in folder.glob(f"{glob.escape(base)}.*.nb[ci]"):
+        if not path.name.startswith(f"{base}.{current._source_stamp}."):
+            path.unlink(missing_ok=True)
 
 
 def cached(compiled: Any) -> Any:

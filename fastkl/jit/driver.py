@@ -45,8 +45,8 @@ FIRST_SPAN_POINTS = 2**17
 LARGEST_SPAN_POINTS = 2**22
 """A span that cheap points have made long may run into points that cost a hundred times as much."""
 SPAN_SECONDS = 0.05
-"""What a span should last; a signal waits for up to ``SPAN_GROWTH`` times as long."""
-SPAN_GROWTH = 3.0
+"""What a span should last; a signal waits for as long, and longer only where points suddenly cost more."""
+SPAN_GROWTH = 16.0
 
 Progress = Callable[[int, int], None]
 _progress: ContextVar[Progress | None] = ContextVar("fastkl_progress", default=None)

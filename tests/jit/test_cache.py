@@ -48,6 +48,19 @@ import resource
 resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))  # an index fits, code does not
 """
 
+DIES_WHILE_WRITING = """
+import os, resource, signal
+
+child = os.fork()
+if child == 0:
+    signal.signal(signal.SIGXFSZ, signal.SIG_DFL)  # kills where a file grows too long
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
+    computed()
+    os._exit(0)
+print(os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGXFSZ)
+"""
+
 DRIVE = """
 import json
 import numpy as np
@@ -162,6 +175,14 @@ def test_code_that_could_not_be_replaced_is_not_used(compiled_package: Path) -> 
     pytest.importorskip("resource", reason="needs limits on file sizes")
     edit(compiled_package)
     assert run(compiled_package, COMPUTE + NO_SPACE + REPORT).value == pytest.approx(EDITED_VALUE, rel=1e-12)
+    assert run(compiled_package).value == pytest.approx(EDITED_VALUE, rel=1e-12)
+
+
+def test_old_code_is_not_used_after_a_process_died_while_replacing_it(compiled_package: Path) -> None:
+    pytest.importorskip("resource", reason="needs limits on file sizes")
+    edit(compiled_package)
+    died = run_python(COMPUTE + DIES_WHILE_WRITING, PYTHONPATH=str(compiled_package), NUMBA_CACHE_DIR=None)
+    assert died.strip() == "True"
     assert run(compiled_package).value == pytest.approx(EDITED_VALUE, rel=1e-12)
 
 

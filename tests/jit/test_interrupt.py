@@ -62,7 +62,7 @@ kl_sums(size, p, p)
 kl_sums.serial(np.zeros((9, kl_sums.outputs)), 0, 9, size, 8192, 0, (p, p))  # compiles: Numba minds interrupts
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 random.seed(1)
-for _ in range(5000):
+for _ in range(2000):
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-4))
         while True:
@@ -109,15 +109,11 @@ def longest_silence(p: fastkl.Density, points: int) -> float:
     ("components", "points"),
     [
         pytest.param(mixture(40, -2.0, 2.0, 1.5), 4 * 10**6, id="40 alike"),
+        pytest.param(mixture(1000, -2.0, 2.0, 1.5), 10**6, id="1000 alike"),
         pytest.param(
-            mixture(1000, -2.0, 2.0, 1.5),
-            FIRST_SPAN_POINTS,
-            id="1000 alike",
-        ),
-        pytest.param(
-            [fastkl.Normal(-10.0, 0.5), *mixture(150, 14.0, 16.0, 0.3)],
+            [fastkl.Normal(-10.0, 0.5), *mixture(100, 14.0, 16.0, 0.3)],
             4 * 10**7,
-            id="150 close together at the end",
+            id="100 close together at the end",
         ),
     ],
 )

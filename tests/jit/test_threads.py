@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
+import numpy as np
 import pytest
 
 from fastkl.jit import JIT_DISABLED
+from fastkl.kernels.sums import kl_sums
 from tests.jit.processes import run_python
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="needs compiled code")
@@ -80,3 +85,59 @@ def test_a_pool_of_forked_workers_computes_the_same(layer: str) -> None:
 def test_eight_threads_at_once_get_the_same_bits(layer: str) -> None:
     different = run_python(VALUE + THREADS, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS="2")
     assert int(different) == 1
+
+
+@pytest.fixture
+def launches(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
+    """The threads that launch the parallel driver of kl_sums, one entry for each launch."""
+    parallel, seen = kl_sums.parallel, []
+
+    def noted(*launch: Any) -> None:
+        seen.append(threading.current_thread())
+        parallel(*launch)
+
+    monkeypatch.setattr(kl_sums, "parallel", noted)
+    return seen
+
+
+def sums() -> Any:
+    p = np.linspace(1.0, 2.0, 100_000)
+    return kl_sums(p.size, p, p[::-1].copy())
+
+
+def sums_in_another_thread() -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(sums).result()
+
+
+def test_threads_that_follow_each_other_all_launch_in_parallel(launches: list[threading.Thread]) -> None:
+    for compute in (sums, sums_in_another_thread, sums, sums_in_another_thread):
+        compute()
+    assert len(launches) == 4
+    assert len(set(launches)) == 3
+
+
+def test_a_failed_launch_gives_the_turn_back(launches: list[threading.Thread], monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*launch: Any) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(kl_sums, "parallel", fail)
+        with pytest.raises(MemoryError):
+            sums()
+    sums_in_another_thread()
+    assert len(launches) == 1
+
+
+def test_a_thread_that_finds_a_launch_in_flight_neither_waits_nor_joins_it(
+    launches: list[threading.Thread], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parallel, meanwhile = kl_sums.parallel, []
+
+    def visited(*launch: Any) -> None:
+        meanwhile.append(sums_in_another_thread())
+        parallel(*launch)
+
+    monkeypatch.setattr(kl_sums, "parallel", visited)
+    assert (sums() == meanwhile[0]).all()
+    assert launches == [threading.current_thread()]
