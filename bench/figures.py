@@ -16,17 +16,14 @@ import tempfile
 import time
 from collections.abc import Iterator
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 
+from bench.pages import write_part
 from bench.suite.blocks import medians
 from bench.suite.fits import Fit
 from bench.suite.integrals import AgainstJax
 from bench.suite.startup import FIRST_FITS
 from bench.suite.sums import KLSum
-
-PAGE = Path(__file__).resolve().parent.parent / "docs" / "performance.md"
-BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 Row = tuple[str, str, str]
 
@@ -46,9 +43,7 @@ def main() -> None:
     text = f"{table}\n\n{_machine()}"
     print(text)
     if not quick:
-        head, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
-        tail = rest.partition(END)[2]
-        PAGE.write_text(f"{head}{BEGIN}\n{text}\n{END}{tail}", encoding="utf-8")
+        write_part("performance.md", "figures", text)
 
 
 def _sum(quick: bool) -> Iterator[Row]:

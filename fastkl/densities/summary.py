@@ -60,7 +60,9 @@ class Summary:
 
 def summarize(density: Density, grid: Grid) -> Summary:
     """One pass over `grid`."""
-    cells = cell_moments(grid.size, *density.record(grid), *grid.record(), length=-(-grid.size // CELLS)).T
+    parts, table = density.record(grid)
+    length = -(-grid.size // CELLS)
+    cells = cell_moments(grid.size, parts, table, *grid.record(), length=length, work=len(parts)).T
     zeros = cells[ZERO_INDEX][cells[ZERO_INDEX] >= 0]
     return Summary(
         grid=grid,

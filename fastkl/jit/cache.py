@@ -17,13 +17,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.dispatcher import Dispatcher
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _INLINED = ("jit", "elementary", "kernels")
 
-# What reading raises for a file that was cut short, overwritten or locked away.
+# What unpickling raises for a file that was cut short, overwritten or locked away.
 _UNREADABLE = (
     OSError,
     EOFError,
@@ -33,11 +34,14 @@ _UNREADABLE = (
     IndexError,
     ValueError,
     TypeError,
+    MemoryError,
+    OverflowError,
+    RecursionError,
 )
 
 
 def _source_stamp() -> str:
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(numba.__version__.encode())
     for room in _INLINED:
         for path in sorted((_PACKAGE / room).glob("*.py")):
             digest.update(path.name.encode())
@@ -46,7 +50,7 @@ def _source_stamp() -> str:
 
 
 SOURCE_STAMP = _source_stamp()
-"""A digest of every source file whose code can be part of a compiled kernel, as it was when imported."""
+"""A digest of Numba's version and of every source file that compiled code can hold, as it was when imported."""
 
 
 class KernelCache(NullCache):  # type: ignore[misc]  # Numba's classes count as Any

@@ -35,15 +35,15 @@ from numpy.typing import NDArray
 
 from fastkl.jit.options import JIT_DISABLED, parallel, serial, tile
 
-TILE = 8192
-"""Points in a tile: long enough to hide the call, short enough that its buffers stay in the L2 cache."""
+TILE = 32768
+"""Points in a tile: long enough to hide a call and its buffers, short enough that 16 threads share a million points."""
 
 SMALL_POINTS = 2**16
 """Up to this many points, the tile function is called from Python and no driver is compiled."""
 
 FIRST_SPAN_POINTS = 2**17
-LARGEST_SPAN_POINTS = 2**22
-"""A span that cheap points have made long may run into points that cost a hundred times as much."""
+LARGEST_SPAN_WORK = 2**27
+"""Points times the work that a point can take: bounds a span that cheap points have made long."""
 SPAN_SECONDS = 0.05
 """What a span should last; a signal waits for as long, and longer only where points suddenly cost more."""
 SPAN_GROWTH = 16.0
@@ -134,8 +134,12 @@ class TiledKernel:
     def __repr__(self) -> str:
         return f"<TiledKernel {self.__name__}>"
 
-    def __call__(self, size: int, *args: Any, offset: int = 0, length: int = TILE) -> NDArray[np.float64]:
+    def __call__(
+        self, size: int, *args: Any, offset: int = 0, length: int = TILE, work: int = 1
+    ) -> NDArray[np.float64]:
         """Run over the points ``offset <= i < offset + size``, in tiles of `length` points.
+
+        `work` is the number of densities that a point can take; many of them may be skipped.
 
         Returns
         -------
@@ -145,23 +149,24 @@ class TiledKernel:
         tiles = -(-size // length)
         partials = np.zeros((tiles, self.outputs))
         report = _progress.get()
-        first, span = 0, max(FIRST_SPAN_POINTS // length, 1)
+        largest = max(LARGEST_SPAN_WORK // (length * work), 1)
+        first, span = 0, min(max(FIRST_SPAN_POINTS // length, 1), largest)
         while first < tiles:
             last = min(first + span, tiles)
             began = time.perf_counter()
             self._launch(partials, first, last, size, length, offset, args)
-            span = min(next_span(span, time.perf_counter() - began), max(LARGEST_SPAN_POINTS // length, 1))
+            span = min(next_span(span, time.perf_counter() - began), largest)
             first = last
             if report is not None:
                 report(min(first * length, size), size)
         return partials
 
-    def total(self, size: int, *args: Any, offset: int = 0) -> NDArray[np.float64]:
+    def total(self, size: int, *args: Any, offset: int = 0, work: int = 1) -> NDArray[np.float64]:
         """The partial results summed over the tiles, shape (outputs,).
 
         NumPy sums the contiguous rows of the transpose pairwise, always in the same order.
         """
-        totals: NDArray[np.float64] = np.ascontiguousarray(self(size, *args, offset=offset).T).sum(axis=1)
+        totals: NDArray[np.float64] = np.ascontiguousarray(self(size, *args, offset=offset, work=work).T).sum(axis=1)
         return totals
 
     def _launch(self, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:

@@ -9,8 +9,8 @@ from fastkl.jit import block, compile_apart, scalar, tiled
 from fastkl.kernels.axes import fill_nodes, full_index
 from fastkl.kernels.records import BY_LOG, CODE, FACTOR, INVERSE_SCALE, LAST, LOC, LOWEST, STRIDE, TABLE
 
-BLOCK = 512
-"""Nodes that are evaluated together: their buffers stay in the L1 cache."""
+BLOCK = 1024
+"""Nodes that are evaluated together: five buffers of them stay in a L1 cache of 48 kB."""
 
 NEGLIGIBLE = 37.0
 """exp(-37) is less than half a unit in the last place of 1: adding it changes nothing."""

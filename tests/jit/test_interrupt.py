@@ -62,7 +62,7 @@ kl_sums(size, p, p)
 kl_sums.serial(np.zeros((9, kl_sums.outputs)), 0, 9, size, 8192, 0, (p, p))  # compiles: Numba minds interrupts
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 random.seed(1)
-for _ in range(2000):
+for _ in range(1500):
     try:
         signal.setitimer(signal.ITIMER_REAL, random.uniform(1e-5, 2e-4))
         while True:
@@ -104,23 +104,23 @@ def longest_silence(p: fastkl.Density, points: int) -> float:
     return float(np.diff(moments).max())
 
 
-@needs_jit
-@pytest.mark.parametrize(
-    ("components", "points"),
-    [
-        pytest.param(mixture(40, -2.0, 2.0, 1.5), 4 * 10**6, id="40 alike"),
-        pytest.param(mixture(1000, -2.0, 2.0, 1.5), 10**6, id="1000 alike"),
-        pytest.param(
-            [fastkl.Normal(-10.0, 0.5), *mixture(100, 14.0, 16.0, 0.3)],
-            4 * 10**7,
-            id="100 close together at the end",
-        ),
-    ],
-)
-def test_no_span_outlasts_patience(components: list[fastkl.Normal], points: int) -> None:
+def patience_suffices(components: list[fastkl.Normal], points: int) -> bool:
     p = fastkl.Mixture(components)
     longest_silence(p, 10**6)  # compiles
-    assert min(longest_silence(p, points) for _ in range(TRIES)) < PATIENCE
+    return any(longest_silence(p, points) < PATIENCE for _ in range(TRIES))
+
+
+@needs_jit
+@pytest.mark.parametrize(("count", "points"), [(40, 4 * 10**6), (1000, 10**6)])
+def test_no_span_of_a_large_mixture_outlasts_patience(count: int, points: int) -> None:
+    assert patience_suffices(mixture(count, -2.0, 2.0, 1.5), points)
+
+
+@needs_jit
+@pytest.mark.parametrize("border", [10.0, 12.8, 15.6])
+def test_no_span_across_the_border_of_cheap_and_expensive_points_outlasts_patience(border: float) -> None:
+    cheap, expensive = fastkl.Normal(border - 3.0, 0.5), fastkl.Normal(border + 3.0, 0.5)
+    assert patience_suffices([cheap, *[expensive] * 400], 2 * 10**7)
 
 
 @pytest.mark.parametrize("seconds_per_tile", [1e-7, 3e-6, 1e-4, 7e-3, 0.04, 1.0])
