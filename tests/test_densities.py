@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from fastkl import Grid, Mixture, Normal, Tabulated
+from fastkl.jit import JIT_DISABLED
 
 X = np.linspace(-30, 30, 101)
 P = Mixture([Normal(-2, 0.6), Normal(3, 1.5)], [0.25, 0.75])
@@ -92,8 +93,9 @@ def test_values_are_not_copied_and_not_written_to():
 
 def test_samples_give_scipys_kernel_density_estimate():
     rng = np.random.default_rng(4)
-    x = np.concatenate([rng.normal(-2, 0.5, 150), rng.normal(2, 1, 50)])
-    weights = rng.random(200)
+    n = 6 if JIT_DISABLED else 50
+    x = np.concatenate([rng.normal(-2, 0.5, 3 * n), rng.normal(2, 1, n)])
+    weights = rng.random(4 * n)
     table = Tabulated.from_samples(x, weights=weights)
     kde = stats.gaussian_kde(x, weights=weights)
     near = np.linspace(-4, 5, 50)
@@ -104,8 +106,9 @@ def test_samples_give_scipys_kernel_density_estimate():
 
 
 def test_bandwidths():
-    x = np.random.default_rng(5).normal(size=300)
+    n = 20 if JIT_DISABLED else 300
+    x = np.random.default_rng(5).normal(size=n)
     by_rule = Tabulated.from_samples(x, Grid.uniform(-10, 10, 501), bandwidth="silverman")
-    width = x.std(ddof=1) * (300 * 3 / 4) ** -0.2
+    width = x.std(ddof=1) * (n * 3 / 4) ** -0.2
     by_hand = Tabulated.from_samples(x, Grid.uniform(-10, 10, 501), bandwidth=width)
     np.testing.assert_allclose(by_rule.values, by_hand.values, rtol=1e-12)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 import fastkl
 from fastkl import Grid, Mixture, Normal, Tabulated, kl_divergence
+from fastkl.jit import JIT_DISABLED
 from tests import naive
 
 locs = st.floats(-5, 5)
@@ -24,7 +25,7 @@ grids = st.builds(
     st.floats(1, 30),
     st.integers(8, 200),
 )
-few = settings(max_examples=60, deadline=None)
+few = settings(max_examples=6 if JIT_DISABLED else 60, deadline=None)
 
 
 @few

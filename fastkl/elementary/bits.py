@@ -47,7 +47,7 @@ def _rational_fma(a: float, b: float, c: float) -> Any:
     try:
         return np.float64(float(exact))
     except OverflowError:  # Fraction.__float__ refuses what IEEE arithmetic rounds to inf
-        return np.float64(np.copysign(np.inf, exact.numerator))
+        return np.float64(np.inf if exact > 0 else -np.inf)
 
 
 @ternary_instruction(python_twin=_rational_fma)

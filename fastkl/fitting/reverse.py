@@ -44,6 +44,8 @@ NEARLY_SAME = 1e-2
 MASS_OF_ESCAPE = 0.5
 """Mass outside the grid at which a run has escaped."""
 
+AT_KINK = 1e-12
+"""Where the masses agree to this, their ratio counts as 1: for q = p, the minimum lies on that kink."""
 SUFFICIENT = 1e-4
 """Share of the decrease that the slope promises which a step has to bring (Armijo)."""
 SMALLEST_SHARE = 1e-9
@@ -83,7 +85,7 @@ class ReverseObjective:
 
         # Where the grid holds more of q than of p, the divergence has log(A/B) on top.
         log_inside = min(math.log(total) - math.log(scale) - LOG_SQRT_2PI, 0.0)
-        if log_inside > self.log_mass_inside:
+        if log_inside > self.log_mass_inside + AT_KINK:
             value += log_inside - self.log_mass_inside
             if log_inside < 0.0:
                 gradient = gradient + np.array([m[1], m[2] - 1.0])
