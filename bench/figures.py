@@ -81,16 +81,22 @@ def _fits(quick: bool) -> Iterator[Row]:
 
 def _startup(quick: bool) -> Iterator[Row]:
     repeat = 1 if quick else 7
-    bare = [_process("import numba, numpy") for _ in range(repeat)]
-    whole = [_process("import numba, numpy; import fastkl") for _ in range(repeat)]
-    yield "`import fastkl` after `import numba, numpy`", f"{(median(whole) - median(bare)) * 1e3:.0f} ms", ""
+    peers = "import numba, numpy"
+    pairs = [(_process(peers), _process(f"{peers}; import fastkl")) for _ in range(repeat)]
+    added = median(whole - bare for bare, whole in pairs)
+    scale = median(bare for bare, _ in pairs)
+
+    def row(work: str, seconds: float) -> Row:
+        return work, f"{seconds:.2f} s", f"{seconds / scale:.2f} of a process that does `{peers}`"
+
+    yield row(f"`import fastkl` after `{peers}`", added)
     cold = []
     for _ in range(min(repeat, 3)):
         with tempfile.TemporaryDirectory() as empty:
             cold.append(_process(FIRST_FITS, NUMBA_CACHE_DIR=empty))
-    yield "a new process that fits both ways on 10⁴ points, cold cache", f"{median(cold):.1f} s", ""
+    yield row("a new process that fits both ways on 10⁴ points, cold cache", median(cold))
     warm = [_process(FIRST_FITS) for _ in range(repeat + 1)][1:]
-    yield "the same, warm cache", f"{median(warm):.2f} s", ""
+    yield row("the same, warm cache", median(warm))
 
 
 def _process(code: str, **environment: str) -> float:
