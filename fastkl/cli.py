@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
@@ -30,9 +31,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         for path in (arguments.json, getattr(arguments, "plot", None)):
             if path is not None:
                 require_folder(path)
-        with _progress_bar():
+        with _progress_bar(), warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", UserWarning)
             text, status = run(arguments)
         print(text)
+        for warning in caught:
+            print(f"fastkl: warning: {warning.message}", file=sys.stderr)
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
         print(f"fastkl: error: {_one_line(error)}", file=sys.stderr)
         return BAD_INPUT

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, overload
 
@@ -27,7 +28,8 @@ class KLResult:
     value : float
         The divergence, in nats unless a base was given; >= 0.
     error : float
-        Estimated quadrature error, in the same unit: the difference to the same sum on every other node.
+        Estimated quadrature error, in the same unit: the difference to the same sum on every other node;
+        inf where a warning says that the grid is too coarse for a formula.
     mass_outside_p, mass_outside_q : float
         Probability outside the grid.
     n_evaluated, n_skipped : int
@@ -90,6 +92,11 @@ def kl_divergence(
     TypeError
         If p or q is not a density of this package.
 
+    Warns
+    -----
+    UserWarning
+        If the step of the grid is above the scale of a Normal that lies on it.
+
     Notes
     -----
     Kullback and Leibler (1951), On information and sufficiency, Ann. Math. Stat. 22, 79-86.
@@ -107,13 +114,17 @@ def kl_divergence(
     for name, density in (("p", p), ("q", q)):
         if not isinstance(density, Density):
             raise TypeError(
-                f"{name} must be a fastkl density (Normal, Mixture, Tabulated), got {type(density).__name__}"
+                f"{name} must be a fastkl density (Normal, Mixture, Tabulated), got {type(density).__name__}; "
+                "values on a grid go into Tabulated(grid, values)"
             )
     unit = nats_per_unit(base)
     if grid is None and isinstance(p, Normal) and isinstance(q, Normal):
         result = KLResult(normal_kl(p, q) / unit, 0.0, 0.0, 0.0, 0, 0, "closed form", None)
         return result if full_output else result.value
     grid = common_grid(p, q) if grid is None else as_grid(grid)
+    coarse = too_coarse(p, grid) or too_coarse(q, grid)
+    if coarse:
+        warnings.warn(coarse, stacklevel=2)
     whole = integrate(p, q, grid)
     if not full_output:
         return whole.divergence / unit
@@ -121,7 +132,7 @@ def kl_divergence(
     infinite = math.isinf(whole.divergence)
     return KLResult(
         value=whole.divergence / unit,
-        error=math.nan if infinite else abs(whole.divergence - half.divergence) / unit,
+        error=math.nan if infinite else math.inf if coarse else abs(whole.divergence - half.divergence) / unit,
         mass_outside_p=mass_outside(p, grid, whole.mass_a),
         mass_outside_q=mass_outside(q, grid, whole.mass_b),
         n_evaluated=grid.size,
@@ -165,6 +176,18 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     divergence = total / mass_a - correction
     lost = math.log(mass_inside(a, mass_a)) - math.log(mass_inside(b, mass_b))
     return Integral(divergence + max(lost, 0.0), mass_a, mass_b)
+
+
+def too_coarse(density: Density, grid: Grid) -> str:
+    """What to say of a grid whose step is above the scale of a Normal of *density* on it, or nothing."""
+    if isinstance(density, Tabulated):
+        return ""
+    for bump in density.normals():
+        step = grid.step_near(bump.loc)
+        if step > bump.scale and grid.lower <= bump.loc <= grid.upper:
+            where = f"a Normal of scale {bump.scale:.6g} at {bump.loc:.6g}"
+            return f"the grid is too coarse for {where}: its step is {step:.6g} there, and the error cannot be known"
+    return ""
 
 
 def require_mass(density: Density, grid: Grid, mass: float) -> None:

@@ -25,7 +25,7 @@ forward .*
   KL\(p\|\|q\) +0\.555156
   KL\(q\|\|p\) +\d\.\d+
   error +\S+
-  mass outside +\S+
+  mass outside +\S+ of q, \S+ of p
   success: .*
 
 reverse .*
@@ -37,7 +37,7 @@ reverse .*
  +0\.69183\d +N\(1\.997\d*, 0\.60[45]\d*\)
  +1\.1383\d +N\(0, 1\.790\d*\)
   error +\S+
-  mass outside +\S+
+  mass outside +\S+ of q, \S+ of p
   success: .*
 """
 

@@ -29,12 +29,14 @@ few = settings(max_examples=6 if JIT_DISABLED else 60, deadline=None)
 
 
 @few
+@pytest.mark.filterwarnings("ignore:the grid is too coarse")
 @given(mixtures, mixtures, grids)
 def test_gibbs_without_any_tolerance(p, q, grid):
     assert kl_divergence(p, q, grid) >= 0.0
 
 
 @few
+@pytest.mark.filterwarnings("ignore:the grid is too coarse")
 @given(mixtures, grids)
 def test_divergence_from_itself_is_zero(p, grid):
     assert kl_divergence(p, p, grid) == 0.0
@@ -170,6 +172,15 @@ def test_full_output_accounts_for_the_grid():
     assert (result.n_evaluated, result.n_skipped, result.method) == (101, 0, "trapezoid")
     coarse = kl_divergence(p, q, Grid.uniform(-3, 3, 51))
     np.testing.assert_allclose(result.error, abs(coarse - result.value), rtol=1e-6)
+
+
+def test_a_grid_that_is_too_coarse_is_reported_with_both_numbers():
+    # only one node sees the two densities, and every sum over every stride has that node
+    p, q, grid = Normal(0, 0.001), Normal(0.0005, 0.002), Grid.uniform(-10, 10, 101)
+    with pytest.warns(UserWarning, match=r"scale 0\.001 at 0: its step is 0\.2"):
+        result = kl_divergence(p, q, grid, full_output=True)
+    assert result.error == math.inf
+    assert not fastkl.fit(p, "normal", grid, direction="reverse").success
 
 
 def test_a_table_brings_its_own_grid():

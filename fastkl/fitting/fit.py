@@ -14,7 +14,7 @@ from fastkl.fitting.result import FitResult, Minimum
 from fastkl.fitting.reverse import ReverseObjective, ends_of_runs
 from fastkl.fitting.starts import Start, starting_points
 from fastkl.grids import Grid
-from fastkl.integrals import mass_outside
+from fastkl.integrals import mass_outside, too_coarse
 from fastkl.validation import as_count, as_real
 
 TIE = 1e-12
@@ -112,6 +112,7 @@ def fit(
     outside_q = best.q.mass_outside(problem.grid)
     outside_p = mass_outside(problem.target, problem.grid, whole.mass_a if forward else whole.mass_b)
     complaint = _complaint(best, len(ends), error, rtol * whole.divergence + atol)
+    complaint = complaint or too_coarse(problem.target, problem.grid)
     gated = outside_p if forward else outside_q
     if not complaint and not gated <= mass_tol:
         name = "p" if forward else "q"

@@ -57,7 +57,7 @@ class Problem:
             raise ValueError(f"{start}its table ends at {table.lower:.6g} and {table.upper:.6g}: fit on that grid")
         raise ValueError(
             f"{start}give p as log-densities (log=True, a column logp), which do not underflow, or choose a floor "
-            "(Tabulated(..., floor=1e-300))"
+            "(Tabulated(..., floor=1e-300)); a forward fit is not affected"
         )
 
 

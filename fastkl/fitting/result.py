@@ -131,7 +131,7 @@ class FitResult:
             lines += [f"    {m.divergence:<12.6g}{short(m.q)}" for m in self.minima]
         lines += [
             f"  error         {self.quadrature_error:.1e}",
-            f"  mass outside  {self.mass_outside:.1e}",
+            f"  mass outside  {self.mass_outside:.1e} of q, {self.mass_outside_p:.1e} of p",
             f"  {'success' if self.success else 'NO SUCCESS'}: {self.message}",
         ]
         return "\n".join(lines)
