@@ -163,9 +163,9 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     def sums(log_factor: float) -> Floats:
         if both_by_value:
             return kl_integral_of_values.total(count, a.values, b.values, math.exp(log_factor), *axis)  # type: ignore[attr-defined]
-        (parts_a, table_a), (parts_b, table_b) = a.record(grid), b.record(grid)
-        work = len(parts_a) + len(parts_b)
-        return kl_integral.total(count, parts_a, table_a, parts_b, table_b, log_factor, *axis, work=work)
+        record_a, record_b = a.record(grid), b.record(grid)
+        work = record_a.work + record_b.work
+        return kl_integral.total(count, *record_a, *record_b, log_factor, *axis, work=work)
 
     total, mass_a, mass_b, surplus = (float(s) for s in sums(0.0))
     for density, mass in ((a, mass_a), (b, mass_b)):

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.grids import Grid
-from fastkl.validation import Floats
+from fastkl.kernels.records import DensityRecord
 
 if TYPE_CHECKING:
     from fastkl.densities.normal import Normal
@@ -49,8 +49,8 @@ class Density(ABC):
         """The probability outside the interval of `grid`; None where only a sum over the grid can tell."""
 
     @abstractmethod
-    def record(self, grid: Grid) -> tuple[Floats, Floats]:
-        """``(components, table)`` for the kernels, see `fastkl.kernels.records`."""
+    def record(self, grid: Grid) -> DensityRecord:
+        """What the kernels need to evaluate the density on `grid`."""
 
     def normals(self) -> Sequence[Normal]:
         """The Normals that the density is made of."""

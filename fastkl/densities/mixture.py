@@ -13,8 +13,9 @@ from numpy.typing import ArrayLike
 from fastkl.densities.density import Density
 from fastkl.densities.normal import Normal
 from fastkl.grids import Grid
-from fastkl.kernels.records import NO_TABLE
-from fastkl.validation import Floats, as_real
+from fastkl.kernels.log_density import normal_mixture
+from fastkl.kernels.records import DensityRecord, density_record
+from fastkl.validation import as_real
 
 WEIGHT_SUM_TOLERANCE = 1e-9
 
@@ -85,8 +86,8 @@ class Mixture(Density):
     def mass_outside(self, grid: Grid) -> float:
         return math.fsum(w * part.mass_outside(grid) for w, part in self._present())
 
-    def record(self, grid: Grid) -> tuple[Floats, Floats]:
-        return np.array([part.component(math.log(w)) for w, part in self._present()]), NO_TABLE
+    def record(self, grid: Grid) -> DensityRecord:
+        return density_record(normal_mixture, [part.component(math.log(w)) for w, part in self._present()])
 
     def normals(self) -> Sequence[Normal]:
         return tuple(part for _, part in self._present())

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities.density import Density
 from fastkl.grids import Grid
-from fastkl.kernels.records import NO_TABLE, NORMAL, NormalComponent
-from fastkl.validation import Floats, as_real, as_reals
+from fastkl.kernels.log_density import normal_mixture
+from fastkl.kernels.records import DensityRecord, NormalComponent, density_record
+from fastkl.validation import as_real, as_reals
 
 LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 
@@ -81,10 +81,10 @@ class Normal(Density):
 
     def component(self, log_weight: float = 0.0) -> NormalComponent:
         """The row that stands for this Normal in a kernel's record."""
-        return NormalComponent(NORMAL, log_weight + self.log_factor, self.loc, 1.0 / self.scale)
+        return NormalComponent(log_weight + self.log_factor, self.loc, 1.0 / self.scale)
 
-    def record(self, grid: Grid) -> tuple[Floats, Floats]:
-        return np.array([self.component()]), NO_TABLE
+    def record(self, grid: Grid) -> DensityRecord:
+        return density_record(normal_mixture, [self.component()])
 
     def normals(self) -> Sequence[Normal]:
         return (self,)

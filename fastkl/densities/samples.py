@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.grids import Grid, as_grid
-from fastkl.kernels.log_density import log_density
-from fastkl.kernels.records import NO_TABLE, NORMAL, NormalComponent
+from fastkl.kernels.log_density import log_density, normal_mixture
+from fastkl.kernels.records import NormalComponent, density_record
 from fastkl.validation import Floats, as_line, as_real
 
 DEFAULT_POINTS = 2049
@@ -52,9 +52,9 @@ def estimate(
     bins = _linear_bins(x, shares, nodes)
     filled = np.flatnonzero(bins)
     log_peak = -math.log(width * math.sqrt(2.0 * math.pi))
-    rows = [NormalComponent(NORMAL, math.log(bins[i]) + log_peak, nodes[i], 1.0 / width) for i in filled]
+    rows = [NormalComponent(math.log(bins[i]) + log_peak, nodes[i], 1.0 / width) for i in filled]
     out = np.empty(grid.size)
-    log_density(grid.size, np.array(rows), NO_TABLE, *grid.record(), 0, out)
+    log_density(grid.size, *density_record(normal_mixture, rows), *grid.record(), 0, out)
     return grid, out
 
 

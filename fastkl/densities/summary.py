@@ -60,9 +60,9 @@ class Summary:
 
 def summarize(density: Density, grid: Grid) -> Summary:
     """One pass over `grid`."""
-    parts, table = density.record(grid)
+    record = density.record(grid)
     length = -(-grid.size // CELLS)
-    cells = cell_moments(grid.size, parts, table, *grid.record(), length=length, work=len(parts)).T
+    cells = cell_moments(grid.size, *record, *grid.record(), length=length, work=record.work).T
     zeros = cells[ZERO_INDEX][cells[ZERO_INDEX] >= 0]
     return Summary(
         grid=grid,

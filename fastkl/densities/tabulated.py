@@ -12,7 +12,8 @@ from numpy.typing import ArrayLike, NDArray
 from fastkl.densities.density import Density
 from fastkl.densities.summary import Summary, summarize
 from fastkl.grids import Grid, as_grid
-from fastkl.kernels.records import TABLE, TableComponent
+from fastkl.kernels.log_density import table_at_nodes, table_between_nodes
+from fastkl.kernels.records import DensityRecord, TableComponent, density_record
 from fastkl.validation import Floats, as_real, as_reals
 
 MODERATE = 200.0
@@ -140,12 +141,12 @@ class Tabulated(Density):
     def mass_outside(self, grid: Grid) -> float | None:
         return 0.0 if grid.lower <= self.grid.lower and grid.upper >= self.grid.upper else None
 
-    def record(self, grid: Grid) -> tuple[Floats, Floats]:
+    def record(self, grid: Grid) -> DensityRecord:
         lowest = self._log_floor - self.log_normalizer
-        component = np.array([TableComponent(TABLE, -self.log_normalizer, float(self.log), lowest)])
+        component = TableComponent(-self.log_normalizer, float(self.log), lowest)
         if grid == self.grid:
-            return component, self.values[np.newaxis]
-        return component, np.stack([self.values, self.grid.axes[0]])
+            return density_record(table_at_nodes, [component], self.values[np.newaxis])
+        return density_record(table_between_nodes, [component], np.stack([self.values, self.grid.axes[0]]))
 
     def __repr__(self) -> str:
         return f"Tabulated({self.grid!r}, log={self.log}, log_normalizer={self.log_normalizer:.6g})"

@@ -67,9 +67,8 @@ class ReverseObjective:
 
     def __call__(self, loc: float, scale: float, stride: int = 1) -> Point:
         first, count = self.grid.window(loc - WINDOW * scale, loc + WINDOW * scale, stride)
-        parts, table = self.p_record
-        axis = self.grid.record(stride)
-        sums = normal_moments.total(count, loc, scale, parts, table, *axis, offset=first, work=len(parts))
+        p, axis = self.p_record, self.grid.record(stride)
+        sums = normal_moments.total(count, loc, scale, *p, *axis, offset=first, work=p.work)
         self.points_read += count
         total, m, g = sums[0], sums[:5] / sums[0], sums[5:] / sums[0]
 

@@ -6,7 +6,7 @@ Three kinds of functions are compiled, besides the drivers:
     A function of numbers with strict IEEE arithmetic, inlined into the loops that call it, where LLVM
     vectorises it; its strict flags travel with it.
 ``block``
-    A loop over a block of points, called from tile functions; nothing of it is copied into them.
+    A loop over a block of points, called from tile functions or from other blocks.
 ``tile``
     A loop over a tile; the only kind that Python calls.
 
@@ -15,8 +15,9 @@ no reduction is vectorised. NaN, inf and signed zeros keep their meaning everywh
 
 ``fastmath=False`` has to be said: a function that leaves it open is compiled with its caller's flags.
 ``error_model='numpy'`` makes x / 0 an inf instead of a branch that raises, which would stop the
-vectoriser. ``nogil`` lets other Python threads run. Wrappers for callers that do not exist are left out:
-they take longer to compile than the functions.
+vectoriser. ``nogil`` lets other Python threads run. What takes longer to compile than the functions is
+left out: wrappers for callers that do not exist, and, below the tiles, the counting of references
+(``_nrt``), since nothing is allocated there.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ from fastkl.jit.cache import cached
 JIT_DISABLED: bool = bool(config.DISABLE_JIT)
 
 _STRICT = {"error_model": "numpy", "nogil": True, "fastmath": False, "no_cfunc_wrapper": True}
-_SCALAR = {**_STRICT, "forceinline": True, "no_cpython_wrapper": True}
-_BLOCK = {**_STRICT, "fastmath": {"reassoc"}, "no_cpython_wrapper": True}
+_INNER = {**_STRICT, "no_cpython_wrapper": True, "_nrt": False}
+_SCALAR = {**_INNER, "forceinline": True}
+_BLOCK = {**_INNER, "fastmath": {"reassoc"}}
 _TILE = {**_STRICT, "fastmath": {"reassoc"}}
 _PARALLEL = {**_STRICT, "parallel": True}
 
@@ -84,19 +86,3 @@ def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[.
         return intrinsic(implementation)
 
     return declare
-
-
-def _mark_noinline(typing_context: Any) -> Any:
-    def mark(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        builder.function.attributes.add("noinline")
-        return context.get_dummy_value()
-
-    return numba.types.none(), mark
-
-
-compile_apart: Callable[[], None] = (lambda: None) if JIT_DISABLED else intrinsic(_mark_noinline)
-"""Called in the body of a block function: keeps LLVM from copying that function into its callers.
-
-A call costs nothing beside a block of points, whereas code that is copied is optimised anew in every
-kernel, which makes first calls slow.
-"""

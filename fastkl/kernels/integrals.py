@@ -12,7 +12,7 @@ from fastkl.kernels.records import LAST, STRIDE
 
 
 @tiled(outputs=4)
-def kl_integral(partial, start, stop, components_a, table_a, components_b, table_b, log_factor, nodes, geometry):
+def kl_integral(partial, start, stop, a, components_a, table_a, b, components_b, table_b, log_factor, nodes, geometry):
     """The integrals of a log(a/b) - a + b, a, b and b - a, where b is multiplied by exp(log_factor)."""
     x, w, scratch = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     log_a, log_b = np.empty(BLOCK), np.empty(BLOCK)
@@ -21,8 +21,8 @@ def kl_integral(partial, start, stop, components_a, table_a, components_b, table
         n = min(BLOCK, stop - begin)
         fill_nodes(nodes, geometry, begin, x[:n])
         fill_weights(nodes, geometry, begin, w[:n])
-        fill_log_density(components_a, table_a, geometry, begin, x[:n], scratch[:n], log_a[:n])
-        fill_log_density(components_b, table_b, geometry, begin, x[:n], scratch[:n], log_b[:n])
+        fill_log_density(a, components_a, table_a, geometry, begin, x[:n], scratch[:n], log_a[:n])
+        fill_log_density(b, components_b, table_b, geometry, begin, x[:n], scratch[:n], log_b[:n])
         for i in range(n):
             term, density_a, density_b = kl_term_of_logs(log_a[i], log_b[i] + log_factor)
             divergence += w[i] * term

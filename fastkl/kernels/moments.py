@@ -13,7 +13,7 @@ MASS, FIRST, SECOND, CENTRE, PEAK, PEAK_INDEX, ZERO_INDEX = range(7)
 
 
 @tiled(outputs=7)
-def cell_moments(partial, start, stop, components, table, nodes, geometry):
+def cell_moments(partial, start, stop, density, components, table, nodes, geometry):
     """Mass and the first two moments about the cell's centre; the peak; the first zero (or -1).
 
     A cell is a tile. Moments about a nearby centre add up to those of the whole without cancellation.
@@ -27,7 +27,7 @@ def cell_moments(partial, start, stop, components, table, nodes, geometry):
         n = min(BLOCK, stop - begin)
         fill_nodes(nodes, geometry, begin, x[:n])
         fill_weights(nodes, geometry, begin, w[:n])
-        fill_log_density(components, table, geometry, begin, x[:n], scratch[:n], log_p[:n])
+        fill_log_density(density, components, table, geometry, begin, x[:n], scratch[:n], log_p[:n])
         for i in range(n):
             share, distance = w[i] * exp_or_zero(log_p[i]), x[i] - centre
             mass += share
@@ -43,7 +43,7 @@ def cell_moments(partial, start, stop, components, table, nodes, geometry):
 
 
 @tiled(outputs=10)
-def normal_moments(partial, start, stop, loc, scale, components, table, nodes, geometry):
+def normal_moments(partial, start, stop, loc, scale, density, components, table, nodes, geometry):
     """Sums of u z**k and of u z**k g, k = 0 ... 4, for a Normal against a density p.
 
     z = (x - loc)/scale, u = w exp(-z**2/2) and g = -z**2/2 - log p: what the value, the gradient and the
@@ -56,7 +56,7 @@ def normal_moments(partial, start, stop, loc, scale, components, table, nodes, g
         n = min(BLOCK, stop - begin)
         fill_nodes(nodes, geometry, begin, x[:n])
         fill_weights(nodes, geometry, begin, w[:n])
-        fill_log_density(components, table, geometry, begin, x[:n], scratch[:n], log_p[:n])
+        fill_log_density(density, components, table, geometry, begin, x[:n], scratch[:n], log_p[:n])
         for i in range(n):
             z = (x[i] - loc) / scale
             exponent = -0.5 * z * z

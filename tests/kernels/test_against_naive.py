@@ -62,8 +62,9 @@ def test_log_density_of_a_mixture(grid, stride):
     np.testing.assert_allclose(out, [float(mp.log(exact_p(node))) for node in x], rtol=1e-15, atol=2e-14)
 
 
-def test_log_density_of_a_table_on_another_grid(grid):
-    table = Tabulated(Grid.uniform(-3, 4, 40), P.pdf(np.linspace(-3, 4, 40)))
+@pytest.mark.parametrize("floor", [None, 0.1])
+def test_log_density_of_a_table_on_another_grid(grid, floor):
+    table = Tabulated(Grid.uniform(-3, 4, 40), P.pdf(np.linspace(-3, 4, 40)), floor=floor)
     out = np.empty(grid.size)
     log_density(grid.size, *table.record(grid), *grid.record(), 0, out)
     np.testing.assert_allclose(out, table.logpdf(grid.axes[0]), rtol=1e-13)

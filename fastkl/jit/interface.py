@@ -1,0 +1,92 @@
+"""Block functions that kernels call through their address.
+
+A kernel that calls a block function directly holds a copy of it, and compiles it again. Through an address
+it holds nothing: every function is compiled once, and only if it is used, and one compiled kernel serves
+them all. A call through an address costs nothing beside a block of points. An address is a number, which
+crosses into parallel code and leaves the disk cache valid, where a compiled function as an argument does
+neither.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+from numba import types
+from numba.core import cgutils
+from numba.core.sigutils import normalize_signature
+from numba.extending import intrinsic
+
+from fastkl.jit.cache import cached
+from fastkl.jit.options import JIT_DISABLED, block
+
+
+class Interface:
+    """What the functions have in common that a kernel can call through the same argument.
+
+    Parameters
+    ----------
+    signature : str
+        The types of the arguments, in Numba's notation.
+    """
+
+    def __init__(self, signature: str) -> None:
+        self.arguments = normalize_signature(signature)[0]
+        self.call: Any = _call_in_python if JIT_DISABLED else self._call()
+        """``call(address, *arguments)``, for compiled code; checked against the signature when compiled."""
+
+    def implement(self, function: Callable[..., None]) -> Implementation:
+        """Declare *function* to be one that can be called so."""
+        return Implementation(function, self.arguments)
+
+    def _call(self) -> Any:
+        declared = self.arguments
+
+        def call(typing_context: Any, address: Any, *arguments: Any) -> Any:
+            if tuple(map(_writable, arguments)) != declared:
+                raise TypeError(f"{arguments} do not fit {declared}")
+            signature = types.none(address, types.StarArgTuple.from_types(arguments))
+
+            def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+                convention = context.call_conv
+                pointer = convention.get_function_type(types.none, declared).as_pointer()
+                function = builder.inttoptr(operands[0], pointer)
+                values = cgutils.unpack_tuple(builder, operands[1])
+                convention.call_function(builder, function, types.none, declared, values)
+                return context.get_dummy_value()
+
+            return signature, emit
+
+        return intrinsic(call)
+
+
+class Implementation:
+    """A block function with an address."""
+
+    def __init__(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        self.function = cached(block(function))
+        self.arguments = arguments
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+
+    def __repr__(self) -> str:
+        return f"<Implementation {self.__name__}>"
+
+    @functools.cached_property
+    def address(self) -> Any:
+        """Where the machine code is; compiled, or loaded from the disk cache, when first asked for."""
+        if JIT_DISABLED:
+            return self.function
+        self.function.compile(self.arguments)
+        compiled = self.function.overloads[self.arguments]
+        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+
+
+def _call_in_python(function: Callable[..., None], *arguments: Any) -> None:
+    function(*arguments)
+
+
+def _writable(argument: Any) -> Any:
+    """The type without the mark of a read-only array, which looks the same to machine code."""
+    return argument.copy(readonly=False) if isinstance(argument, types.Array) else argument
