@@ -1,12 +1,16 @@
 """The jit policy: every Numba option, tile size, thread rule and cache decision is taken in this room.
 
 Nobody else imports Numba. `options` says how code is compiled, `cache` where it is kept, `driver`
-how it is run, and `interface` how kernels call functions that they do not know.
+how it is run, `interface` how kernels call functions that they do not know, and `memory` how they read
+arrays of any kind.
 """
 
 from fastkl.jit.driver import TILE, TiledKernel, progress, tiled
 from fastkl.jit.interface import Implementation, Interface
+from fastkl.jit.memory import read_double, read_integer, read_single, view_of_doubles, write_double, write_single
 from fastkl.jit.options import JIT_DISABLED, block, scalar, ternary_instruction
+from fastkl.jit.templates import instance
+from fastkl.jit.ufuncs import callable_from_numba, ufunc
 
 __all__ = [
     "JIT_DISABLED",
@@ -15,8 +19,17 @@ __all__ = [
     "Interface",
     "TiledKernel",
     "block",
+    "callable_from_numba",
+    "instance",
     "progress",
+    "read_double",
+    "read_integer",
+    "read_single",
     "scalar",
     "ternary_instruction",
     "tiled",
+    "ufunc",
+    "view_of_doubles",
+    "write_double",
+    "write_single",
 ]

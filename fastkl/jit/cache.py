@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import glob
 import hashlib
+import inspect
 import pickle
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from typing import Any
 
 import numba
 from numba.core.caching import FunctionCache, IndexDataCacheFile, NullCache
+from numba.core.ccallback import CFunc
 from numba.core.dispatcher import Dispatcher
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -127,6 +129,6 @@ def _drop_older(folder: Path, base: str, current: IndexDataCacheFile) -> None:
 
 def cached(compiled: Any) -> Any:
     """Attach the disk cache to a compiled function."""
-    if isinstance(compiled, Dispatcher):  # with the JIT switched off it is the plain function
-        setattr(compiled, "_cache", KernelCache(compiled.py_func))  # noqa: B010  # Numba has no public way
+    if isinstance(compiled, Dispatcher | CFunc):  # with the JIT switched off it is the plain function
+        setattr(compiled, "_cache", KernelCache(inspect.unwrap(compiled)))  # noqa: B010  # Numba has no public way
     return compiled

@@ -34,6 +34,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.jit.options import JIT_DISABLED, parallel, serial, tile
+from fastkl.jit.templates import instance
 
 TILE = 32768
 """Points in a tile: long enough to hide a call and its buffers, short enough that 16 threads share a million points."""
@@ -89,19 +90,8 @@ def _drive(
 
 
 def _driver_of(tile_function: Callable[..., None], compiled: Any, suffix: str) -> FunctionType:
-    """A copy of :func:`_drive` that calls *compiled* as a global and says that it lives beside it.
-
-    Numba's disk cache knows a function by its name, file and line; a global is part of none of these,
-    whereas a closure or an argument that is itself a compiled function would miss the cache in every
-    process.
-    """
-    code = _drive.__code__.replace(
-        co_filename=tile_function.__code__.co_filename, co_firstlineno=tile_function.__code__.co_firstlineno
-    )
-    driver = FunctionType(code, {"numba": numba, "min": min, "compute": compiled}, tile_function.__name__ + suffix)
-    driver.__qualname__ = tile_function.__qualname__ + suffix
-    driver.__module__ = tile_function.__module__
-    return driver
+    """A copy of :func:`_drive` that calls *compiled* and says that it lives beside it."""
+    return instance(_drive, tile_function.__name__ + suffix, tile_function, compute=compiled)
 
 
 class TiledKernel:
@@ -136,11 +126,12 @@ class TiledKernel:
         return f"<TiledKernel {self.__name__}>"
 
     def __call__(
-        self, size: int, *args: Any, offset: int = 0, length: int = TILE, work: int = 1
+        self, size: int, *args: Any, offset: int = 0, length: int = TILE, work: int = 1, items: int = 1
     ) -> NDArray[np.float64]:
         """Run over the points ``offset <= i < offset + size``, in tiles of `length` points.
 
-        `work` is the number of densities that a point can take; many of them may be skipped.
+        `work` is the number of densities that a point can take; many of them may be skipped. A point of a
+        kernel over rows stands for `items` numbers.
 
         Returns
         -------
@@ -150,12 +141,13 @@ class TiledKernel:
         tiles = -(-size // length)
         partials = np.zeros((tiles, self.outputs))
         report = _progress.get()
-        largest = max(LARGEST_SPAN_WORK // (length * work), 1)
-        first, span = 0, min(max(FIRST_SPAN_POINTS // length, 1), largest)
+        largest = max(LARGEST_SPAN_WORK // (length * items * work), 1)
+        first, span = 0, min(max(FIRST_SPAN_POINTS // (length * items), 1), largest)
         while first < tiles:
             last = min(first + span, tiles)
             began = time.perf_counter()
-            self._launch(partials, first, last, size, length, offset, args)
+            small = (last - first) * length * items <= SMALL_POINTS
+            self._launch(small, partials, first, last, size, length, offset, args)
             span = min(next_span(span, time.perf_counter() - began), largest)
             first = last
             if report is not None:
@@ -170,9 +162,9 @@ class TiledKernel:
         totals: NDArray[np.float64] = np.ascontiguousarray(self(size, *args, offset=offset, work=work).T).sum(axis=1)
         return totals
 
-    def _launch(self, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:
+    def _launch(self, small: bool, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:
         size, length, offset, args = rest
-        if JIT_DISABLED or (last - first) * length <= SMALL_POINTS:
+        if JIT_DISABLED or small:
             with np.errstate(all="ignore") if JIT_DISABLED else nullcontext():  # compiled code never warns
                 for t in range(first, last):
                     start, stop = t * length, min(t * length + length, size)

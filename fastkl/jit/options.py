@@ -27,6 +27,8 @@ from typing import Any
 
 import numba
 from numba import config
+from numba.core.ccallback import CFunc
+from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic
 
 from fastkl.jit.cache import cached
@@ -38,6 +40,7 @@ _INNER = {**_STRICT, "no_cpython_wrapper": True, "_nrt": False}
 _SCALAR = {**_INNER, "forceinline": True}
 _BLOCK = {**_INNER, "fastmath": {"reassoc"}}
 _TILE = {**_STRICT, "fastmath": {"reassoc"}}
+_STRICT_CALLBACK = {"error_model": "numpy", "fastmath": False, "_nrt": False}
 _PARALLEL = {**_STRICT, "parallel": True}
 
 
@@ -64,6 +67,14 @@ def serial(function: Callable[..., Any]) -> Any:
 def parallel(function: Callable[..., Any]) -> Any:
     """Compile a loop over tiles that runs in Numba's threads."""
     return cached(numba.njit(**_PARALLEL)(function))
+
+
+def c_callback(function: Callable[..., Any], signature: str) -> Any:
+    """Compile a function that C calls; the result has an ``address``."""
+    callback = CFunc(function, normalize_signature(signature), {}, dict(_STRICT_CALLBACK))
+    cached(callback)
+    callback.compile()
+    return callback
 
 
 def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:

@@ -82,7 +82,7 @@ def rows_and_result(
     """What *compute* returns when its kernels run as *launch* says, and all their partial results."""
     rows: list[Any] = []
 
-    def recorded(kernel: TiledKernel, partials: Any, *rest: Any) -> None:
+    def recorded(kernel: TiledKernel, small: bool, partials: Any, *rest: Any) -> None:
         launch(kernel, partials, *rest)
         rows.append(partials.copy())
 

@@ -1,0 +1,81 @@
+"""Memory read by address, so that one compiled kernel serves arrays of every stride and type.
+
+An address is a number of bytes; whoever passes one keeps the array alive. The twins for a JIT that is
+switched off read the same memory through ctypes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+from numba.np.arrayobj import make_array, populate_array
+
+from fastkl.jit.options import JIT_DISABLED
+
+
+def _access(
+    kind: Any, llvm_type: Any, c_type: Any
+) -> tuple[Callable[[int, int], Any], Callable[[int, int, Any], None]]:
+    """(read, write) for one kind of number."""
+    if JIT_DISABLED:
+        scalar = np.dtype(str(kind)).type
+
+        def write_through_ctypes(address: int, offset: int, value: Any) -> None:
+            c_type.from_address(int(address + offset)).value = value
+
+        return lambda address, offset: scalar(c_type.from_address(int(address + offset)).value), write_through_ctypes
+
+    def place(builder: Any, address: Any, offset: Any) -> Any:
+        at = builder.gep(builder.inttoptr(address, ir.IntType(8).as_pointer()), [offset])
+        return builder.bitcast(at, llvm_type.as_pointer())
+
+    def read(typing_context: Any, address: Any, offset: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+            return builder.load(place(builder, *operands), align=1)
+
+        return kind(types.int64, types.int64), emit
+
+    def write(typing_context: Any, address: Any, offset: Any, value: Any) -> Any:
+        def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+            address, offset, value = operands
+            builder.store(value, place(builder, address, offset), align=1)
+            return context.get_dummy_value()
+
+        return types.none(types.int64, types.int64, kind), emit
+
+    return intrinsic(read), intrinsic(write)
+
+
+# ``read(address, offset)`` and ``write(address, offset, value)``: the number that many bytes behind the address,
+# aligned or not.
+read_double, write_double = _access(types.float64, ir.DoubleType(), ctypes.c_double)
+read_single, write_single = _access(types.float32, ir.FloatType(), ctypes.c_float)
+read_integer, _ = _access(types.int64, ir.IntType(64), ctypes.c_int64)
+
+
+def _view_in_python(address: int, size: int) -> Any:
+    return np.ctypeslib.as_array((ctypes.c_double * int(size)).from_address(int(address)))
+
+
+def _view(typing_context: Any, address: Any, size: Any) -> Any:
+    array = types.Array(types.float64, 1, "C")
+
+    def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        at, length = operands
+        double, stride = ir.DoubleType(), ir.Constant(ir.IntType(64), 8)
+        view = make_array(array)(context, builder)
+        data = builder.inttoptr(at, double.as_pointer())
+        populate_array(view, data=data, shape=(length,), strides=(stride,), itemsize=stride, meminfo=None)
+        return view._getvalue()
+
+    return array(types.int64, types.int64), emit
+
+
+view_of_doubles: Callable[[int, int], Any] = _view_in_python if JIT_DISABLED else intrinsic(_view)
+"""``view_of_doubles(address, size)``: the doubles that lie there side by side, as an array that owns nothing."""
