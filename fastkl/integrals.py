@@ -13,6 +13,7 @@ from fastkl.densities import Density, Normal, Tabulated
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import kl_integral, kl_integral_of_values
 from fastkl.kernels.log_density import log_density
+from fastkl.normalization import phi
 from fastkl.validation import Floats, as_real
 
 SCALED_PASS = 0.5
@@ -194,18 +195,6 @@ def require_mass(density: Density, grid: Grid, mass: float) -> None:
     """Refuse a density that is 0, or too small for a double, on all of the grid."""
     if not mass > 0.0:
         raise ValueError(f"{density!r} has no mass on the grid [{grid.lower!r}, {grid.upper!r}]: its sum is {mass!r}")
-
-
-def phi(u: float) -> float:
-    """u - log(1 + u) >= 0 for u > -1, without cancellation.
-
-    log(1 + u) = 2 atanh(s) with s = u/(2 + u), and u - 2 s = u s.
-    """
-    if abs(u) > 0.1:
-        return u - math.log1p(u)
-    s = u / (2.0 + u)
-    z = s * s
-    return u * s - s * z * (2 / 3 + z * (2 / 5 + z * (2 / 7 + z * (2 / 9 + z * (2 / 11 + z * 2 / 13)))))
 
 
 def normal_kl(p: Normal, q: Normal) -> float:

@@ -19,7 +19,7 @@ P, Q = np.linspace(1.0, 2.0, 100), np.linspace(2.0, 1.0, 100)
 VALUE = float(np.sum(P * np.log(P / Q) - P + Q))
 EDITED_VALUE = 7.0 * float(P.sum())
 
-INLINED = Path("fastkl", "elementary", "log_ratio.py")
+INLINED = Path("fastkl", "elementary", "fast_terms.py")
 
 COMPUTE = """
 import json, warnings
@@ -39,7 +39,7 @@ REPORT = "print(json.dumps(computed()))"
 ANOTHER_TERM = """
 
 @scalar
-def kl_term(p, q):
+def fast_kl_term(p, q):
     return 7.0 * p
 """
 
