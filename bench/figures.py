@@ -19,6 +19,7 @@ from importlib.metadata import version
 from statistics import median
 
 from bench.pages import write_part
+from bench.suite import arrays
 from bench.suite.blocks import medians
 from bench.suite.fits import Fit
 from bench.suite.integrals import AgainstJax
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="short timings; print, and leave the page as it is")
     quick = parser.parse_args().quick
-    rows = [*_sum(quick), *_integral(quick), *_fits(quick), *_startup(quick)]
+    rows = [*([] if quick else _arrays()), *_sum(quick), *_integral(quick), *_fits(quick), *_startup(quick)]
     table = "\n".join(
         [
             "| work | time | in units of a peer in the same run |",
@@ -44,6 +45,28 @@ def main() -> None:
     print(text)
     if not quick:
         write_part("performance.md", "figures", text)
+
+
+def _arrays() -> Iterator[Row]:
+    """The ratios of `bench.suite.arrays`, as they are tracked."""
+    tracked = [
+        (arrays.AgainstDot, "track_ratio_to_dot", "{}(p, q), N = 10⁷", "`p @ q`"),
+        (arrays.Single, "track_ratio_to_double", "{}(p, q) in single precision, N = 10⁷", "the same in double"),
+        (arrays.ElementsAgainstAdd, "track_ratio_to_add", "rel_entr(x, y, out=o), N = 10⁷", "`np.add(x, y, out=o)`"),
+        (arrays.AgainstJax, "track_ratio_to_jax", "entropy(p, q), N = 10⁷", "jax.jit of the sum of {}"),
+        (arrays.AgainstSciPy, "track_ratio_to_scipy", "{}", "SciPy"),
+    ]
+    for suite, method, work, peer in tracked:
+        for parameter in getattr(suite, "params", [None]):
+            bench, given = suite(), [] if parameter is None else [parameter]
+            try:
+                bench.setup(*given)
+            except NotImplementedError as reason:
+                yield work.format(parameter), "not measured", str(reason)
+                continue
+            ratio = getattr(bench, method)(*given)
+            inverse = f" (1/{1 / ratio:.0f})" if ratio < 0.2 else ""
+            yield work.format(parameter), "", f"{ratio:.2g}{inverse} of {peer.format(parameter)}"
 
 
 def _sum(quick: bool) -> Iterator[Row]:

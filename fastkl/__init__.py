@@ -1,6 +1,8 @@
 """fastkl: Kullback-Leibler divergences and fits on grids, by compiled kernels."""
 
 from fastkl.densities import Density, Mixture, Normal, Tabulated
+from fastkl.divergences import entropy, jeffreys, jensenshannon
+from fastkl.elementwise import entr, kl_div, log_ratio, rel_entr
 from fastkl.fitting import FitResult, Minimum, fit
 from fastkl.grids import Grid
 from fastkl.integrals import KLResult, kl_divergence
@@ -17,7 +19,14 @@ __all__ = [
     "Mixture",
     "Normal",
     "Tabulated",
+    "entr",
+    "entropy",
     "fit",
+    "jeffreys",
+    "jensenshannon",
+    "kl_div",
     "kl_divergence",
+    "log_ratio",
     "plot_fits",
+    "rel_entr",
 ]

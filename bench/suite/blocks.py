@@ -10,18 +10,22 @@ Call = Callable[[], object]
 
 BLOCKS = 7
 CALLS = 20
+PAUSE = 0.1
+"""Seconds; OpenBLAS lets its threads spin for some tens of milliseconds."""
 
 
 def medians(*competitors: Call, blocks: int = BLOCKS, calls: int = CALLS) -> list[float]:
     """Seconds of one call of each competitor.
 
     Every competitor has blocks of calls to itself, and the blocks alternate: call by call, the thread
-    pools of BLAS, OpenMP and XLA would fight over the cores. The first calls of a block find the pool
-    asleep and are left out. The median of all others is returned.
+    pools of BLAS, OpenMP and XLA would fight over the cores. Their threads go on spinning for a while, so a
+    block begins with a pause; its first calls find their own pool asleep and are left out. The median of all
+    others is returned.
     """
     times: list[list[float]] = [[] for _ in competitors]
     for _ in range(blocks):
         for call, seen in zip(competitors, times, strict=True):
+            time.sleep(PAUSE)
             for number in range(calls):
                 began = time.perf_counter()
                 call()
