@@ -105,7 +105,8 @@ class Operands:
             found = np.full(rows.kept, -np.inf)
             for index in rows.chunks():
                 piece = self._prepared(*(view[index] for view in rows.views))[which]
-                np.maximum(found[index[: self.kept]], piece.max(axis=axes), out=found[index[: self.kept]])
+                kept = index[: self.kept]
+                found[kept] = np.maximum(found[kept], piece.max(axis=axes))
         return np.where(np.isfinite(found), found, 0.0)
 
     def has_nan(self) -> bool:
@@ -209,8 +210,9 @@ def operands(
     try:
         everything = np.broadcast_arrays(*arrays, *extra, *masked)
     except ValueError:
-        shapes = ", ".join(str(a.shape) for a in (*arrays, *extra))
-        raise ValueError(f"Array shapes are incompatible for broadcasting. Got {shapes}") from None
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        beside = f" and weights of {extra[0].shape}" if extra else ""
+        raise ValueError(f"Array shapes are incompatible for broadcasting. Got {shapes}{beside}") from None
     shape, ndim = everything[0].shape, everything[0].ndim
     if not broadcast_first:
         _check_axis_of_each(arrays, axis)

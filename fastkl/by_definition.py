@@ -87,4 +87,8 @@ def _of_batch(
     for p, q, w in _pieces(given, rows):
         values = term(p * scale[0] / mass[0], q * scale[1] / mass[1])
         total += np.where(w == 0.0, 0.0, w * values).sum(axis=1)
+    if normalize and given.weights is not None:
+        total[(mass == 0.0).any(axis=(0, 2))] = np.nan
+    if normalize and len(given.arrays) == 2:
+        total = np.maximum(total, 0.0)  # what is below is rounding
     return total

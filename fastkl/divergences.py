@@ -22,6 +22,9 @@ SMALL = 2**16
 LEAST_MASS, LARGEST_MASS = 1e-280, 1e300
 """Sums that lie in between were made of numbers that the short formulas are meant for."""
 
+LARGEST_LOG = 700.0
+"""The kernels' exponential is meant for less than 709."""
+
 CANCELLED = 0.25
 """The share of the sum that the correction for unequal masses may take; beyond it, q is scaled and summed again."""
 
@@ -64,8 +67,8 @@ def entropy(
     normalize : bool, default True
         False: the sum of the terms as it stands, which may be negative.
     weights : array_like, optional
-        Cell widths, >= 0, broadcast along `axis`: sums become sum(w * term), and normalising makes
-        sum(w * p) = 1. These are not weights of observations.
+        Cell widths, >= 0, broadcast against the input by NumPy's rules: sums become sum(w * term), and
+        normalising makes sum(w * p) = 1. These are not weights of observations.
     log : bool, default False
         Whether pk and qk are log-densities; -inf stands for 0.
 
@@ -364,7 +367,8 @@ def _entropy_of_rows(given: Operands) -> Floats:
             else:
                 again = rows.sums(terms.entropy_terms, a=np.where(cancelled, mass, 1.0), b=one)
                 value = np.where(cancelled, again[0] / mass, value)
-        value = np.maximum(value, 0.0)
+        if given.weights is None:  # with cell widths it may be negative, as that of any density
+            value = np.maximum(value, 0.0)
     return given.amend(value, settled, entropy_by_definition, mass)
 
 
@@ -411,8 +415,11 @@ def _sum_as_it_stands(given: Operands, single: bool) -> Floats:
         )
         if given.log:
             surplus = mass_q - mass_p
-        value = total if single else np.where(total == np.inf, np.inf, total - surplus)
+        value = total if single else np.where(total == np.inf, np.inf, np.maximum(total, 0.0) - surplus)
         settled = ~np.isnan(total) & (mass_p < LARGEST_MASS) & (single | (mass_q < LARGEST_MASS))
+        if given.log:
+            for which in range(len(given.arrays)):
+                settled &= given.largest(which) < LARGEST_LOG
     return given.amend(value, settled, entropy_by_definition, normalize=False)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from functools import cached_property
 from typing import Any
 
@@ -35,6 +36,12 @@ class Elementwise:
         self.__doc__ = doc
         self._n_inputs = n_inputs
         self._compute = compute
+        names = [inspect.Parameter(x, inspect.Parameter.POSITIONAL_ONLY) for x in "xy"[:n_inputs]]
+        out = inspect.Parameter("out", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None)
+        where = inspect.Parameter("where", inspect.Parameter.KEYWORD_ONLY, default=True)
+        self.__signature__ = inspect.Signature(
+            [*names, out, where, inspect.Parameter("kwargs", inspect.Parameter.VAR_KEYWORD)]
+        )
         self._kernel = kernel
 
     def __getattr__(self, name: str) -> Any:

@@ -21,11 +21,16 @@ def _over_arrays(function, outputs=1):
         for i in range(x.size):
             out[i] = function(x[i], y[i])
 
+    @numba.njit(error_model="numpy")
+    def three(x, y, z, out):
+        for i in range(x.size):
+            out[i] = function(x[i], y[i], z[i])
+
     def apply(*arrays):
         arrays = [np.atleast_1d(np.asarray(a, dtype=float)) for a in arrays]
         out = np.empty(arrays[0].shape if outputs == 1 else (*arrays[0].shape, outputs))
         with np.errstate(all="ignore"):  # plain Python warns where compiled code does not
-            (one if len(arrays) == 1 else two)(*arrays, out)
+            (one, two, three)[len(arrays) - 1](*arrays, out)
         return out
 
     return apply
@@ -36,3 +41,9 @@ log = _over_arrays(elementary.log)
 log_ratio = _over_arrays(elementary.log_ratio)
 kl_term = _over_arrays(elementary.kl_term)
 kl_term_of_logs = _over_arrays(elementary.kl_term_of_logs, outputs=3)
+fast_kl_term = _over_arrays(elementary.fast_kl_term)
+fast_scaled_kl_term = _over_arrays(elementary.fast_scaled_kl_term)
+fast_log_ratio = _over_arrays(elementary.fast_log_ratio)
+fast_entropy_term = _over_arrays(elementary.fast_entropy_term)
+fast_js_term = _over_arrays(elementary.fast_js_term)
+js_term = _over_arrays(elementary.js_term)

@@ -23,7 +23,7 @@ def rel_entr(x, y):
 def kl_div(x, y):
     """x log(x/y) - x + y; inf where one is negative or infinite, and for y = 0 < x; NaN for a NaN or two infs."""
     if x >= 0.0 and y >= 0.0:
-        return kl_term(x, y)
+        return kl_term(x + 0.0, y + 0.0)  # -0 is 0
     return np.nan if np.isnan(x) or np.isnan(y) else np.inf
 
 

@@ -119,11 +119,12 @@ def ufunc(name: str, doc: str, compute: Any, n_inputs: int) -> np.ufunc:
     kinds = b"".join(np.dtype(code).num.to_bytes(1, "little") * (n_inputs + 1) for code in _KINDS)
     texts = name.encode(), doc.encode()
     _kept.append((callbacks, addresses, spare, kinds, texts))
-    made: np.ufunc = _function_of_numpy()(addresses, spare, kinds, len(loops), n_inputs, 1, _NO_IDENTITY, *texts, 0)
+    made: np.ufunc = _function_of_numpy()(addresses, spare, kinds, len(loops), n_inputs, 1, _ZERO, *texts, 0)
     return made
 
 
-_NO_IDENTITY = -1
+_ZERO = 0
+"""The identity that SciPy gives its ufuncs."""
 
 
 def _callback(loop: Callable[..., None]) -> tuple[int, Any]:
@@ -133,6 +134,7 @@ def _callback(loop: Callable[..., None]) -> tuple[int, Any]:
         def quietly(*arguments: int) -> None:
             with np.errstate(all="ignore"):
                 loop(*arguments)
+            np.add(1.0, 1.0)  # clears the floating-point flags
 
         in_python = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(quietly)
         return ctypes.cast(in_python, ctypes.c_void_p).value or 0, in_python

@@ -77,7 +77,7 @@ def scaled_kl(p, q, b):
 @scalar
 def any_kl(p, q, b):
     """The same for any numbers."""
-    return kl_term(p, b * q) if p >= 0.0 and q >= 0.0 else np.nan
+    return kl_term(p + 0.0, b * q + 0.0) if p >= 0.0 and q >= 0.0 else np.nan
 
 
 @scalar
@@ -91,7 +91,7 @@ def ordinary_js(p, q, b):
 def any_js(p, q, b):
     """The same for any numbers."""
     product = b * q
-    return js_term(p, product, fma(b, q, -product)) if p >= 0.0 and q >= 0.0 else np.nan
+    return js_term(p + 0.0, product + 0.0, fma(b, q, -product)) if p >= 0.0 and q >= 0.0 else np.nan
 
 
 def _fill(p, q, a, b, out):

@@ -174,6 +174,33 @@ def test_weights_are_cell_widths() -> None:
     assert fastkl.entropy(a.pdf(x), weights=w) == pytest.approx(0.5 * math.log(2 * math.pi * math.e), rel=1e-13)
 
 
+def test_the_entropy_of_a_narrow_density_is_negative() -> None:
+    expected = fastkl.entropy([1, 2, 3]) + math.log(0.1)
+    assert fastkl.entropy([1, 2, 3], weights=[0.1] * 3) == pytest.approx(expected, rel=1e-14)
+    assert math.isnan(fastkl.entropy([1, 1], [1, 1], weights=[0, 0]))
+
+
+def test_sums_near_the_end_of_the_range_are_scaled() -> None:
+    p, q = np.array([1.0, 2.0, 3.0]), np.array([1.0, 2.00000001, 3.0])
+    for value in (fastkl.entropy(p * 1e-308, q * 1e-308), fastkl.jensenshannon(p * 1e-308, q * 1e-308)):
+        assert 0.0 <= value < 1e-7
+    assert fastkl.entropy([0, 0], [0, 0], normalize=False) == 0.0
+    assert fastkl.entropy([800.0, 0], [0, 0], log=True, normalize=False) == math.inf
+    assert fastkl.entropy([800.0, 0], log=True, normalize=False) == -math.inf
+
+
+@pytest.mark.parametrize("axis", [None, -1])
+def test_logarithms_with_masks_and_nans(axis: Any) -> None:
+    p, q = np.array([[0.0, 1.0, 2.0]]), np.array([[0.5, 1.0, 0.0]])
+    left = np.exp(p[:, ::2]), np.exp(q[:, ::2])
+    masked = np.ma.masked_array(p, [[0, 1, 0]])
+    with_nan = np.where([[False, True, False]], np.nan, p)
+    for function in (fastkl.entropy, fastkl.jensenshannon):
+        np.testing.assert_allclose(function(masked, q, axis=axis, log=True), function(*left, axis=axis), rtol=1e-14)
+    omitted = fastkl.entropy(with_nan, q, axis=axis, log=True, nan_policy="omit")
+    np.testing.assert_allclose(omitted, fastkl.entropy(*left, axis=axis), rtol=1e-14)
+
+
 def test_a_weight_of_0_leaves_a_point_out() -> None:
     assert fastkl.entropy([1.0, 2.0, 1.0], [1.0, 1.0, 0.0], weights=[1.0, 1.0, 0.0]) == pytest.approx(
         fastkl.entropy([1.0, 2.0], [1.0, 1.0]), rel=1e-15

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -240,6 +241,8 @@ def test_special_values_of_elements(name: str, kind: str) -> None:
         (-1.0, 1.0, INF),
         (1.0, 0.0, INF),
         (0.0, 0.0, 0.0),
+        (0.0, -0.0, 0.0),
+        (-0.0, 2.0, 2.0),
         (0.0, 3.0, 3.0),
         (1.0, NAN, NAN),
         (1.0, 1 + 1e-9, 5.00000082407041e-19),  # (1 + 1e-9 is rounded: 82740370999e-31 too much)**2 / 2
@@ -292,7 +295,9 @@ def test_elements_into_an_array_and_where(size: int, kind: str) -> None:
 
 def test_a_ufunc_has_what_ufuncs_have() -> None:
     assert fastkl.rel_entr.types == ["ff->f", "dd->d"]
-    assert fastkl.kl_div.reduce([1.0, 2.0]) == fastkl.kl_div(1.0, 2.0)
+    assert fastkl.kl_div.reduce([1.0, 2.0]) == pytest.approx(scipy.special.kl_div.reduce([1.0, 2.0]), rel=1e-14)
+    assert fastkl.rel_entr.reduce([]) == fastkl.rel_entr.identity == 0.0
+    assert str(inspect.signature(fastkl.entr)) == "(x, /, out=None, *, where=True, **kwargs)"
     assert repr(fastkl.entr) == "<fastkl ufunc 'entr'>"
     with pytest.raises(TypeError):
         fastkl.rel_entr(1.0)

@@ -1,0 +1,64 @@
+"""The short formulas for numbers of ordinary size, against mpmath."""
+
+from __future__ import annotations
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+from fastkl.jit import JIT_DISABLED
+from tests import elementwise, naive
+
+N = 100 if JIT_DISABLED else 3000
+
+
+def pairs(rng: np.random.Generator, stratum: str) -> tuple[np.ndarray, np.ndarray]:
+    q = rng.random(N) * 2.0 ** rng.integers(-60, 60, N) + 1e-30
+    if stratum == "close":
+        return q * (1.0 + 10.0 ** -rng.uniform(0.6, 15, N) * rng.choice([-1, 1], N)), q
+    return q * np.exp(rng.uniform(-3, 3, N) if stratum == "moderate" else rng.uniform(-400, 400, N)), q
+
+
+@pytest.mark.parametrize(("stratum", "limit"), [("close", 3.0), ("moderate", 8.0), ("far", 3.0)])
+def test_fast_kl_term(stratum: str, limit: float) -> None:
+    p, q = pairs(np.random.default_rng(1), stratum)
+    terms = elementwise.fast_kl_term(p, q)
+    assert max(map(naive.ulps, terms, map(naive.kl_term, p, q))) <= limit
+    assert terms.min() >= 0.0
+
+
+@pytest.mark.parametrize(("stratum", "limit"), [("close", 2.0), ("moderate", 2.0), ("far", 1.0)])
+def test_fast_log_ratio(stratum: str, limit: float) -> None:
+    p, q = pairs(np.random.default_rng(2), stratum)
+    assert max(map(naive.ulps, elementwise.fast_log_ratio(p, q), map(naive.log_ratio, p, q))) <= limit
+
+
+def test_a_scaled_term_is_that_of_the_product_before_rounding() -> None:
+    rng = np.random.default_rng(3)
+    p = rng.random(N)
+    c = 10.0 ** rng.uniform(-8, 8, N)
+    q = p / c * (1.0 + 10.0 ** -rng.uniform(1, 14, N) * rng.choice([-1, 1], N))
+    exact = [
+        mp.mpf(a) * mp.log(mp.mpf(a) / (mp.mpf(b) * k)) - mp.mpf(a) + mp.mpf(b) * k
+        for a, b, k in zip(p, q, c, strict=True)
+    ]
+    assert max(map(naive.ulps, elementwise.fast_scaled_kl_term(p, q, c), exact)) <= 4.0
+
+
+@pytest.mark.parametrize("name", ["fast_js_term", "js_term"])
+def test_js_terms(name: str) -> None:
+    rng = np.random.default_rng(4)
+    for stratum in ("close", "moderate", "far"):
+        p, q = pairs(rng, stratum)
+        exact = []
+        for a, b in zip(map(mp.mpf, p), map(mp.mpf, q), strict=True):
+            m = (a + b) / 2
+            exact.append((a * mp.log(a / m) + b * mp.log(b / m)) / 2)
+        assert max(map(naive.ulps, getattr(elementwise, name)(p, q, np.zeros(N)), exact)) <= 8.0
+
+
+def test_zeros() -> None:
+    assert elementwise.fast_kl_term(0.0, 0.5) == 0.5
+    assert abs(elementwise.fast_kl_term(0.0, 0.0)) <= 1e-300
+    assert elementwise.fast_entropy_term(0.0, 1.0) == 0.0
+    assert elementwise.fast_js_term(0.0, 1.0, 0.0) == pytest.approx(0.5 * np.log(2.0), rel=1e-15)
