@@ -14,7 +14,6 @@ import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic
-from numba.np.arrayobj import make_array, populate_array
 
 from fastkl.jit.options import JIT_DISABLED
 
@@ -67,6 +66,8 @@ def _view(typing_context: Any, address: Any, size: Any) -> Any:
     array = types.Array(types.float64, 1, "C")
 
     def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        from numba.np.arrayobj import make_array, populate_array  # 40 ms, which compiling pays anyway
+
         at, length = operands
         double, stride = ir.DoubleType(), ir.Constant(ir.IntType(64), 8)
         view = make_array(array)(context, builder)
