@@ -8,9 +8,9 @@ where R is that of `log_ratio`. The first bracket does not cancel, and where k =
 is exact, so the relative accuracy holds as p -> q.
 
 Only the residual of the division is left out, which costs a unit in the last place of the term: a relative
-error of 4e-16 where k = 0 (``python -m bench.accuracy``). Both arguments must be finite and below
-`LARGEST`, and q (here also: c q, and the mass) at least `SMALLEST`; p may be anything from 0 up, since a p
-below `TINY` counts as `TINY` in the logarithm alone.
+error of 4e-16 where k = 0, and up to 8 units where k = 1 or -1 (``tests/elementary/test_fast_terms.py``).
+Both arguments must be finite and below `LARGEST`, and q (here also: c q, and the mass) at least `SMALLEST`;
+p may be anything from 0 up, since a p below `TINY` counts as `TINY` in the logarithm alone.
 """
 
 from __future__ import annotations
