@@ -52,18 +52,16 @@ class Operands:
     """How often each array was repeated along the axes that are summed over, after it was normalised."""
     nans_omitted: bool = False
 
+    @property
+    def _views(self) -> list[NDArray[Any]]:
+        """p, q or p again, and, where there are any, the weights and what is left out."""
+        p, q = self.arrays[0], self.arrays[-1]
+        return [p, q, *(view for view in (self.weights, self.omitted) if view is not None)]
+
     def rows(self) -> Rows:
         """What is to be summed."""
-        p = self.arrays[0]
-        views = [p, self.arrays[1] if len(self.arrays) == 2 else p]
-        if self.weights is not None:
-            views.append(self.weights)
-        loadable = all(v.dtype in LOADERS and v.dtype.isnative for v in views)
-        if loadable and self.omitted is None and not self.nans_omitted:
-            return Rows(views, self.kept)
-        if self.omitted is not None:
-            views.append(self.omitted)
-        return Rows(views, self.kept, self._prepared)
+        loadable = all(view.dtype in LOADERS and view.dtype.isnative for view in self._views)
+        return Rows(self._views, self.kept, None if loadable and not self.nans_omitted else self._prepared)
 
     def _prepared(self, *pieces: NDArray[Any]) -> Sequence[Floats]:
         """Doubles, with a density of 0 where a point is left out."""
@@ -81,13 +79,7 @@ class Operands:
 
     def pieces(self, index: tuple[Any, ...]) -> list[Floats]:
         """[p, q or p, weights or 1] as doubles, for the points that *index* selects."""
-        p = self.arrays[0]
-        views = [p, self.arrays[1] if len(self.arrays) == 2 else p]
-        if self.weights is not None:
-            views.append(self.weights)
-        if self.omitted is not None:
-            views.append(self.omitted)
-        doubles = list(self._prepared(*(view[index] for view in views)))
+        doubles = list(self._prepared(*(view[index] for view in self._views)))
         if self.log:
             with np.errstate(all="ignore"):
                 doubles[:2] = [np.exp(values) for values in doubles[:2]]

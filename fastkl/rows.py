@@ -24,7 +24,10 @@ COLUMNS = 64
 """From this many rows on it pays to work across them, where that is how the memory lies or they are short."""
 
 SHORT = 32
+"""Rows of up to this many numbers are worked across wherever they lie."""
+
 PIECES = 256
+"""The most pieces that columns are cut into: each has sums of its own for every row."""
 
 LOADERS = {np.dtype(np.float64): reductions.doubles, np.dtype(np.float32): reductions.singles}
 NO_WEIGHTS = (0, 0, 0, 0)
@@ -133,10 +136,9 @@ def _kernel_sums(
     if across:
         length = max(TILE // reductions.BLOCK, -(-size // PIECES))
         pieces = -(-size // length)
-        points, items = pieces, reductions.BLOCK * min(length, size)
+        items = reductions.BLOCK * min(length, size)
     else:
-        length, pieces = TILE, -(-size // TILE)
-        points, items = pieces, min(size, TILE)
+        length, pieces, items = TILE, -(-size // TILE), min(size, TILE)
     step = max(ROWS_AT_ONCE // pieces, reductions.BLOCK)
     for first in range(0, rows, step):
         n = min(step, rows - first)
@@ -148,11 +150,11 @@ def _kernel_sums(
         if across:
             blocks = -(-n // reductions.BLOCK)
             args: tuple[Any, ...] = (terms.address, *p, *q, *w, len(moved) == 3, size, n, pieces, length, sums)
-            column_sums(blocks * points, *args, length=tile, items=items)
+            column_sums(blocks * pieces, *args, length=tile, items=items)
         else:
             own = a[first : first + n], b[first : first + n]
             args = (terms.address, in_place, *p, *q, *w, len(moved) == 3, size, pieces, length, *own, sums)
-            row_sums(n * points, *args, length=tile, items=items)
+            row_sums(n * pieces, *args, length=tile, items=items)
         result[:, first : first + n] = sums.sum(axis=1)
     return result
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import LARGEST, SMALLEST, fast_log_ratio, float_bits, kl_term
+from fastkl.elementary import LARGEST, fast_log_ratio, float_bits, kl_term
 from fastkl.elementary.special import entr, kl_div, ordinary_rel_entr, rel_entr
 from fastkl.jit import block, instance, scalar, tiled
+from fastkl.kernels.terms import SMALLEST_BITS
 
 BLOCK = 256
 """Points that are looked through, and then computed while they are in the first cache."""
 
-SMALLEST_BITS = np.int64(np.float64(SMALLEST).view(np.int64))
 LARGEST_BITS = np.int64(np.float64(LARGEST).view(np.int64))
 
 

@@ -115,6 +115,7 @@ def row_sums(
 
 
 RUN = 16
+"""Numbers of a column that are added up before what rounding takes is looked at."""
 
 
 @block
