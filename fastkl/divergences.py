@@ -13,7 +13,7 @@ from fastkl.arguments import Operands, checked_base, checked_policy, operands
 from fastkl.by_definition import entropy_by_definition, jensenshannon_by_definition
 from fastkl.jit import JIT_DISABLED, Implementation, TiledKernel
 from fastkl.kernels import terms
-from fastkl.kernels.sums import entropy_sums, js_sums, kl_sums, mass_sums, scaled_kl_sums
+from fastkl.kernels.sums import entropy_sums, js_sums, kl_sums, scaled_kl_sums
 from fastkl.normalization import phi, phi_of_array
 from fastkl.validation import Floats
 
@@ -28,9 +28,13 @@ LARGEST_LOG = 700.0
 CANCELLED = 0.25
 """The share of the sum that the correction for unequal masses may take; beyond it, q is scaled and summed again."""
 
-EQUAL_MASSES = 1e-15
-"""Masses that differ by no more than this are normalised by their mean: what is left of the difference d is an ulp
-where p and q are far apart, and (d/mass)**2 / 8 where they are close, which is subtracted."""
+EQUAL_MASSES, EQUAL_MASSES_OF_SINGLES = 1e-15, 2.0**-24
+"""Masses whose difference, d times their mean, is no larger than this are normalised by the mean.
+
+By Taylor's theorem the Jensen-Shannon divergence J is then off by (KL(q||m) - KL(p||m)) d/4, which is at most J d/2,
+and by d**2 / 8, which counts where p and q are close and is subtracted. So the distance is off by a factor of at most
+1 + d/4: in single precision, where rounding leaves no two sums equal, a quarter of an ulp.
+"""
 
 LN2 = math.log(2.0)
 
@@ -284,15 +288,11 @@ def _entropy_of_vector(p: Any) -> float | None:
 
 
 def _js_of_vectors(p: Any, q: Any) -> float | None:
-    factor = 1.0
-    if p.dtype is SINGLE:  # rounding leaves no two sums equal: look before
-        mass_p, mass_q = _vector_sums(mass_sums, p, q)
-        factor = mass_p / mass_q if _is_ordinary(mass_p) and _is_ordinary(mass_q) else 1.0
-    total, mass_p, mass_q, surplus = _vector_sums(js_sums, p, q, factor)
+    total, mass_p, mass_q, surplus = _vector_sums(js_sums, p, q, 1.0)
     if not (_is_ordinary(mass_p) and _is_ordinary(mass_q)) or total != total:
         return None
-    mass = 0.5 * mass_p + 0.5 * factor * mass_q
-    if abs(surplus) > EQUAL_MASSES * mass:
+    mass = 0.5 * mass_p + 0.5 * mass_q
+    if abs(surplus) > (EQUAL_MASSES_OF_SINGLES if p.dtype is SINGLE else EQUAL_MASSES) * mass:
         total, mass, _, surplus = _vector_sums(js_sums, p, q, mass_p / mass_q)
     return min(max(total / mass - 0.125 * (surplus / mass) ** 2, 0.0), LN2)
 
@@ -384,7 +384,8 @@ def _js_of_rows(given: Operands) -> Floats:
             surplus = mass_q - mass_p
         settled = _settled(given, total, mass_p, mass_q)
         mass = 0.5 * mass_p + 0.5 * mass_q
-        unequal = settled & (np.abs(surplus) > EQUAL_MASSES * mass)
+        equal = EQUAL_MASSES_OF_SINGLES if given.dtype is np.float32 else EQUAL_MASSES
+        unequal = settled & (np.abs(surplus) > equal * mass)
         if unequal.any():
             if log:
                 b = np.where(unequal, b + np.log(mass_q / mass_p), b)

@@ -66,7 +66,9 @@ class Elementwise:
             target = target[0] if type(target) is tuple and len(target) == 1 else target
             if len(inputs) == self._n_inputs and not (rest and kwargs) and _side_by_side(inputs, target):
                 target = np.empty_like(x) if target is None else target
-                self._kernel(x.size, *(array.reshape(-1, order="A") for array in (*inputs, target)))
+                vectors = [array.reshape(-1, order="A") for array in (inputs[0], inputs[-1], target)]
+                in_place = any(array.ctypes.data == target.ctypes.data for array in inputs)
+                self._kernel(x.size, *vectors, in_place)
                 return target
         return self.ufunc(*given, **kwargs)
 

@@ -87,9 +87,9 @@ class Rows:
             zip(self.shape[self.outer :], strides[self.outer :], strict=True), key=lambda d: -max(map(abs, d[1]))
         )
         summed = _merged([n for n, _ in by_stride], [s for _, s in by_stride])
-        result = np.zeros((4, *(n for n, _ in kept)))
+        result = np.empty((4, *(n for n, _ in kept)))
         if self.size == 0 or result.size == 0:
-            return result.reshape(4, *self.kept)
+            return np.zeros((4, *self.kept))
         factors = [np.ones(result.shape[1:]) if f is None else f.reshape(result.shape[1:]) for f in (a, b)]
 
         # the longest axis of either sort is left to the kernel
@@ -113,10 +113,10 @@ class Rows:
                     for v, base in enumerate(start)
                 ]
                 operands = [Operand(*o) for o in zip(loads, addresses, row_steps, steps, strict=True)]
-                part = result[(slice(None), *at)].reshape(4, rows)
+                part = result[(slice(None), *at)]
                 own = [np.ascontiguousarray(f[at]).reshape(rows) for f in factors]
-                part += _kernel_sums(terms, in_place, unit, operands, rows, size, *own)
-                result[(slice(None), *at)] = part.reshape(result[(slice(None), *at)].shape)
+                sums = _kernel_sums(terms, in_place, unit, operands, rows, size, *own).reshape(part.shape)
+                result[(slice(None), *at)] = part + sums if any(depth) else sums
         return result.reshape(4, *self.kept)
 
 
@@ -134,12 +134,12 @@ def _kernel_sums(
     result = np.empty((4, rows))
     across = unit and rows >= COLUMNS and (size <= SHORT or _lies_in_columns(operands))
     if across:
-        length = max(TILE // reductions.BLOCK, -(-size // PIECES))
+        length = max(TILE // reductions.ACROSS, -(-size // PIECES))
         pieces = -(-size // length)
-        items = reductions.BLOCK * min(length, size)
+        items = reductions.ACROSS * min(length, size)
     else:
         length, pieces, items = TILE, -(-size // TILE), min(size, TILE)
-    step = max(ROWS_AT_ONCE // pieces, reductions.BLOCK)
+    step = max(ROWS_AT_ONCE // pieces, reductions.ACROSS)
     for first in range(0, rows, step):
         n = min(step, rows - first)
         moved = [o._replace(address=o.address + first * o.row_step) for o in operands]
@@ -148,14 +148,14 @@ def _kernel_sums(
         sums = np.zeros((4, pieces, n))
         tile = max(1, TILE // items)
         if across:
-            blocks = -(-n // reductions.BLOCK)
+            blocks = -(-n // reductions.ACROSS)
             args: tuple[Any, ...] = (terms.address, *p, *q, *w, len(moved) == 3, size, n, pieces, length, sums)
             column_sums(blocks * pieces, *args, length=tile, items=items)
         else:
             own = a[first : first + n], b[first : first + n]
             args = (terms.address, in_place, *p, *q, *w, len(moved) == 3, size, pieces, length, *own, sums)
             row_sums(n * pieces, *args, length=tile, items=items)
-        result[:, first : first + n] = sums.sum(axis=1)
+        result[:, first : first + n] = sums[:, 0] if pieces == 1 else sums.sum(axis=1)
     return result
 
 

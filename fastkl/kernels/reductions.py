@@ -22,6 +22,9 @@ from fastkl.kernels.terms import fill_terms
 BLOCK = 192
 """Numbers that are loaded together: with more, their buffers and the arrays get into the same sets of the cache."""
 
+ACROSS = 384
+"""Rows that are worked across together."""
+
 WIDTH = 8
 """Bytes of a double."""
 
@@ -133,21 +136,27 @@ def column_sums(
 ):  # fmt: skip
     """The same with a = b = 1, for many rows whose numbers lie side by side across the rows.
 
-    A point of this kernel is a piece of BLOCK rows. `RUN` numbers of a row are summed at a time, and what
+    A point of this kernel is a piece of ACROSS rows. `RUN` numbers of a row are summed at a time, and what
     rounding takes when these sums are added up is kept.
     """
-    buffers, run, lost = np.empty((4, BLOCK)), np.empty((4, BLOCK)), np.empty((4, BLOCK))
+    buffers, run, lost = np.empty((4, ACROSS)), np.empty((4, ACROSS)), np.empty((4, ACROSS))
     for point in range(start, stop):
-        first, piece = point // pieces * BLOCK, point % pieces
-        n = min(BLOCK, rows - first)
+        first, piece = point // pieces * ACROSS, point % pieces
+        n = min(ACROSS, rows - first)
         end = min(piece * length + length, size)
         fill_with_zeros(lost)
         for begin in range(piece * length, end, RUN):
             fill_with_zeros(run)
             for at in range(begin, min(begin + RUN, end)):
                 p, q, term = buffers[0, :n], buffers[1, :n], buffers[2, :n]
-                load(load_p, at_p + first * row_p + at * step_p, row_p, p)
-                load(load_q, at_q + first * row_q + at * step_q, row_q, q)
+                if row_p == WIDTH:
+                    p = view_of_doubles(at_p + first * row_p + at * step_p, n)
+                else:
+                    load(load_p, at_p + first * row_p + at * step_p, row_p, p)
+                if row_q == WIDTH:
+                    q = view_of_doubles(at_q + first * row_q + at * step_q, n)
+                else:
+                    load(load_q, at_q + first * row_q + at * step_q, row_q, q)
                 fill_terms(terms, p, q, 1.0, 1.0, term)
                 totals, masses_p, masses_q, surpluses = run[0, :n], run[1, :n], run[2, :n], run[3, :n]
                 if weighted:

@@ -1,8 +1,10 @@
 """The terms of the sums that make a divergence.
 
-A term has two forms. The short one (`fastkl.elementary.fast_terms`) wants numbers of ordinary size, and a block
-of points is looked through before it is used; the long one takes any. A negative number makes a term NaN. The
-second argument is multiplied by a factor b first.
+A term has two forms. The short one (`fastkl.elementary.fast_terms`) wants numbers of ordinary size, the long one
+takes any. A block of points is computed by the short one, and while that goes on the lowest rank of a pair is
+noted; if it is too low, the block is computed again by the long one. (To look through the block first takes a
+fifth longer: the memory then waits for the arithmetic, and the arithmetic for the memory.) A negative number makes
+a term NaN. The second argument is multiplied by a factor b first.
 
 `fill_terms` calls a function of this file through its address. A function that takes logarithms leaves the
 densities in their place.
@@ -25,7 +27,7 @@ from fastkl.elementary import (
     kl_term,
     kl_term_of_logs,
 )
-from fastkl.jit import Interface, block, instance, scalar
+from fastkl.jit import Interface, instance, scalar
 
 TERMS = Interface("void(float64[::1], float64[::1], float64, float64, float64[::1])")
 """``(p, q, a, b, out)``: out[i] = the term of p[i] and q[i]; what a and b are, the function says."""
@@ -34,32 +36,25 @@ fill_terms = TERMS.call
 SMALLEST_BITS = np.int64(np.float64(SMALLEST).view(np.int64))
 ORDINARY_BITS = np.int64(np.float64(1.0).view(np.int64))
 ONE_EXPONENT = np.int64(1 << 52)
+SIGN = np.int64(-(1 << 63))
 
 
 # As integers, the bits of doubles are in the order of the doubles from 0 up, and below 0 for a negative one.
 
 
-@block
-def kl_is_ordinary(p, q, b):
-    """Whether all pairs p, b q have 0 <= p, SMALLEST <= b q, or are both 0."""
-    low_p, low_q = ORDINARY_BITS, ORDINARY_BITS
-    for i in range(p.size):
-        bits_p, bits_q = float_bits(np.float64(p[i])), float_bits(b * np.float64(q[i]))
-        low_p = min(low_p, bits_p)
-        low_q = min(low_q, ORDINARY_BITS if bits_p | bits_q == 0 else bits_q)
-    return low_p >= 0 and low_q >= SMALLEST_BITS
+@scalar
+def kl_rank(p, q, b):
+    """At least SMALLEST_BITS if 0 <= p and SMALLEST <= b q, or both are 0."""
+    bits_p, bits_q = float_bits(p), float_bits(b * q)
+    return (ORDINARY_BITS if bits_p | bits_q == 0 else bits_q) | (bits_p & SIGN)
 
 
-@block
-def js_is_ordinary(p, q, b):
-    """Whether all pairs p, b q have 0 <= p, 0 <= b q, SMALLEST <= (p + b q)/2, or are both 0."""
-    low, low_m = ORDINARY_BITS, ORDINARY_BITS
-    for i in range(p.size):
-        bits_p, bits_q = float_bits(np.float64(p[i])), float_bits(b * np.float64(q[i]))
-        low = min(low, min(bits_p, bits_q))
-        higher = max(bits_p, bits_q)
-        low_m = min(low_m, ORDINARY_BITS if higher == 0 else higher)
-    return low >= 0 and low_m >= SMALLEST_BITS + ONE_EXPONENT  # m is at least half of the larger one
+@scalar
+def js_rank(p, q, b):
+    """At least SMALLEST_BITS if 0 <= p, 0 <= b q and SMALLEST <= (p + b q)/2, or both are 0."""
+    bits_p, bits_q = float_bits(p), float_bits(b * q)
+    higher = max(bits_p, bits_q)  # m is at least half of it
+    return (ORDINARY_BITS if higher == 0 else higher - ONE_EXPONENT) | ((bits_p | bits_q) & SIGN)
 
 
 @scalar
@@ -95,21 +90,22 @@ def any_js(p, q, b):
 
 
 def _fill(p, q, a, b, out):
-    if is_ordinary(p, q, b):  # type: ignore[name-defined]  # noqa: F821
-        for i in range(out.size):
-            out[i] = short(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
-    else:
+    lowest = ORDINARY_BITS
+    for i in range(out.size):
+        out[i] = short(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
+        lowest = min(lowest, rank(p[i], q[i], b))  # type: ignore[name-defined]  # noqa: F821
+    if lowest < SMALLEST_BITS:
         for i in range(out.size):
             out[i] = long(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
 
 
-def _terms(name, is_ordinary, short, long):
-    return TERMS.implement(instance(_fill, name, is_ordinary=is_ordinary, short=short, long=long))
+def _terms(name, rank, short, long):
+    return TERMS.implement(instance(_fill, name, rank=rank, short=short, long=long))
 
 
-kl_terms = _terms("kl_terms", kl_is_ordinary, unscaled_kl, any_kl)
-scaled_kl_terms = _terms("scaled_kl_terms", kl_is_ordinary, scaled_kl, any_kl)
-js_terms = _terms("js_terms", js_is_ordinary, ordinary_js, any_js)
+kl_terms = _terms("kl_terms", kl_rank, unscaled_kl, any_kl)
+scaled_kl_terms = _terms("scaled_kl_terms", kl_rank, scaled_kl, any_kl)
+js_terms = _terms("js_terms", js_rank, ordinary_js, any_js)
 
 
 @TERMS.implement
