@@ -1,6 +1,19 @@
 """fastkl: Kullback-Leibler divergences and fits on grids, by compiled kernels."""
 
-from fastkl.densities import Density, Mixture, Normal, Tabulated
+from fastkl.densities import (
+    Beta,
+    Density,
+    Gamma,
+    Laplace,
+    Logistic,
+    LogNormal,
+    Mixture,
+    MultivariateNormal,
+    Normal,
+    StudentT,
+    Tabulated,
+    as_density,
+)
 from fastkl.divergences import entropy, jeffreys, jensenshannon
 from fastkl.elementwise import entr, kl_div, log_ratio, rel_entr
 from fastkl.fitting import FitResult, Minimum, fit
@@ -11,14 +24,22 @@ from fastkl.plotting import plot_fits
 __version__ = "0.1.0"
 
 __all__ = [
+    "Beta",
     "Density",
     "FitResult",
+    "Gamma",
     "Grid",
     "KLResult",
+    "Laplace",
+    "LogNormal",
+    "Logistic",
     "Minimum",
     "Mixture",
+    "MultivariateNormal",
     "Normal",
+    "StudentT",
     "Tabulated",
+    "as_density",
     "entr",
     "entropy",
     "fit",

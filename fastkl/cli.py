@@ -118,7 +118,8 @@ def _fit(arguments: argparse.Namespace) -> tuple[str, int]:
     results = [fastkl.fit(target, arguments.family, arguments.grid, direction=d) for d in directions]
     grid = results[0].grid
     column = f", column {arguments.samples}" if arguments.samples else ""
-    header = f"p     {arguments.target}{column}\ngrid  {grid.n} points from {grid.lower:.6g} to {grid.upper:.6g}"
+    points = f"{grid.size} points from {grid.line.lower:.6g} to {grid.line.upper:.6g}"
+    header = f"p     {arguments.target}{column}\ngrid  {points}"
     if arguments.json is not None:
         content = {"target": arguments.target, "samples": arguments.samples, "results": [_as_dict(r) for r in results]}
         write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
@@ -170,7 +171,7 @@ def _as_dict(result: FitResult) -> dict[str, Any]:
         "forward": result.forward,
         "reverse": result.reverse,
         "minima": [{"q": vars(m.q), "divergence": m.divergence} for m in result.minima],
-        "grid": {"lower": result.grid.lower, "upper": result.grid.upper, "n": result.grid.n},
+        "grid": {"lower": result.grid.line.lower, "upper": result.grid.line.upper, "n": result.grid.size},
         "log_normalizer": result.log_normalizer,
         "elbo": result.elbo,
         "quadrature_error": result.quadrature_error,

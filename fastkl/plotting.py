@@ -102,7 +102,7 @@ def _draw(result: FitResult, ax: Axes, x: Floats) -> None:
 
 def _visible_range(result: FitResult) -> tuple[float, float]:
     """The part of the grid where p or a minimum is visible."""
-    x = np.linspace(result.grid.lower, result.grid.upper, 20 * CURVE_POINTS)
+    x = np.linspace(result.grid.line.lower, result.grid.line.upper, 20 * CURVE_POINTS)
     curves = [result.p, result.q, *(m.q for m in result.minima)]
     seen = np.zeros(x.size, dtype=bool)
     for curve in curves:

@@ -7,12 +7,13 @@ import functools
 import numpy as np
 import pytest
 
-from fastkl import Grid, Mixture, Normal, Tabulated, fit, kl_divergence, plot_fits
+from fastkl import Grid, Mixture, MultivariateNormal, Normal, Tabulated, fit, kl_divergence, plot_fits
 
 GRID = Grid.uniform(-4, 4, 81)
 X = GRID.axes[0]
 ONES = np.ones(81)
 N = Normal(0, 1)
+M4 = MultivariateNormal([0] * 4, np.eye(4))
 ELSEWHERE = Grid.uniform(3, 4, 81)
 """Where Normal(0, 1e-3) is 0 in doubles."""
 
@@ -41,9 +42,38 @@ VALUE_ERRORS = {
     "Grid: axis has inf": (lambda: Grid.from_axes([0, 1, 2, 3, 4, 5, 6, np.inf]), "finite | node 7 is inf"),
     "Grid: axis of 7": (lambda: Grid.from_axes(range(7)), "at least 8 | got 7"),
     "Grid: axis is a matrix": (lambda: Grid.from_axes(np.ones((9, 9))), "one-dimensional | (9, 9)"),
-    "Grid: two axes": (lambda: Grid.from_axes(X, X), "one axis | got 2"),
-    "Grid: rule": (lambda: Grid.from_axes(X, rule="simpson"), "'trapezoid' | 'simpson'"),
-    "Grid: cover of too much": (lambda: Grid.cover(N, Normal(1, 1e-09)), "1e-09 | 10000000 | grid"),
+    "Grid: no axis": (lambda: Grid.from_axes(), "at least one axis"),
+    "Grid: rule": (lambda: Grid.from_axes(X, rule="boole"), "'trapezoid' | 'simpson' | 'boole'"),
+    "Grid: Simpson's rule on even nodes": (lambda: Grid.from_axes(X[:-1], rule="simpson"), "odd | 80"),
+    "Grid: bounds of three axes and two": (
+        lambda: Grid.uniform([0, 0, 0], [1, 1], 9),
+        "3 axes | upper | 2",
+    ),
+    "Grid: too many points": (lambda: Grid.uniform([0] * 6, [1] * 6, 10**3), "1000000000000000000 | 2**53"),
+    "Grid: edges that fall": (lambda: Grid.from_edges(X[::-1]), "edge 0 | increase"),
+    "Grid: Gauss-Legendre on 3 nodes": (lambda: Grid.gauss_legendre(0, 1, 3), "at least 8 | 3"),
+    "kl_divergence: a slip in four dimensions": (
+        lambda: kl_divergence(M4, M4, Grid.uniform([-9] * 4, [9] * 4, 3000)),
+        "(3000, 3000, 3000, 3000) | 81000000000000",
+    ),
+    "kl_divergence: numbers of dimensions": (lambda: kl_divergence(N, M4), "1 | 4"),
+    "kl_divergence: a grid of other dimensions": (lambda: kl_divergence(M4, M4, GRID), "4 dimensions | (81,)"),
+    "MultivariateNormal: an eigenvalue": (
+        lambda: MultivariateNormal([0, 0], [[1, 2], [2, 1]]),
+        "positive definite | -1",
+    ),
+    "MultivariateNormal: not symmetric": (
+        lambda: MultivariateNormal([0, 0], [[1, 0.5], [0.25, 1]]),
+        "symmetric | cov[0, 1] is 0.5 | cov[1, 0] 0.25",
+    ),
+    "MultivariateNormal: shapes": (lambda: MultivariateNormal([0, 0], np.eye(3)), "(2, 2) | (3, 3)"),
+    "MultivariateNormal: points": (lambda: M4.logpdf([1.0, 2.0]), "(..., 4) | (2,)"),
+    "Mixture: numbers of dimensions": (lambda: Mixture([N, M4]), "[1, 4]"),
+    "Grid: cover of too much": (
+        lambda: Grid.cover(MultivariateNormal([0, 0], np.eye(2)), MultivariateNormal([1, 0], 1e-18 * np.eye(2))),
+        "1e-09 | 200000000 | grid",
+    ),
+    "Grid: cover of two numbers of dimensions": (lambda: Grid.cover(N, M4), "[1, 4]"),
     "Grid: cover to rtol 2": (lambda: Grid.cover(N, rtol=2.0), "rtol | 2.0"),
     "Grid: integrate": (lambda: GRID.integrate([1, 2, 3]), "(3,) | (81,)"),
     "Normal: scale 0": (lambda: Normal(0, 0), "scale | > 0 | 0.0"),
@@ -81,7 +111,7 @@ VALUE_ERRORS = {
     "kl_divergence: base NaN": (lambda: kl_divergence(N, N, base=np.nan), "finite | nan"),
     "kl_divergence: two grids": (
         lambda: kl_divergence(Tabulated(GRID, ONES), Tabulated(Grid.uniform(-3, 3, 81), ONES)),
-        "different grids | lower=-4.0 | lower=-3.0 | grid=",
+        "different grids | [-4.0, 4.0] | [-3.0, 3.0] | grid=",
     ),
     "kl_divergence: p is 0": (lambda: kl_divergence(Normal(0, 0.001), N, ELSEWHERE), "no mass | 0.001 | [3.0, 4.0]"),
     "kl_divergence: q is 0": (lambda: kl_divergence(N, Normal(0, 0.001), ELSEWHERE), "no mass | 0.001 | [3.0, 4.0]"),

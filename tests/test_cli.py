@@ -138,7 +138,6 @@ BAD_CALLS = {
     "negative": (["fit", "negative.npz"], "negative.npz | >= 0 | -1.0"),
     "zeros": (["fit", "box.npz"], "x = -4 | log | floor"),
     "no mass": (["fit", "N(0,0.001)", "--grid=10:20:101"], "no mass | [10.0, 20.0]"),
-    "too fine for a grid": (["fit", "0.5*N(0,1e-9)+0.5*N(1,1)"], "1e-09 | 10000000 | grid"),
     "no column": (["fit", "data.csv", "--samples", "w"], "'w' | v"),
     "samples without a file": (["fit", "--samples", "v"], "TARGET"),
     "bandwidth": (["fit", "data.csv", "--samples", "v", "--bandwidth", "wide"], "'wide' | 'scott' | 'silverman'"),

@@ -29,14 +29,14 @@ few = settings(max_examples=6 if JIT_DISABLED else 60, deadline=None)
 
 
 @few
-@pytest.mark.filterwarnings("ignore:the grid is too coarse")
+@pytest.mark.filterwarnings("ignore:the grid is too coarse", "ignore:the grid misses")
 @given(mixtures, mixtures, grids)
 def test_gibbs_without_any_tolerance(p, q, grid):
     assert kl_divergence(p, q, grid) >= 0.0
 
 
 @few
-@pytest.mark.filterwarnings("ignore:the grid is too coarse")
+@pytest.mark.filterwarnings("ignore:the grid is too coarse", "ignore:the grid misses")
 @given(mixtures, grids)
 def test_divergence_from_itself_is_zero(p, grid):
     assert kl_divergence(p, p, grid) == 0.0
@@ -170,8 +170,7 @@ def test_full_output_accounts_for_the_grid():
     np.testing.assert_allclose(result.mass_outside_p, 2 * norm.sf(3), rtol=1e-13)
     np.testing.assert_allclose(result.mass_outside_q, norm.sf(1) + norm.sf(2), rtol=1e-13)
     assert (result.n_evaluated, result.n_skipped, result.method) == (101, 0, "trapezoid")
-    coarse = kl_divergence(p, q, Grid.uniform(-3, 3, 51))
-    np.testing.assert_allclose(result.error, abs(coarse - result.value), rtol=1e-6)
+    assert abs(result.value - kl_divergence(p, q)) < result.error < 1.0  # most of it is beyond the ends
 
 
 def test_a_grid_that_is_too_coarse_is_reported_with_both_numbers():

@@ -1,8 +1,23 @@
-"""Densities: known by a formula, or by their values on a grid."""
+"""Densities: known by a formula, by their values on a grid, or to another library."""
 
+from fastkl.densities.adapted import as_density
 from fastkl.densities.density import Density
 from fastkl.densities.mixture import Mixture
-from fastkl.densities.normal import Normal
+from fastkl.densities.normal import MultivariateNormal, Normal
 from fastkl.densities.tabulated import Tabulated
+from fastkl.densities.univariate import Beta, Gamma, Laplace, Logistic, LogNormal, StudentT
 
-__all__ = ["Density", "Mixture", "Normal", "Tabulated"]
+__all__ = [
+    "Beta",
+    "Density",
+    "Gamma",
+    "Laplace",
+    "LogNormal",
+    "Logistic",
+    "Mixture",
+    "MultivariateNormal",
+    "Normal",
+    "StudentT",
+    "Tabulated",
+    "as_density",
+]

@@ -2,56 +2,118 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.grids import Grid
+from fastkl.kernels.density import log_density_at
 from fastkl.kernels.records import DensityRecord
+from fastkl.validation import Floats, as_reals
 
-if TYPE_CHECKING:
-    from fastkl.densities.normal import Normal
+
+class Bump(NamedTuple):
+    """Where a density is, and on which scale it changes: one number of each for every axis."""
+
+    place: Floats
+    reach: Floats
+    """How wide it is."""
+    scale: Floats
+    """How wide it is along the axis: in a correlated density less than `reach`."""
 
 
 class Density(ABC):
-    """A probability density on the line.
+    """A probability density on the line, or in `ndim` dimensions.
 
-    A subclass says what its log-density is twice: in NumPy, for the user (:meth:`logpdf`), and as a
-    record, for the kernels (:meth:`record`).
+    A subclass says what its log-density is once, as a record for the kernels (:meth:`record`).
     """
 
     log_normalizer: float = 0.0
     """The logarithm of the integral that the density was given with; 0 where it was normalised."""
 
-    @abstractmethod
+    is_normal: bool = False
+    """Whether it is a Normal or a mixture of Normals."""
+
+    @property
+    def ndim(self) -> int:
+        """The number of dimensions."""
+        return 1
+
     def logpdf(self, x: ArrayLike) -> Any:
-        """The log-density in nats at `x`, in the shape of `x`."""
+        """The log-density in nats at `x`.
+
+        Parameters
+        ----------
+        x : array_like, shape (...) in one dimension, else (..., ndim)
+
+        Returns
+        -------
+        float or ndarray
+            In the shape of `x`, without its last axis where there is more than one dimension.
+
+        Raises
+        ------
+        ValueError
+            If the last axis of `x` is not of length `ndim`.
+        """
+        points = as_points(x, self.ndim)
+        flat = np.ascontiguousarray(points.reshape(-1, self.ndim))
+        out = np.empty(len(flat))
+        log_density_at(out.size, *self.record(), flat, out)
+        out[np.isnan(flat).any(axis=1)] = np.nan
+        return out.reshape(points.shape[:-1])[()]
 
     def pdf(self, x: ArrayLike) -> Any:
-        """The density at `x`, in the shape of `x`."""
+        """The density at `x`, in the shape of `logpdf`."""
         return np.exp(self.logpdf(x))
 
     @property
     @abstractmethod
-    def mean(self) -> float:
-        """The mean."""
+    def mean(self) -> Any:
+        """The mean: a float, or an array of shape (ndim,)."""
 
     @property
-    @abstractmethod
     def std(self) -> float:
-        """The standard deviation."""
+        """The standard deviation, in one dimension."""
+        raise TypeError(f"a {type(self).__name__} of {self.ndim} dimensions has a covariance, cov")
 
     @abstractmethod
     def mass_outside(self, grid: Grid) -> float | None:
-        """The probability outside the interval of `grid`; None where only a sum over the grid can tell."""
+        """The probability outside the box of `grid`; None where only a sum over the grid can tell."""
 
     @abstractmethod
-    def record(self, grid: Grid) -> DensityRecord:
-        """What the kernels need to evaluate the density on `grid`."""
+    def record(self, grid: Grid | None = None) -> DensityRecord:
+        """What the kernels need to evaluate the density on `grid`, or anywhere."""
 
-    def normals(self) -> Sequence[Normal]:
-        """The Normals that the density is made of."""
-        raise TypeError(f"a grid for a {type(self).__name__} cannot be chosen automatically; give grid=")
+    @property
+    def support(self) -> tuple[float, float]:
+        """The interval outside of which the density is 0, in one dimension."""
+        return -math.inf, math.inf
+
+    @property
+    def kinks(self) -> Sequence[float]:
+        """Where the density is not smooth, in one dimension."""
+        return ()
+
+    @property
+    def landmarks(self) -> Sequence[tuple[float, float]]:
+        """Places and widths, in one dimension."""
+        return [(float(bump.place[0]), float(bump.reach[0])) for bump in self.bumps()]
+
+    def bumps(self) -> Sequence[Bump]:
+        """Where the density is, and on which scales it changes; nothing where that is not known."""
+        return ()
+
+
+def as_points(x: ArrayLike, ndim: int) -> Floats:
+    """*x* as an array of shape (..., ndim)."""
+    points = as_reals(x, "x")
+    if ndim == 1:
+        return points[..., np.newaxis]
+    if points.ndim == 0 or points.shape[-1] != ndim:
+        raise ValueError(f"points of {ndim} dimensions need an array of shape (..., {ndim}), got {points.shape}")
+    return points

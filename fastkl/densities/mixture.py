@@ -1,4 +1,4 @@
-"""Mixtures of Normals."""
+"""Mixtures."""
 
 from __future__ import annotations
 
@@ -10,32 +10,36 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.density import Density
-from fastkl.densities.normal import Normal
+from fastkl.densities.density import Bump, Density
+from fastkl.densities.normal import MultivariateNormal, Normal, record_of_normals
+from fastkl.densities.univariate import FamilyParameters, Univariate
 from fastkl.grids import Grid
-from fastkl.kernels.log_density import normal_mixture
 from fastkl.kernels.records import DensityRecord, density_record
+from fastkl.kernels.univariate import FAMILIES, mixture
 from fastkl.validation import as_real
 
 WEIGHT_SUM_TOLERANCE = 1e-9
 
+Component = Normal | MultivariateNormal | Univariate
+
 
 @dataclass(frozen=True, init=False)
 class Mixture(Density):
-    """A weighted sum of Normals.
+    """A weighted sum of densities.
 
     Parameters
     ----------
-    components : sequence of Normal
+    components : sequence of densities
+        Of any families, all of the same number of dimensions.
     weights : sequence of float, optional
         Non-negative and summing to 1 within 1e-9; equal weights if left out.
 
     Raises
     ------
     ValueError
-        If there is no component, the lengths differ, or the weights are not a distribution.
+        If there is no component, the lengths or dimensions differ, or the weights are not a distribution.
     TypeError
-        If a component is not a `Normal`.
+        If a component is not such a density.
 
     Examples
     --------
@@ -47,16 +51,18 @@ class Mixture(Density):
     True
     """
 
-    components: tuple[Normal, ...]
+    components: tuple[Component, ...]
     weights: tuple[float, ...]
 
-    def __init__(self, components: Iterable[Normal], weights: Iterable[float] | None = None) -> None:
+    def __init__(self, components: Iterable[Component], weights: Iterable[float] | None = None) -> None:
         parts = tuple(components)
         if not parts:
             raise ValueError("a mixture needs at least one component, got none")
         for part in parts:
-            if not isinstance(part, Normal):
-                raise TypeError(f"components must be fastkl.Normal, got {part!r}")
+            if not isinstance(part, Component):
+                raise TypeError(f"components must be densities of a family, such as fastkl.Normal, got {part!r}")
+        if len({part.ndim for part in parts}) > 1:
+            raise ValueError(f"components must have one number of dimensions, got {[part.ndim for part in parts]}")
         if weights is None:
             shares = (1.0 / len(parts),) * len(parts)
         else:
@@ -70,35 +76,87 @@ class Mixture(Density):
         object.__setattr__(self, "components", parts)
         object.__setattr__(self, "weights", shares)
 
+    @property
+    def ndim(self) -> int:
+        return self.components[0].ndim
+
     def logpdf(self, x: ArrayLike) -> Any:
         logs = [math.log(w) + part.logpdf(x) for w, part in self._present()]
         return np.logaddexp.reduce(logs, axis=0)
 
     @property
-    def mean(self) -> float:
-        return math.fsum(w * part.loc for w, part in self._present())
+    def mean(self) -> Any:
+        if self.ndim == 1:
+            return math.fsum(w * float(part.mean) for w, part in self._present())
+        return sum(w * part.mean for w, part in self._present())
 
     @property
     def std(self) -> float:
+        if self.ndim > 1:
+            return super().std
+        return math.sqrt(float(self.cov))
+
+    @property
+    def cov(self) -> Any:
+        """The covariance; in one dimension the variance, a float."""
         mean = self.mean
-        return math.sqrt(math.fsum(w * (part.scale**2 + (part.loc - mean) ** 2) for w, part in self._present()))
+        if self.ndim == 1:
+            spread = [(w, float(part.mean) - mean, _variance(part)) for w, part in self._present()]
+            return math.fsum(w * (variance + offset**2) for w, offset, variance in spread)
+        offsets = [part.mean - mean for _, part in self._present()]
+        pairs = zip(self._present(), offsets, strict=True)
+        return sum(w * (_variance(part) + np.outer(offset, offset)) for (w, part), offset in pairs)
 
     def mass_outside(self, grid: Grid) -> float:
         return math.fsum(w * part.mass_outside(grid) for w, part in self._present())
 
-    def record(self, grid: Grid) -> DensityRecord:
-        return density_record(normal_mixture, [part.component(math.log(w)) for w, part in self._present()])
+    @property
+    def is_normal(self) -> bool:  # type: ignore[override]
+        return all(part.is_normal for part in self.components)
 
-    def normals(self) -> Sequence[Normal]:
-        return tuple(part for _, part in self._present())
+    @property
+    def support(self) -> tuple[float, float]:
+        ends = [part.support for _, part in self._present()]
+        return min(lower for lower, _ in ends), max(upper for _, upper in ends)
+
+    @property
+    def kinks(self) -> Sequence[float]:
+        inside = [x for _, part in self._present() for x in (*part.kinks, *part.support) if math.isfinite(x)]
+        return tuple(sorted(set(inside) - set(self.support)))
+
+    def record(self, grid: Grid | None = None) -> DensityRecord:
+        present = self._present()
+        if self.is_normal:
+            return record_of_normals([part.component(math.log(w)) for w, part in present])  # type: ignore[union-attr]
+        functions, rows = zip(*(_family(part) for _, part in present), strict=True)
+        values = [number for f, (w, _) in zip(functions, present, strict=True) for number in (f.address, math.log(w))]
+        return density_record(mixture, rows, values=np.array(values, dtype=np.float64))
+
+    def bumps(self) -> Sequence[Bump]:
+        return tuple(bump for _, part in self._present() for bump in part.bumps())
 
     def to_scipy(self) -> Any:
-        """The `scipy.stats.Mixture`, which has ``sample``, ``cdf`` and ``icdf``."""
+        """The `scipy.stats.Mixture`, which has ``sample``, ``cdf`` and ``icdf``; in one dimension."""
         from scipy import stats
 
-        parts = [stats.Normal(mu=part.loc, sigma=part.scale) for part in self.components]
+        if not all(isinstance(part, Normal) for part in self.components):
+            raise TypeError(f"a scipy.stats.Mixture is made of Normals here, got {self.components!r}")
+        parts = [stats.Normal(mu=part.loc, sigma=part.scale) for part in self.components]  # type: ignore[union-attr]
         return stats.Mixture(parts, weights=self.weights)
 
-    def _present(self) -> list[tuple[float, Normal]]:
+    def _present(self) -> list[tuple[float, Component]]:
         """The components of positive weight."""
         return [(w, part) for w, part in zip(self.weights, self.components, strict=True) if w > 0.0]
+
+
+def _variance(part: Component) -> Any:
+    if isinstance(part, MultivariateNormal):
+        return part.cov if part.ndim > 1 else float(part.cov[0, 0])
+    return part.std**2
+
+
+def _family(part: Component) -> tuple[Any, FamilyParameters]:
+    """The kernel's function of a component on the line, and its parameters."""
+    if isinstance(part, Univariate):
+        return FAMILIES[part.log_density.__name__], part.parameters()
+    return FAMILIES["normal"], FamilyParameters(*part.component())

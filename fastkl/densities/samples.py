@@ -7,9 +7,10 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastkl.densities.normal import record_of_normals
 from fastkl.grids import Grid, as_grid
-from fastkl.kernels.log_density import log_density, normal_mixture
-from fastkl.kernels.records import NormalComponent, density_record
+from fastkl.kernels.density import log_density
+from fastkl.kernels.records import NormalComponent
 from fastkl.validation import Floats, as_line, as_real
 
 DEFAULT_POINTS = 2049
@@ -41,9 +42,10 @@ def estimate(
         lower = min(x.min() - REACH * width, mean - REACH * std)
         upper = max(x.max() + REACH * width, mean + REACH * std)
         grid = Grid.uniform(lower, upper, DEFAULT_POINTS)
-    if x.min() < grid.lower or x.max() > grid.upper:
-        off = x.min() if x.min() < grid.lower else x.max()
-        raise ValueError(f"observation {off} lies off the grid [{grid.lower!r}, {grid.upper!r}]")
+    line = grid.line
+    if x.min() < line.lower or x.max() > line.upper:
+        off = x.min() if x.min() < line.lower else x.max()
+        raise ValueError(f"observation {off} lies off the grid [{line.lower!r}, {line.upper!r}]")
 
     nodes = grid.axes[0]
     step = float(np.max(np.diff(nodes)))
@@ -54,7 +56,7 @@ def estimate(
     log_peak = -math.log(width * math.sqrt(2.0 * math.pi))
     rows = [NormalComponent(math.log(bins[i]) + log_peak, nodes[i], 1.0 / width) for i in filled]
     out = np.empty(grid.size)
-    log_density(grid.size, *density_record(normal_mixture, rows), *grid.record(), 0, out)
+    log_density(grid.size, *record_of_normals(rows), *grid.record(), 0, out)
     return grid, out
 
 

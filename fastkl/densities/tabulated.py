@@ -12,26 +12,31 @@ from numpy.typing import ArrayLike, NDArray
 from fastkl.densities.density import Density
 from fastkl.densities.summary import Summary, summarize
 from fastkl.grids import Grid, as_grid
-from fastkl.kernels.log_density import table_at_nodes, table_between_nodes
+from fastkl.kernels.integrals import mass
 from fastkl.kernels.records import DensityRecord, TableComponent, density_record
+from fastkl.kernels.tables import table_at_nodes, table_between_nodes
 from fastkl.validation import Floats, as_real, as_reals
+
+MOMENTS_AT_ONCE = 2**16
+"""Points whose moments are in work at a time."""
 
 MODERATE = 200.0
 """exp(+-200): a sum of values of this size can be divided by another one without leaving the doubles."""
 
 
 class Tabulated(Density):
-    """A density given by its values at the nodes of a grid, up to a constant.
+    """A density given by its values at the nodes of a grid, up to a constant; or a batch of them.
 
-    Between the nodes it is linear in the logarithm; off the grid it is 0. The values are not copied
-    when they are a float64 array already, so do not write to that array afterwards.
+    Between the nodes it is linear in the logarithm, along every axis; off the grid it is 0. The values are not
+    copied when they are a float64 array already, so do not write to that array afterwards.
 
     Parameters
     ----------
     grid : Grid
-    values : array_like, shape ``grid.shape``
+    values : array_like, shape ``(..., *grid.shape)``
         Densities, or log-densities if `log`. They need not be normalised: the constant is kept as
-        ``log_normalizer``.
+        ``log_normalizer``. Axes before those of the grid make a batch, which `kl_divergence` takes whole; its
+        values are not copied in single precision either.
     log : bool, default False
         Whether `values` are log-densities; -inf stands for 0.
     floor : float, optional
@@ -44,6 +49,8 @@ class Tabulated(Density):
         Logarithm of the integral of the values as they were given, in nats.
     n_floored : int
         How many values lie below the floor.
+    batch_shape : tuple of int
+        ``()`` for a single density; ``batch[index]`` is a part of a batch.
 
     Raises
     ------
@@ -67,13 +74,21 @@ class Tabulated(Density):
         self.log = bool(log)
         self.floor = floor
         self.values = _checked(values, self.grid, self.log)
+        self.batch_shape = self.values.shape[: self.values.ndim - self.grid.ndim]
+        self.n_floored = 0
+        self._log_floor = -math.inf
+        if self.batch_shape:
+            if floor is not None:
+                raise ValueError(f"a batch of shape {self.batch_shape} takes no floor, got {floor!r}: raise the values")
+            return
         peak = float(self.values.max())
         self._log_peak = peak if self.log else math.log(peak)
-        self._log_floor = -math.inf if floor is None else self._log_peak + math.log(floor)
-        limit = self._log_floor if self.log else math.exp(self._log_floor)
-        self.n_floored = 0 if floor is None else int(np.count_nonzero(self.values < limit))
+        if floor is not None:
+            self._log_floor = self._log_peak + math.log(floor)
+            limit = self._log_floor if self.log else math.exp(self._log_floor)
+            self.n_floored = int(np.count_nonzero(self.values < limit))
         self.log_normalizer = self._log_peak  # with the peak scaled to 1 the sum cannot overflow
-        self.log_normalizer += math.log(summarize(self, self.grid).moments()[0])
+        self.log_normalizer += math.log(mass.total(self.grid.size, *self.record(self.grid), *self.grid.record())[0])
 
     @classmethod
     def from_samples(
@@ -111,27 +126,23 @@ class Tabulated(Density):
 
         return cls(*estimate(x, grid, weights=weights, bandwidth=bandwidth), log=True)
 
-    def logpdf(self, x: ArrayLike) -> Any:
-        x = as_reals(x, "x")
-        nodes = self.grid.axes[0]
-        left = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, nodes.size - 2)
-        share = (x - nodes[left]) / (nodes[left + 1] - nodes[left])
-        low, high = self._log_values(left), self._log_values(left + 1)
-        with np.errstate(invalid="ignore"):  # -inf times a share of 0: replaced below
-            between = low + (high - low) * share
-        at_node = np.where(share == 0.0, low, np.where(share == 1.0, high, between))
-        flat = np.where(low == high, low, at_node)
-        inside = (nodes[0] <= x) & (x <= nodes[-1])
-        zero = (np.minimum(low, high) == -np.inf) & (share > 0.0) & (share < 1.0)
-        return np.where(inside & ~zero, flat, np.where(np.isnan(x), np.nan, -np.inf))[()]
+    @property
+    def ndim(self) -> int:
+        return self.grid.ndim
 
     @property
-    def mean(self) -> float:
-        return self._summary.moments()[1]
+    def mean(self) -> Any:
+        return self._summary.moments()[1] if self.ndim == 1 else self._moments[0]
 
     @property
     def std(self) -> float:
+        """The standard deviation, in one dimension."""
         return self._summary.moments()[2]
+
+    @property
+    def cov(self) -> Any:
+        """The covariance; in one dimension the variance, a float."""
+        return self.std**2 if self.ndim == 1 else self._moments[1]
 
     @property
     def has_plain_values(self) -> bool:
@@ -139,36 +150,70 @@ class Tabulated(Density):
         return not self.log and self.floor is None and abs(self.log_normalizer) < MODERATE
 
     def mass_outside(self, grid: Grid) -> float | None:
-        return 0.0 if grid.lower <= self.grid.lower and grid.upper >= self.grid.upper else None
+        return 0.0 if grid.contains(self.grid) else None
 
-    def record(self, grid: Grid) -> DensityRecord:
-        lowest = self._log_floor - self.log_normalizer
-        component = TableComponent(-self.log_normalizer, float(self.log), lowest)
+    def record(self, grid: Grid | None = None) -> DensityRecord:
+        if self.batch_shape:
+            raise ValueError(f"a batch of shape {self.batch_shape} is no single density; take one with batch[index]")
+        component = TableComponent(-self.log_normalizer, float(self.log), self._log_floor - self.log_normalizer)
+        values = self.values.reshape(-1)
         if grid == self.grid:
-            return density_record(table_at_nodes, [component], self.values[np.newaxis])
-        return density_record(table_between_nodes, [component], np.stack([self.values, self.grid.axes[0]]))
+            return density_record(table_at_nodes, [component], values=values)
+        nodes = np.concatenate(self.grid.axes)
+        return density_record(table_between_nodes, [(*component, *self.grid.shape)], values=values, nodes=nodes)
+
+    def __getitem__(self, index: Any) -> Tabulated:
+        """A part of a batch."""
+        places = index if isinstance(index, tuple) else (index,)
+        if len(places) > len(self.batch_shape):
+            raise IndexError(f"a batch of shape {self.batch_shape} has no part {index!r}")
+        return Tabulated(self.grid, self.values[index], log=self.log, floor=self.floor)
 
     def __repr__(self) -> str:
-        return f"Tabulated({self.grid!r}, log={self.log}, log_normalizer={self.log_normalizer:.6g})"
-
-    def _log_values(self, index: Any) -> Any:
-        values = self.values[index]
-        if not self.log:
-            with np.errstate(divide="ignore"):  # log(0) = -inf is meant
-                values = np.log(values)
-        return np.maximum(values, self._log_floor) - self.log_normalizer
+        what = f"batch_shape={self.batch_shape}" if self.batch_shape else f"log_normalizer={self.log_normalizer:.6g}"
+        return f"Tabulated({self.grid!r}, log={self.log}, {what})"
 
     @cached_property
     def _summary(self) -> Summary:
         return summarize(self, self.grid)
 
+    @cached_property
+    def _moments(self) -> tuple[Floats, Floats]:
+        """The mean and the covariance, in several dimensions."""
+        weights = self.grid.weights
+        centre = np.array([0.5 * (axis.lower + axis.upper) for axis in self.grid.parts])
+        total, first = 0.0, np.zeros(self.ndim)
+        second = np.zeros((self.ndim, self.ndim))
+        for run, points in self.grid.chunk(MOMENTS_AT_ONCE):
+            places = np.unravel_index(np.arange(run.start, run.stop), self.grid.shape)
+            shares = np.exp(self._log_values(run)) * math.prod(w[i] for w, i in zip(weights, places, strict=True))
+            offsets = points - centre
+            total += shares.sum()
+            first += shares @ offsets
+            second += (offsets * shares[:, np.newaxis]).T @ offsets
+        offset = first / total
+        return centre + offset, second / total - np.outer(offset, offset)
 
-def _checked(values: ArrayLike, grid: Grid, log: bool) -> Floats:
-    """A read-only view of *values* as doubles, or an error that names the first bad one."""
-    array = np.ascontiguousarray(as_reals(values, "values")).view()
+    def _log_values(self, run: slice) -> Any:
+        values = self.values.reshape(-1)[run]
+        if not self.log:
+            with np.errstate(divide="ignore"):  # log(0) = -inf is meant
+                values = np.log(values)
+        return np.maximum(values, self._log_floor) - self.log_normalizer
+
+
+def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:
+    """A read-only view of *values*, of a single density as doubles in C order; an error names the first bad one."""
+    array = np.asarray(values)
+    if array.ndim > grid.ndim and array.dtype in (np.float32, np.float64):
+        array = array.view()
+    else:
+        array = np.ascontiguousarray(as_reals(values, "values")).view()
     array.flags.writeable = False
-    if array.shape != grid.shape:
+    if array.shape[max(array.ndim - grid.ndim, 0) :] != grid.shape:
         raise ValueError(f"values of shape {array.shape} do not fit a grid of shape {grid.shape}")
+    if array.size == 0:
+        return array
     lowest, highest = array.min(), array.max()  # NaN if there is one
     what = "log-densities" if log else "densities"
     if np.isnan(lowest):
@@ -184,6 +229,9 @@ def _checked(values: ArrayLike, grid: Grid, log: bool) -> Floats:
     return array
 
 
-def _first(bad: NDArray[np.bool_], array: Floats, grid: Grid) -> str:
+def _first(bad: NDArray[np.bool_], array: NDArray[Any], grid: Grid) -> str:
     at = int(np.argmax(bad))
-    return f"value {at} (x = {grid.node(at):.6g}) is {array[at]}"
+    place = ", ".join(f"{x:.6g}" for x in grid.point(at % grid.size))
+    place = place if grid.ndim == 1 else f"({place})"
+    batch = f" of density {at // grid.size}" if array.ndim > grid.ndim else ""
+    return f"value {at % grid.size}{batch} (x = {place}) is {array.flat[at]}"

@@ -14,7 +14,7 @@ from fastkl.fitting.result import FitResult, Minimum
 from fastkl.fitting.reverse import ReverseObjective, ends_of_runs
 from fastkl.fitting.starts import Start, starting_points
 from fastkl.grids import Grid
-from fastkl.integrals import mass_outside, too_coarse
+from fastkl.integrals import mass_outside, quadrature_error, too_coarse
 from fastkl.validation import as_count, as_real
 
 TIE = 1e-12
@@ -106,8 +106,8 @@ def fit(
     minima = _ordered([(end, _minimum(problem, end)) for end in ends if end.status == CONVERGED])
     best = _best(ends, minima[0][0] if minima else None)
 
-    whole, half = problem.integral(best.q), problem.integral(best.q, stride=2)
-    error = abs(whole.divergence - half.divergence)
+    whole = problem.integral(best.q)
+    error = quadrature_error(*problem.order(best.q), problem.grid, whole)
     forward = problem.direction == "forward"
     outside_q = best.q.mass_outside(problem.grid)
     outside_p = mass_outside(problem.target, problem.grid, whole.mass_a if forward else whole.mass_b)
@@ -134,7 +134,7 @@ def fit(
         mass_outside=outside_q,
         mass_outside_p=outside_p,
         nit=best.nit,
-        passes=read / problem.grid.size + len(minima) + 1.5,
+        passes=read / problem.grid.size + len(minima) + 1.75,
         converged=best.status == CONVERGED,
         success=not complaint,
         message=complaint or "converged; quadrature error and mass outside are within their tolerances",

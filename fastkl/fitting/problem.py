@@ -40,20 +40,23 @@ class Problem:
         """Logarithm of the target's mass on the grid, as the divergence counts it."""
         return math.log(mass_inside(self.target, self.summary.moments()[0]))
 
-    def integral(self, q: Normal, stride: int = 1) -> Integral:
-        """KL(p||q) or KL(q||p), whichever is to be minimised, with a = p or a = q."""
-        a, b = (self.target, q) if self.direction == "forward" else (q, self.target)
-        return integrate(a, b, self.grid, stride=stride)
+    def order(self, q: Normal) -> tuple[Density, Density]:
+        """p and q, or q and p: KL of the first from the second is to be minimised."""
+        return (self.target, q) if self.direction == "forward" else (q, self.target)
+
+    def integral(self, q: Normal) -> Integral:
+        """That divergence."""
+        return integrate(*self.order(q), self.grid)
 
     def refuse_zeros(self) -> None:
         """In a reverse fit, a p that is 0 anywhere on the grid makes every divergence infinite."""
         zero = self.summary.zero_index
         if zero is None:
             return
-        x = self.grid.node(zero)
+        x = self.grid.line.node(zero)
         start = f"p is 0 at x = {x:.6g}, so KL(q||p) is infinite for every Normal q; "
-        if isinstance(self.target, Tabulated) and not self.target.grid.lower <= x <= self.target.grid.upper:
-            table = self.target.grid
+        if isinstance(self.target, Tabulated) and not self.target.grid.line.lower <= x <= self.target.grid.line.upper:
+            table = self.target.grid.line
             raise ValueError(f"{start}its table ends at {table.lower:.6g} and {table.upper:.6g}: fit on that grid")
         raise ValueError(
             f"{start}give p as log-densities (log=True, a column logp), which do not underflow, or choose a floor "
@@ -66,9 +69,11 @@ def problem_of(p: Density | ArrayLike, family: Any, grid: Grid | None, direction
     known = _checked_direction(direction)
     if family is not Normal and not (isinstance(family, str) and family in FAMILIES):
         raise ValueError(f"family must be {' or '.join(map(repr, FAMILIES))} or its class, got {family!r}")
-    if grid is not None:
-        as_grid(grid)
+    if grid is not None and as_grid(grid).ndim > 1:
+        raise ValueError(f"a Normal is fitted on a grid of one axis, got one of shape {grid.shape}")
     if isinstance(p, Density):
+        if p.ndim > 1:
+            raise ValueError(f"a Normal is fitted to a density of one dimension, got one of {p.ndim}")
         if log:
             raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
         if grid is None:

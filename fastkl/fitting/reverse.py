@@ -66,7 +66,7 @@ class ReverseObjective:
         self.points_read = 0
 
     def __call__(self, loc: float, scale: float, stride: int = 1) -> Point:
-        first, count = self.grid.window(loc - WINDOW * scale, loc + WINDOW * scale, stride)
+        first, count = self.grid.line.window(loc - WINDOW * scale, loc + WINDOW * scale, stride)
         p, axis = self.p_record, self.grid.record(stride)
         sums = normal_moments.total(count, loc, scale, *p, *axis, offset=first, work=p.work)
         self.points_read += count
@@ -94,7 +94,7 @@ class ReverseObjective:
     def descend(self, start: Start, stride: int, gtol: float, max_passes: int) -> Point:
         """Damped Newton steps from *start* until the gradient is below *gtol*, or another reason to stop."""
         loc, scale = start
-        point = self(loc, max(scale, self.grid.step_near(loc) * stride), stride)
+        point = self(loc, max(scale, self.grid.line.step_near(loc) * stride), stride)
         passes = 1
         for nit in itertools.count():
             if point.is_minimum(gtol):
@@ -102,7 +102,7 @@ class ReverseObjective:
             if point.q.mass_outside(self.grid) > MASS_OF_ESCAPE:
                 return point.ended(ESCAPED, nit)
             step, slope = newton_step(point.gradient, point.hessian)
-            smallest = self.grid.step_near(point.loc) * stride
+            smallest = self.grid.line.step_near(point.loc) * stride
             if point.scale <= smallest and point.gradient[1] > 0.0:
                 return point.ended(AT_STEP, nit)
             rounding = ROUNDING * max(abs(point.value), 1.0)
@@ -156,10 +156,10 @@ def _coarse(objective: ReverseObjective, start: Start) -> Point:
     """Descend on as few nodes as the scale allows, and on more when it has shrunk."""
     nit = 0
     while True:
-        stride = max(1, int(start[1] / (COARSE_STEPS * objective.grid.step_near(start[0]))))
+        stride = max(1, int(start[1] / (COARSE_STEPS * objective.grid.line.step_near(start[0]))))
         point = objective.descend(start, stride, COARSE_GTOL, MAX_COARSE_PASSES)
         nit += point.nit
-        fine_enough = point.scale >= TOO_COARSE * objective.grid.step_near(point.loc) * stride
+        fine_enough = point.scale >= TOO_COARSE * objective.grid.line.step_near(point.loc) * stride
         if stride == 1 or fine_enough or point.status == ESCAPED:
             return point.ended(point.status, nit)
         start = (point.loc, point.scale)

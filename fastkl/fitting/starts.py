@@ -78,6 +78,6 @@ def _at_mode(summary: Summary, left: int, right: int) -> Start:
     top = int(np.argmax(peak))
     fallen = np.flatnonzero(peak < peak[top] - HALF_NAT)
     before, after = fallen[fallen < top], fallen[fallen > top]
-    loc = summary.grid.node(int(summary.peak_index[left + top]))
+    loc = summary.grid.line.node(int(summary.peak_index[left + top]))
     reach = [abs(summary.centre[left + side] - loc) for side in (before[-1:], after[:1]) for side in side]
     return loc, float(np.mean(reach)) if reach else summary.moments(slice(left, right))[2]

@@ -80,6 +80,13 @@ def progress(report: Progress) -> Iterator[None]:
         _progress.reset(token)
 
 
+def report_progress(done: int, size: int) -> None:
+    """Say to whoever listens that so many points are done: for work that is not a kernel's."""
+    report = _progress.get()
+    if report is not None:
+        report(done, size)
+
+
 def _drive(
     partials: NDArray[Any], first: int, last: int, size: int, length: int, offset: int, args: tuple[Any, ...]
 ) -> None:
@@ -140,7 +147,6 @@ class TiledKernel:
         """
         tiles = -(-size // length)
         partials = np.zeros((tiles, self.outputs))
-        report = _progress.get()
         largest = max(LARGEST_SPAN_WORK // (length * items * work), 1)
         first, span = 0, min(max(FIRST_SPAN_POINTS // (length * items), 1), largest)
         while first < tiles:
@@ -150,8 +156,7 @@ class TiledKernel:
             self._launch(small, partials, first, last, size, length, offset, args)
             span = min(next_span(span, time.perf_counter() - began), largest)
             first = last
-            if report is not None:
-                report(min(first * length, size), size)
+            report_progress(min(first * length, size), size)
         return partials
 
     def total(self, size: int, *args: Any, offset: int = 0, work: int = 1) -> NDArray[np.float64]:

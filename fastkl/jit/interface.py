@@ -75,16 +75,24 @@ class Implementation:
 
     @functools.cached_property
     def address(self) -> Any:
-        """Where the machine code is; compiled, or loaded from the disk cache, when first asked for."""
+        """Where the machine code is; compiled, or loaded from the disk cache, when first asked for.
+
+        With the JIT switched off it is a number as well, that of the function in a list.
+        """
         if JIT_DISABLED:
-            return self.function
+            _in_python.append(self.function)
+            return len(_in_python)
         self.function.compile(self.arguments)
         compiled = self.function.overloads[self.arguments]
         return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
 
 
-def _call_in_python(function: Callable[..., None], *arguments: Any) -> None:
-    function(*arguments)
+_in_python: list[Callable[..., None]] = []
+"""Functions that have an address while the JIT is switched off: the place in this list, from 1."""
+
+
+def _call_in_python(address: int, *arguments: Any) -> None:
+    _in_python[int(address) - 1](*arguments)
 
 
 def _writable(argument: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Moments of a density over an axis: of the density itself, and of a Normal tilted by it."""
+"""Moments of a density over the only axis of a grid: of the density itself, and of a Normal tilted by it."""
 
 from __future__ import annotations
 
@@ -6,28 +6,32 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero
 from fastkl.jit import tiled
-from fastkl.kernels.axes import fill_nodes, fill_weights
-from fastkl.kernels.log_density import BLOCK, fill_log_density
+from fastkl.kernels.axes import enter_row, fill_nodes, fill_weights
+from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.records import LOG_DENSITY_OF, START
 
 MASS, FIRST, SECOND, CENTRE, PEAK, PEAK_INDEX, ZERO_INDEX = range(7)
 
 
 @tiled(outputs=7)
-def cell_moments(partial, start, stop, density, components, table, nodes, geometry):
+def cell_moments(partial, start, stop, functions, components, values, table_nodes, nodes, weights, geometry):
     """Mass and the first two moments about the cell's centre; the peak; the first zero (or -1).
 
     A cell is a tile. Moments about a nearby centre add up to those of the whole without cancellation.
     """
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    fill_nodes(nodes, geometry, (start + stop) // 2, x[:1])
+    axis, outer, at = geometry[0], np.empty(0), np.empty(4, np.int64)
+    enter_row(nodes, weights, geometry, 0, outer, at)
+    fill_nodes(nodes, axis, (start + stop) // 2, x[:1])
     centre = x[0]
     mass, first, second = 0.0, 0.0, 0.0
     peak, peak_index, zero_index = -np.inf, start, -1
     for begin in range(start, stop, BLOCK):
         n = min(BLOCK, stop - begin)
-        fill_nodes(nodes, geometry, begin, x[:n])
-        fill_weights(nodes, geometry, begin, w[:n])
-        fill_log_density(density, components, table, geometry, begin, x[:n], scratch[:n], log_p[:n])
+        fill_nodes(nodes, axis, begin, x[:n])
+        fill_weights(nodes, weights, axis, begin, w[:n])
+        at[START] = begin
+        evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
         for i in range(n):
             share, distance = w[i] * exp_or_zero(log_p[i]), x[i] - centre
             mass += share
@@ -43,20 +47,25 @@ def cell_moments(partial, start, stop, density, components, table, nodes, geomet
 
 
 @tiled(outputs=10)
-def normal_moments(partial, start, stop, loc, scale, density, components, table, nodes, geometry):
+def normal_moments(
+    partial, start, stop, loc, scale, functions, components, values, table_nodes, nodes, weights, geometry
+):
     """Sums of u z**k and of u z**k g, k = 0 ... 4, for a Normal against a density p.
 
     z = (x - loc)/scale, u = w exp(-z**2/2) and g = -z**2/2 - log p: what the value, the gradient and the
     Hessian of KL(q||p) in (loc, log scale) are made of.
     """
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    axis, outer, at = geometry[0], np.empty(0), np.empty(4, np.int64)
+    enter_row(nodes, weights, geometry, 0, outer, at)
     m0, m1, m2, m3, m4 = 0.0, 0.0, 0.0, 0.0, 0.0
     g0, g1, g2, g3, g4 = 0.0, 0.0, 0.0, 0.0, 0.0
     for begin in range(start, stop, BLOCK):
         n = min(BLOCK, stop - begin)
-        fill_nodes(nodes, geometry, begin, x[:n])
-        fill_weights(nodes, geometry, begin, w[:n])
-        fill_log_density(density, components, table, geometry, begin, x[:n], scratch[:n], log_p[:n])
+        fill_nodes(nodes, axis, begin, x[:n])
+        fill_weights(nodes, weights, axis, begin, w[:n])
+        at[START] = begin
+        evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
         for i in range(n):
             z = (x[i] - loc) / scale
             exponent = -0.5 * z * z

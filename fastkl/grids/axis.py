@@ -1,0 +1,201 @@
+"""One axis of a grid: its nodes, and the quadrature rule on them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastkl.grids import rules
+from fastkl.kernels.records import NOTHING, Geometry
+from fastkl.validation import Floats, as_count, as_line, as_real
+
+MIN_POINTS = 8
+
+Rule = Literal["trapezoid", "simpson", "midpoint", "gauss-legendre"]
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """Strictly increasing nodes between `lower` and `upper`; none are kept where they are equally spaced."""
+
+    lower: float
+    upper: float
+    n: int
+    rule: Rule = "trapezoid"
+    nodes: Floats = field(default_factory=lambda: NOTHING, repr=False)
+    edges: Floats = field(default_factory=lambda: NOTHING, repr=False)
+    """Of the cells of the midpoint rule, or of the panels of the Gauss-Legendre rule."""
+
+    @classmethod
+    def uniform(cls, lower: float, upper: float, n: int) -> Axis:
+        """Equally spaced nodes, both ends included."""
+        lower, upper, n = as_real(lower, "lower"), as_real(upper, "upper"), as_count(n, "n")
+        _check_ends(lower, upper)
+        _check_points(n)
+        if not lower + (upper - lower) / (n - 1) > lower or not upper - (upper - lower) / (n - 1) < upper:
+            raise ValueError(f"{n} points between {lower!r} and {upper!r} are closer than doubles are")
+        return cls(lower, upper, n)
+
+    @classmethod
+    def through(cls, nodes: ArrayLike, rule: Rule = "trapezoid") -> Axis:
+        """Given nodes."""
+        line = _increasing(nodes, "an axis", "node")
+        _check_points(line.size)
+        if rule == "simpson" and line.size % 2 == 0:
+            raise ValueError(f"Simpson's rule takes an odd number of nodes, got {line.size}")
+        return cls(float(line[0]), float(line[-1]), line.size, rule, line)
+
+    @classmethod
+    def of_cells(cls, edges: ArrayLike) -> Axis:
+        """The middles of cells, weighted by their widths."""
+        line = _increasing(edges, "edges", "edge")
+        _check_points(line.size - 1)
+        middles = _frozen(0.5 * (line[1:] + line[:-1]))
+        return cls(float(line[0]), float(line[-1]), middles.size, "midpoint", middles, line)
+
+    @classmethod
+    def gauss_legendre(cls, edges: ArrayLike, order: int) -> Axis:
+        """`order` nodes in each of the panels between the edges."""
+        line = _increasing(edges, "edges", "edge")
+        order = as_count(order, "the number of nodes")
+        if order < 2:
+            raise ValueError(f"a panel takes at least 2 nodes, got {order}")
+        _check_points(order * (line.size - 1))
+        x = np.polynomial.legendre.leggauss(order)[0]
+        half, middle = 0.5 * np.diff(line), 0.5 * (line[1:] + line[:-1])
+        nodes = _frozen((middle[:, np.newaxis] + half[:, np.newaxis] * x).ravel())
+        if not np.all(np.diff(nodes) > 0.0):
+            raise ValueError(f"{order} nodes in a panel are closer than doubles are")
+        return cls(float(line[0]), float(line[-1]), nodes.size, "gauss-legendre", nodes, line)
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether the nodes are equally spaced."""
+        return self.nodes.size == 0
+
+    @property
+    def step(self) -> float:
+        """The distance of neighbouring nodes; for an axis of any spacing, the mean one."""
+        return (self.upper - self.lower) / (self.n - 1)
+
+    @cached_property
+    def all_nodes(self) -> Floats:
+        """Every node."""
+        return self.nodes_at(np.arange(self.n))
+
+    def nodes_at(self, j: NDArray[np.int64]) -> Floats:
+        """The nodes with these indices."""
+        if not self.is_uniform:
+            return np.asarray(self.nodes[j], dtype=np.float64)
+        return np.where(j == self.n - 1, self.upper, self.lower + self.step * j)
+
+    def node(self, i: int) -> float:
+        """The coordinate of node `i`."""
+        return float(self.nodes_at(np.array([i]))[0])
+
+    def count(self, stride: int) -> int:
+        """How many nodes there are when every `stride`-th is taken, and the last one."""
+        return -(-(self.n - 1) // stride) + 1
+
+    def weights(self, stride: int = 1) -> Floats:
+        """The weights of every `stride`-th node and the last one."""
+        chosen = rules.every(self.n, stride)
+        if self.rule == "trapezoid" and self.is_uniform:
+            i = np.arange(chosen.size)
+            after, before = np.minimum(i + 1, i[-1]), np.maximum(i - 1, 0)
+            return np.asarray(0.5 * self.step * (chosen[after] - chosen[before]), dtype=np.float64)
+        nodes = self.nodes_at(chosen)
+        if self.rule == "simpson" and nodes.size % 2:
+            return rules.simpson(nodes)
+        if self.rule == "midpoint":
+            return rules.widths(self.edges) if stride == 1 else rules.between_edges(nodes, self.lower, self.upper)
+        if self.rule == "gauss-legendre":
+            return self._weights_of_panels(chosen)
+        return rules.trapezoid(nodes)
+
+    def _weights_of_panels(self, chosen: NDArray[np.int64]) -> Floats:
+        panels = self.edges.size - 1
+        order = self.n // panels
+        half = 0.5 * np.diff(self.edges)
+        if chosen.size == self.n:
+            return (half[:, np.newaxis] * np.polynomial.legendre.leggauss(order)[1]).ravel()
+        weights, x = np.zeros(chosen.size), np.polynomial.legendre.leggauss(order)[0]
+        panel, place = chosen // order, chosen % order
+        for pattern in {tuple(place[panel == k].tolist()) for k in range(panels)}:
+            if not pattern:
+                continue
+            own = rules.of_polynomials(x[list(pattern)], -1.0, 1.0)
+            for k in range(panels):
+                here = panel == k
+                if tuple(place[here].tolist()) == pattern:
+                    weights[here] = half[k] * own
+        return weights
+
+    def window(self, lower: float, upper: float, stride: int = 1) -> tuple[int, int]:
+        """(first, count) of the points in [lower, upper] with a neighbour on either side."""
+        if self.is_uniform:
+            full = np.array([(lower - self.lower) / self.step, (upper - self.lower) / self.step])
+        else:
+            full = np.searchsorted(self.nodes, [lower, upper]).astype(np.float64)
+        ends = np.array([np.floor(full[0]) - 1, np.ceil(full[1]) + 1]) / stride
+        first, last = np.clip(ends, 0, self.count(stride) - 1)
+        return int(first), math.ceil(last) - int(first) + 1
+
+    def step_near(self, x: float) -> float:
+        """The larger of the distances from the node nearest to `x` to its neighbours."""
+        if self.is_uniform:
+            return self.step
+        at = int(np.clip(np.searchsorted(self.nodes, x), 1, self.n - 2))
+        return float(max(self.nodes[at] - self.nodes[at - 1], self.nodes[at + 1] - self.nodes[at]))
+
+    def geometry(self, stride: int, nodes_begin: int, weights_begin: int) -> Geometry:
+        """The row of numbers that a kernel reads."""
+        begins = (-1 if self.is_uniform else nodes_begin, -1 if self.rule == "trapezoid" else weights_begin)
+        return Geometry(self.lower, self.upper, self.step, self.n - 1, stride, *begins)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Axis):
+            return NotImplemented
+        same = (self.lower, self.upper, self.n, self.rule) == (other.lower, other.upper, other.n, other.rule)
+        return same and all(
+            mine is theirs or np.array_equal(mine, theirs)
+            for mine, theirs in ((self.nodes, other.nodes), (self.edges, other.edges))
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.lower, self.upper, self.n, self.rule, self.is_uniform))
+
+
+def _frozen(line: Floats) -> Floats:
+    line.flags.writeable = False
+    return line
+
+
+def _increasing(values: ArrayLike, name: str, item: str) -> Floats:
+    line = as_line(values, name, item=item).copy()
+    falling = np.flatnonzero(line[1:] <= line[:-1])
+    if falling.size:
+        at = int(falling[0])
+        raise ValueError(
+            f"{name} must increase strictly, but {item} {at} is {line[at]} and {item} {at + 1} is {line[at + 1]}"
+        )
+    if line.size > 1:
+        _check_ends(float(line[0]), float(line[-1]))
+    return _frozen(line)
+
+
+def _check_ends(lower: float, upper: float) -> None:
+    if not lower < upper:
+        raise ValueError(f"a grid needs lower < upper, got lower={lower!r}, upper={upper!r}")
+    if math.isinf(upper - lower):
+        raise ValueError(f"the length of a grid must be finite, got lower={lower!r}, upper={upper!r}")
+
+
+def _check_points(n: int) -> None:
+    if n < MIN_POINTS:
+        raise ValueError(f"a grid needs at least {MIN_POINTS} points, got {n}")

@@ -1,0 +1,300 @@
+"""Grids: the points on which densities are known and integrals are summed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastkl.grids.axis import Axis, Rule
+from fastkl.kernels.records import NOTHING, Axes
+from fastkl.validation import Floats, as_count, as_reals
+
+if TYPE_CHECKING:
+    from fastkl.grids.cover import Covered
+
+MOST_POINTS = 2**53
+"""Beyond this the number of a point is not a double, and no sum over them would end."""
+
+GIVEN_RULES = ("trapezoid", "simpson")
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The points of a tensor grid, and the weights of a quadrature rule on each axis.
+
+    Make one with :meth:`uniform`, :meth:`from_axes`, :meth:`from_edges`, :meth:`gauss_legendre` or :meth:`cover`.
+
+    Attributes
+    ----------
+    ndim : int
+        Number of axes.
+    shape : tuple of int
+        Number of points on each axis.
+    size : int
+        Number of points in all.
+    axes : tuple of ndarray
+        The nodes of each axis, increasing.
+    weights : tuple of ndarray
+        The weights of each axis; the weight of a point is their product, which is never formed.
+
+    Examples
+    --------
+    >>> import fastkl
+    >>> grid = fastkl.Grid.uniform(-8, 8, 1001)
+    >>> grid.size, grid.shape
+    (1001, (1001,))
+    >>> round(grid.integrate(grid.axes[0] ** 2), 3)
+    341.334
+    >>> fastkl.Grid.uniform([-8, 0], [8, 1], [1001, 51]).shape
+    (1001, 51)
+    """
+
+    parts: tuple[Axis, ...]
+
+    def __post_init__(self) -> None:
+        if self.size > MOST_POINTS:
+            raise ValueError(f"a grid of shape {self.shape} has {self.size} points, more than 2**53")
+
+    @classmethod
+    def uniform(cls, lower: ArrayLike, upper: ArrayLike, n: ArrayLike) -> Grid:
+        """A grid of equally spaced points, with both ends included and trapezoid weights.
+
+        Nothing of the length of an axis is allocated.
+
+        Parameters
+        ----------
+        lower, upper : float, or sequence of float with one for each axis
+        n : int, or sequence of int
+            Points on each axis, at least 8. A number where others are sequences counts for every axis.
+
+        Raises
+        ------
+        ValueError
+            If the bounds are not finite and increasing, or `n` is below 8.
+        TypeError
+            If `n` is not a whole number.
+        """
+        given = [_per_axis(value) for value in (lower, upper, n)]
+        ndim = max(len(values) for values in given)
+        for name, values in zip(("lower", "upper", "n"), given, strict=True):
+            if len(values) not in (1, ndim):
+                raise ValueError(f"{ndim} axes need as many values of {name}, got {len(values)}")
+        spread = [values * ndim if len(values) == 1 else values for values in given]
+        return cls(tuple(Axis.uniform(*numbers) for numbers in zip(*spread, strict=True)))
+
+    @classmethod
+    def from_axes(cls, *axes: ArrayLike, rule: str = "trapezoid") -> Grid:
+        """A grid on given nodes.
+
+        Parameters
+        ----------
+        *axes : array_like, shape (n,)
+            Strictly increasing, finite nodes of each axis.
+        rule : {'trapezoid', 'simpson'}
+            The quadrature rule. Simpson's takes an odd number of nodes, of any spacing.
+
+        Raises
+        ------
+        ValueError
+            If an axis is not one-dimensional, finite and strictly increasing, or has fewer than 8 points.
+        """
+        if not axes:
+            raise ValueError("a grid needs at least one axis, got none")
+        if rule not in GIVEN_RULES:
+            raise ValueError(f"rule must be {' or '.join(map(repr, GIVEN_RULES))}, got {rule!r}")
+        named: Rule = next(known for known in get_args(Rule) if known == rule)
+        return cls(tuple(Axis.through(nodes, named) for nodes in axes))
+
+    @classmethod
+    def from_edges(cls, *edges: ArrayLike) -> Grid:
+        """A grid of the middles of cells, weighted by their widths: what a histogram lives on.
+
+        Parameters
+        ----------
+        *edges : array_like, shape (n + 1,)
+            Strictly increasing, finite edges of the cells of each axis, at least 8 cells.
+        """
+        if not edges:
+            raise ValueError("a grid needs at least one axis, got none")
+        return cls(tuple(Axis.of_cells(line) for line in edges))
+
+    @classmethod
+    def gauss_legendre(cls, lower: ArrayLike, upper: ArrayLike, n: ArrayLike) -> Grid:
+        """A grid of `n` Gauss-Legendre nodes between `lower` and `upper`, for functions that are smooth there.
+
+        Parameters
+        ----------
+        lower, upper : float, or sequence of float with one for each axis
+        n : int, or sequence of int
+            At least 8.
+        """
+        given = [_per_axis(value) for value in (lower, upper, n)]
+        ndim = max(len(values) for values in given)
+        spread = [values * ndim if len(values) == 1 else values for values in given]
+        return cls(tuple(Axis.gauss_legendre([low, high], count) for low, high, count in zip(*spread, strict=True)))
+
+    @classmethod
+    def cover(cls, p: Covered, q: Covered | None = None, *, rtol: float = 1e-10) -> Grid:
+        """A grid that is wide and fine enough for the KL integrals of p and q.
+
+        For Normals and mixtures of them, of any dimension, it is uniform: it reaches to where every component
+        has fallen below ``rtol**2`` of its peak, with steps that are set by the smallest scale, since log p of a
+        mixture has branch points near the real axis between its modes. For other densities of one dimension it
+        has Gauss-Legendre panels, broken at kinks and growing into heavy tails.
+
+        Raises
+        ------
+        ValueError
+            If too many points would be needed.
+        TypeError
+            For a table, which has a grid of its own.
+        """
+        from fastkl.grids.cover import cover
+
+        return cover(p, q, rtol)
+
+    @property
+    def ndim(self) -> int:
+        return len(self.parts)
+
+    @property
+    def size(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return tuple(axis.n for axis in self.parts)
+
+    @property
+    def lower(self) -> tuple[float, ...]:
+        """The lower end of each axis."""
+        return tuple(axis.lower for axis in self.parts)
+
+    @property
+    def upper(self) -> tuple[float, ...]:
+        """The upper end of each axis."""
+        return tuple(axis.upper for axis in self.parts)
+
+    @property
+    def line(self) -> Axis:
+        """The only axis.
+
+        Raises
+        ------
+        ValueError
+            If there is more than one.
+        """
+        if self.ndim != 1:
+            raise ValueError(f"this takes a grid of one axis, got one of shape {self.shape}")
+        return self.parts[0]
+
+    @property
+    def volume(self) -> float:
+        """The product of the lengths."""
+        return math.prod(axis.upper - axis.lower for axis in self.parts)
+
+    @property
+    def rule(self) -> str:
+        """The name of the quadrature rule."""
+        return ", ".join(dict.fromkeys(axis.rule for axis in self.parts))
+
+    @cached_property
+    def axes(self) -> tuple[Floats, ...]:
+        return tuple(axis.all_nodes for axis in self.parts)
+
+    @cached_property
+    def weights(self) -> tuple[Floats, ...]:
+        return tuple(axis.weights() for axis in self.parts)
+
+    def integrate(self, values: ArrayLike) -> float:
+        """The integral of values at the nodes.
+
+        Raises
+        ------
+        ValueError
+            If the shape of `values` is not that of the grid.
+        """
+        rest = as_reals(values, "values")
+        if rest.shape != self.shape:
+            raise ValueError(f"values of shape {rest.shape} do not fit a grid of shape {self.shape}")
+        for weights in reversed(self.weights):
+            rest = (weights * rest).sum(axis=-1)
+        return float(rest)
+
+    def chunk(self, n: int) -> Iterator[tuple[slice, Floats]]:
+        """Walk over the grid in runs of at most `n` points, the last axis fastest.
+
+        Yields
+        ------
+        run : slice
+            Which points, by their number.
+        points : ndarray, shape (m,) on one axis, else (m, ndim)
+        """
+        n = as_count(n, "n")
+        if n < 1:
+            raise ValueError(f"a chunk has at least 1 point, got n={n!r}")
+        for start in range(0, self.size, n):
+            stop = min(start + n, self.size)
+            yield slice(start, stop), self.points(np.arange(start, stop))
+
+    def points(self, numbers: Any) -> Floats:
+        """The points with these numbers, shape (m,) on one axis, else (m, ndim)."""
+        places = np.unravel_index(numbers, self.shape)
+        columns = [axis.nodes_at(np.asarray(i)) for axis, i in zip(self.parts, places, strict=True)]
+        return columns[0] if self.ndim == 1 else np.stack(columns, axis=-1)
+
+    def point(self, number: int) -> tuple[float, ...]:
+        """The coordinates of one point."""
+        return tuple(float(x) for x in np.atleast_1d(self.points(np.array([number]))[0]))
+
+    def count(self, stride: int) -> int:
+        """How many points there are when every `stride`-th is taken on each axis, and the last one."""
+        return math.prod(axis.count(stride) for axis in self.parts)
+
+    def record(self, stride: int = 1) -> Axes:
+        """The grid as a kernel wants it."""
+        nodes, weights, rows = [NOTHING], [NOTHING], []
+        for axis in self.parts:
+            rows.append(axis.geometry(stride, sum(map(len, nodes)), sum(map(len, weights))))
+            nodes.append(axis.nodes)
+            if axis.rule != "trapezoid":
+                weights.append(axis.weights(stride))
+        return Axes(_joined(nodes), _joined(weights), np.array(rows, dtype=np.float64))
+
+    def contains(self, other: Grid) -> bool:
+        """Whether no axis of the other grid reaches beyond the same one here."""
+        return all(
+            mine.lower <= theirs.lower and theirs.upper <= mine.upper
+            for mine, theirs in zip(self.parts, other.parts, strict=True)
+        )
+
+    def __repr__(self) -> str:
+        sides = " x ".join(f"[{axis.lower!r}, {axis.upper!r}]" for axis in self.parts)
+        return f"Grid({sides}, shape={self.shape}, rule={self.rule!r})"
+
+
+def _per_axis(value: Any) -> list[Any]:
+    """One number, or one for each axis."""
+    array = np.asarray(value)
+    return [value] if array.ndim == 0 else array.ravel().tolist()
+
+
+def _joined(parts: list[Floats]) -> Floats:
+    """One after the other; the same memory where there is only one."""
+    filled = [part for part in parts if part.size]
+    joined = (filled[0] if len(filled) == 1 else np.concatenate(filled) if filled else NOTHING).view()
+    joined.flags.writeable = False
+    return joined
+
+
+def as_grid(grid: Any) -> Grid:
+    """*grid* itself, or a TypeError that says what a grid is."""
+    if not isinstance(grid, Grid):
+        raise TypeError(f"grid must be a fastkl.Grid, got {type(grid).__name__}; see Grid.uniform and Grid.from_axes")
+    return grid

@@ -1,0 +1,19 @@
+"""The divergence of two densities on a grid, with an account of its error."""
+
+from fastkl.integrals.divergence import KLResult, common_grid, kl_divergence, nats_per_unit
+from fastkl.integrals.error import quadrature_error, too_coarse
+from fastkl.integrals.quadrature import Integral, integrate, mass_inside, mass_outside, require_mass
+
+__all__ = [
+    "Integral",
+    "KLResult",
+    "common_grid",
+    "integrate",
+    "kl_divergence",
+    "mass_inside",
+    "mass_outside",
+    "nats_per_unit",
+    "quadrature_error",
+    "require_mass",
+    "too_coarse",
+]

@@ -1,0 +1,54 @@
+"""Divergences of batches of tables: one pass over all of them, in threads, nothing copied whole."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastkl.densities import Density, Tabulated
+from fastkl.divergences import entropy
+from fastkl.grids import Grid
+from fastkl.integrals.quadrature import mass_inside, require_mass
+from fastkl.kernels.density import log_density
+from fastkl.validation import Floats
+
+
+def is_batch(density: Density) -> bool:
+    """Whether this is more than one density."""
+    return isinstance(density, Tabulated) and density.batch_shape != ()
+
+
+def batch_divergence(p: Density, q: Density, grid: Grid) -> Floats:
+    """KL(p||q) for every table of a batch, shape: the batches of p and q broadcast against each other.
+
+    It is `fastkl.entropy` along the axes of the grid, with its weights; a formula is evaluated once.
+    """
+    for density in (p, q):
+        if isinstance(density, Tabulated) and density.grid != grid:
+            raise ValueError(f"a batch is summed on its own grid, {grid!r}, but a table lives on {density.grid!r}")
+    log = any(isinstance(d, Tabulated) and d.log for d in (p, q))
+    values = [_values(density, grid, log) for density in (p, q)]
+    weights = math.prod(np.ix_(*grid.weights)) if grid.ndim > 1 else grid.weights[0]
+    axes = tuple(range(-grid.ndim, 0))
+    divergence = entropy(values[0], values[1], axis=axes, weights=weights, log=log)
+    masses = [
+        float((weights * (np.exp(v) if log else v)).sum()) if not isinstance(d, Tabulated) else 1.0
+        for v, d in zip(values, (p, q), strict=True)
+    ]
+    for density, mass in zip((p, q), masses, strict=True):
+        require_mass(density, grid, mass)
+    lost = math.log(mass_inside(p, masses[0])) - math.log(mass_inside(q, masses[1]))
+    return np.asarray(divergence + max(lost, 0.0))
+
+
+def _values(density: Density, grid: Grid, log: bool) -> Any:
+    if isinstance(density, Tabulated) and density.floor is None:
+        if density.log == log:
+            return density.values
+        with np.errstate(divide="ignore"):
+            return np.log(density.values)
+    out = np.empty(grid.size)
+    log_density(grid.size, *density.record(grid), *grid.record(), 0, out)
+    return (out if log else np.exp(out)).reshape(grid.shape)

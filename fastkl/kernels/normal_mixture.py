@@ -1,0 +1,121 @@
+"""Mixtures of Normals, of any dimension: the sum over components of exp(factor - |z|**2/2), z = W (x - mean).
+
+W is lower triangular, so the last coordinate enters the last entry of z alone: along a row a component is a Normal
+of one dimension, with a factor and a place that depend on the row (`_along_row`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastkl.elementary import exp_or_zero, log
+from fastkl.jit import block, scalar
+from fastkl.kernels.density import BOUND, EVALUATE
+from fastkl.kernels.records import FACTOR
+
+NEGLIGIBLE = 37.0
+"""exp(-37) is less than half a unit in the last place of 1: adding it changes nothing."""
+
+
+@scalar
+def _exponent(x, factor, loc, inverse_scale):
+    z = (x - loc) * inverse_scale
+    return factor - 0.5 * z * z
+
+
+@block
+def _along_row(component, outer):
+    """(factor, loc, inverse_scale) of a component on the row with these other coordinates."""
+    inner, at = outer.size, outer.size + 2
+    factor, z = component[FACTOR], 0.0
+    for i in range(inner + 1):
+        z = 0.0
+        for j in range(min(i + 1, inner)):
+            z += component[at + j] * (outer[j] - component[1 + j])
+        at += i + 1
+        if i < inner:
+            factor -= 0.5 * z * z
+    inverse_scale = component[at - 1]
+    return factor, component[1 + inner] - z / inverse_scale, inverse_scale
+
+
+@EVALUATE.implement
+def log_normal_mixture(components, values, nodes, outer, at, x, scratch, out):
+    """The logarithm.
+
+    It is out + log(total), where out is the largest exponent, so nothing underflows; every further component
+    costs one exp. A component that lies so far below the others over the whole run that its addition
+    would round away costs nothing, and where one is left there is no logarithm to take.
+    """
+    total = scratch
+    negligible = NEGLIGIBLE + np.log(components.shape[0])
+    left, right = x[0], x[-1]
+    floor, ceiling, shared = -np.inf, -np.inf, False  # floor <= out <= ceiling
+    for c in range(components.shape[0]):
+        factor, loc, inverse_scale = _along_row(components[c], outer)
+        lowest = min(_exponent(left, factor, loc, inverse_scale), _exponent(right, factor, loc, inverse_scale))
+        highest = _exponent(min(max(loc, left), right), factor, loc, inverse_scale)
+        if highest < floor - negligible:
+            continue
+        if lowest > ceiling + negligible:
+            shared = False
+            for i in range(x.size):
+                out[i] = _exponent(x[i], factor, loc, inverse_scale)
+                total[i] = 1.0
+        else:
+            shared = True
+            for i in range(x.size):
+                exponent = _exponent(x[i], factor, loc, inverse_scale)
+                lead = out[i] - exponent
+                ratio = exp_or_zero(-abs(lead))
+                total[i] = total[i] + ratio if lead >= 0.0 else total[i] * ratio + 1.0
+                out[i] = out[i] if lead >= 0.0 else exponent
+        floor, ceiling = max(floor, lowest), max(ceiling, highest)
+    if shared:
+        for i in range(x.size):
+            out[i] += log(total[i])
+
+
+@EVALUATE.implement
+def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
+    """The density itself, where it neither underflows nor overflows: an exp for each component that counts."""
+    negligible = NEGLIGIBLE + np.log(components.shape[0])
+    left, right = x[0], x[-1]
+    floor, empty = -np.inf, True
+    for c in range(components.shape[0]):
+        factor, loc, inverse_scale = _along_row(components[c], outer)
+        highest = _exponent(min(max(loc, left), right), factor, loc, inverse_scale)
+        if highest < floor - negligible:
+            continue
+        if empty:
+            for i in range(x.size):
+                out[i] = exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
+        else:
+            for i in range(x.size):
+                out[i] += exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
+        lowest = min(_exponent(left, factor, loc, inverse_scale), _exponent(right, factor, loc, inverse_scale))
+        floor, empty = max(floor, lowest), False
+
+
+@BOUND.implement
+def normal_mixture_bounds(components, values, nodes, lower, upper, out):
+    """Bounds from those of the entries of z, one by one: exact on a row, and above the truth in a wider box."""
+    D = lower.size
+    floor, ceiling = -np.inf, -np.inf
+    for c in range(components.shape[0]):
+        component = components[c]
+        least, most, at = 0.0, 0.0, 1 + D
+        for i in range(D):
+            low, high = 0.0, 0.0
+            for j in range(i + 1):
+                entry = component[at + j]
+                one, other = entry * (lower[j] - component[1 + j]), entry * (upper[j] - component[1 + j])
+                low += min(one, other)
+                high += max(one, other)
+            at += i + 1
+            nearest = max(low, -high, 0.0)
+            farthest = max(-low, high)
+            least += nearest * nearest
+            most += farthest * farthest
+        floor, ceiling = max(floor, component[FACTOR] - 0.5 * most), max(ceiling, component[FACTOR] - 0.5 * least)
+    out[0], out[1] = floor, ceiling + np.log(components.shape[0])

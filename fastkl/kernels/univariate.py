@@ -1,0 +1,51 @@
+"""Log-densities of the families on the line, and of mixtures of them, a run of points at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastkl.elementary import exp_or_zero
+from fastkl.jit import instance
+from fastkl.kernels import families
+from fastkl.kernels.density import EVALUATE, evaluate
+from fastkl.kernels.families import log1p
+
+
+def _fill(components, values, nodes, outer, at, x, scratch, out):
+    """The log-density of a family; the component is the arguments of its function, after x."""
+    factor, loc, inverse_scale = components[0, 0], components[0, 1], components[0, 2]
+    first, second = components[0, 3], components[0, 4]
+    for i in range(x.size):
+        out[i] = log_density(x[i], factor, loc, inverse_scale, first, second)  # type: ignore[name-defined]  # noqa: F821
+
+
+FAMILIES = {
+    function.__name__: EVALUATE.implement(instance(_fill, f"{function.__name__}_run", log_density=function))
+    for function in (
+        families.normal,
+        families.laplace,
+        families.logistic,
+        families.student_t,
+        families.gamma,
+        families.beta,
+        families.log_normal,
+    )
+}
+"""By the name of the function of `fastkl.kernels.families`."""
+
+
+@EVALUATE.implement
+def mixture(components, values, nodes, outer, at, x, scratch, out):
+    """The log of a weighted sum: ``values`` holds the address of each component's function and the log of its weight.
+
+    The larger of two logarithms stays in front, so nothing underflows.
+    """
+    total = scratch[: x.size]
+    for c in range(components.shape[0]):
+        address, log_weight = int(values[2 * c]), values[2 * c + 1]
+        evaluate(address, components[c : c + 1], values, nodes, outer, at, x, scratch, total)
+        for i in range(x.size):
+            before = out[i] if c > 0 else -np.inf
+            new = total[i] + log_weight
+            ratio = exp_or_zero(-abs(before - new))  # 0 where both are infinite
+            out[i] = max(before, new) + log1p(ratio)
