@@ -14,7 +14,7 @@ SAFETY = 4.0
 """Halving the step divides the error by 4 or more for all rules and densities here, 4/3 of the difference at most."""
 
 BEYOND = 2.0
-"""The logarithm of p/q goes on growing beyond the ends, while p falls: its mean there is below twice that at the end."""
+"""log(p/q) goes on growing beyond the ends, while p falls: its mean there is below twice that at the end."""
 
 ROUNDING = 4.0 * 2.0**-52
 """Relative error of a density, a few ulp of a logarithm of about 1."""
