@@ -16,7 +16,7 @@ from fastkl.grids import Grid
 from fastkl.jit import report_progress
 from fastkl.kernels.records import DensityRecord, TableComponent, density_record
 from fastkl.kernels.tables import table_at_nodes
-from fastkl.validation import Floats
+from fastkl.validation import Floats, as_count, as_reals
 
 CHUNK = 2**16
 """Points that the function is asked for at a time."""
@@ -101,7 +101,7 @@ class Evaluated(Density):
 
     def _evaluate(self, points: Floats) -> Floats:
         with np.errstate(all="ignore"):  # a function of the user's may take the logarithm of 0
-            values = np.asarray(self._function(points), dtype=np.float64)
+            values = as_reals(self._function(points), f"what {self.source!r} gives")
         if values.shape != (len(points),):
             raise ValueError(f"{self.source!r} gave an array of shape {values.shape} for {len(points)} points")
         if not self._log:
@@ -127,7 +127,8 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
     obj : object
         A frozen distribution of `scipy.stats`; a fitted ``sklearn.mixture.GaussianMixture``, which becomes a
         `Mixture`; a `scipy.stats.gaussian_kde`; any object with a vectorised ``logpdf`` or ``pdf``; or a
-        vectorised function of points of shape (n,), in more dimensions (n, ndim), that returns n numbers.
+        vectorised function of points of shape (n,), in more dimensions (n, ndim), that returns n numbers. It has to
+        be normalised: what its sum over a grid lacks of 1 counts as mass outside. `Tabulated` normalises.
     log : bool, default False
         Whether a function returns log-densities.
     ndim : int, default 1
@@ -141,8 +142,8 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
     Raises
     ------
     TypeError
-        If `obj` is none of these. Later, a ValueError names the point where a function returns NaN or a negative
-        density, or the shape if it is not one number for each point.
+        If `obj` is none of these, or `ndim` is not a whole number. Later, a ValueError names the point where a
+        function returns NaN or a negative density, or the shape if it is not one number for each point.
 
     Examples
     --------
@@ -159,7 +160,9 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
         return _of_gaussian_mixture(obj)
     if hasattr(obj, "dataset") and hasattr(obj, "logpdf"):  # a gaussian_kde takes points as columns
         return Evaluated(lambda x: obj.logpdf(x.T), obj, log=True, ndim=int(obj.d))
-    ndim = int(getattr(obj, "dim", ndim))
+    ndim = as_count(getattr(obj, "dim", ndim), "ndim")
+    if ndim < 1:
+        raise ValueError(f"a density has at least 1 dimension, got ndim={ndim!r}")
     if callable(getattr(obj, "logpdf", None)):
         return Evaluated(lambda x: np.reshape(obj.logpdf(x), len(x)), obj, log=True, ndim=ndim)
     if callable(getattr(obj, "pdf", None)):
@@ -170,7 +173,10 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
 
 
 def _of_gaussian_mixture(fitted: Any) -> Mixture:
-    """The components of a GaussianMixture of scikit-learn, whatever its type of covariance."""
+    """The components of a GaussianMixture of scikit-learn, whatever its type of covariance.
+
+    One that was fitted in single precision is symmetric, and its weights sum to 1, to single precision.
+    """
     means = np.asarray(fitted.means_)
     count, D = means.shape
     given = np.asarray(fitted.covariances_, dtype=np.float64)
@@ -180,7 +186,10 @@ def _of_gaussian_mixture(fitted: Any) -> Mixture:
         covariances = given
     else:  # variances: one for each axis, or one for all
         covariances = given.reshape(count, -1, 1) * np.eye(D)
+    covariances = 0.5 * (covariances + covariances.transpose(0, 2, 1))
+    weights = np.asarray(fitted.weights_, dtype=np.float64)
+    weights = weights / weights.sum()
     if D == 1:
         parts = [Normal(m[0], math.sqrt(c[0, 0])) for m, c in zip(means, covariances, strict=True)]
-        return Mixture(parts, fitted.weights_)
-    return Mixture([MultivariateNormal(m, c) for m, c in zip(means, covariances, strict=True)], fitted.weights_)
+        return Mixture(parts, weights)
+    return Mixture([MultivariateNormal(m, c) for m, c in zip(means, covariances, strict=True)], weights)

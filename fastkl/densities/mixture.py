@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -87,7 +87,7 @@ class Mixture(Density):
     @property
     def mean(self) -> Any:
         if self.ndim == 1:
-            return math.fsum(w * float(part.mean) for w, part in self._present())
+            return math.fsum(w * _place(part) for w, part in self._present())
         return sum(w * part.mean for w, part in self._present())
 
     @property
@@ -101,11 +101,11 @@ class Mixture(Density):
         """The covariance; in one dimension the variance, a float."""
         mean = self.mean
         if self.ndim == 1:
-            spread = [(w, float(part.mean) - mean, _variance(part)) for w, part in self._present()]
+            spread = [(w, _place(part) - mean, part.std**2) for w, part in self._present()]
             return math.fsum(w * (variance + offset**2) for w, offset, variance in spread)
         offsets = [part.mean - mean for _, part in self._present()]
         pairs = zip(self._present(), offsets, strict=True)
-        return sum(w * (_variance(part) + np.outer(offset, offset)) for (w, part), offset in pairs)
+        return sum(w * (cast(MultivariateNormal, part).cov + np.outer(o, o)) for (w, part), o in pairs)
 
     def mass_outside(self, grid: Grid) -> float:
         return math.fsum(w * part.mass_outside(grid) for w, part in self._present())
@@ -149,10 +149,9 @@ class Mixture(Density):
         return [(w, part) for w, part in zip(self.weights, self.components, strict=True) if w > 0.0]
 
 
-def _variance(part: Component) -> Any:
-    if isinstance(part, MultivariateNormal):
-        return part.cov if part.ndim > 1 else float(part.cov[0, 0])
-    return part.std**2
+def _place(part: Component) -> float:
+    """The mean of a component on the line."""
+    return float(part.mean[0]) if isinstance(part, MultivariateNormal) else part.mean
 
 
 def _family(part: Component) -> tuple[Any, FamilyParameters]:

@@ -13,7 +13,12 @@ from numpy.typing import ArrayLike
 
 from fastkl.densities.density import Bump, Density, as_points
 from fastkl.grids import Grid
-from fastkl.kernels.normal_mixture import log_normal_mixture, normal_mixture, normal_mixture_bounds
+from fastkl.kernels.normal_mixture import (
+    log_normal_mixture,
+    normal_mixture,
+    normal_mixture_bounds,
+    normal_mixture_reach,
+)
 from fastkl.kernels.records import DensityRecord, NormalComponent, density_record
 from fastkl.validation import Floats, as_line, as_real, as_reals
 
@@ -146,6 +151,11 @@ class MultivariateNormal(Density):
         """The covariance."""
         return self._cov
 
+    @property
+    def std(self) -> float:
+        """The standard deviation, in one dimension."""
+        return math.sqrt(self._cov[0, 0]) if self.ndim == 1 else super().std
+
     @cached_property
     def cholesky(self) -> Floats:
         """The lower triangular L with L L' = cov."""
@@ -227,7 +237,14 @@ def _checked_covariance(cov: ArrayLike, D: int) -> Floats:
 
 def record_of_normals(components: Sequence[Sequence[float]]) -> DensityRecord:
     """The record of a mixture of Normals."""
-    return density_record(log_normal_mixture, components, density=normal_mixture, bounds=normal_mixture_bounds)
+    return density_record(
+        log_normal_mixture,
+        components,
+        density=normal_mixture,
+        bounds=normal_mixture_bounds,
+        reach=normal_mixture_reach,
+        values=np.array([math.log(len(components))]),
+    )
 
 
 def _mass_beyond(loc: float, scale: float, lower: float, upper: float) -> float:

@@ -36,7 +36,7 @@ class Tabulated(Density):
     values : array_like, shape ``(..., *grid.shape)``
         Densities, or log-densities if `log`. They need not be normalised: the constant is kept as
         ``log_normalizer``. Axes before those of the grid make a batch, which `kl_divergence` takes whole; its
-        values are not copied in single precision either.
+        values are not copied in single precision either, and what two such batches give is in single precision.
     log : bool, default False
         Whether `values` are log-densities; -inf stands for 0.
     floor : float, optional
@@ -46,7 +46,7 @@ class Tabulated(Density):
     Attributes
     ----------
     log_normalizer : float
-        Logarithm of the integral of the values as they were given, in nats.
+        Logarithm of the integral of the values as they were given, in nats; 0 for a batch.
     n_floored : int
         How many values lie below the floor.
     batch_shape : tuple of int
@@ -137,6 +137,8 @@ class Tabulated(Density):
     @property
     def std(self) -> float:
         """The standard deviation, in one dimension."""
+        if self.ndim > 1:
+            return super().std
         return self._summary.moments()[2]
 
     @property
@@ -167,7 +169,9 @@ class Tabulated(Density):
         places = index if isinstance(index, tuple) else (index,)
         if len(places) > len(self.batch_shape):
             raise IndexError(f"a batch of shape {self.batch_shape} has no part {index!r}")
-        return Tabulated(self.grid, self.values[index], log=self.log, floor=self.floor)
+        if any(place is Ellipsis for place in places):  # which would reach into the axes of the grid
+            places = (*places, *[slice(None)] * self.ndim)
+        return Tabulated(self.grid, self.values[places], log=self.log, floor=self.floor)
 
     def __repr__(self) -> str:
         what = f"batch_shape={self.batch_shape}" if self.batch_shape else f"log_normalizer={self.log_normalizer:.6g}"

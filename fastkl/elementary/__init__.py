@@ -5,7 +5,7 @@ Nothing here validates, allocates or loops over points; the kernels do the last,
 
 from fastkl.elementary.bits import float_bits, fma
 from fastkl.elementary.compensated import two_sum, with_lost
-from fastkl.elementary.exponential import exp, exp_or_zero, kl_term_of_logs
+from fastkl.elementary.exponential import exp, exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs, ordinary_exp
 from fastkl.elementary.fast_terms import (
     LARGEST,
     SMALLEST,
@@ -25,6 +25,7 @@ __all__ = [
     "fast_entropy_term",
     "fast_js_term",
     "fast_kl_term",
+    "fast_kl_term_of_logs",
     "fast_log_ratio",
     "fast_scaled_kl_term",
     "float_bits",
@@ -34,6 +35,7 @@ __all__ = [
     "kl_term_of_logs",
     "log",
     "log_ratio",
+    "ordinary_exp",
     "two_sum",
     "with_lost",
 ]

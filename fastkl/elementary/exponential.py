@@ -80,6 +80,28 @@ def exp_or_zero(x):
 
 
 @scalar
+def ordinary_exp(x):
+    """exp(x) within 1.1 ulp for -708 <= x <= 709, and nothing sensible elsewhere."""
+    k, r, tail = _reduced(x)
+    return _power(k, r, tail)
+
+
+@scalar
+def fast_kl_term_of_logs(log_p, log_q):
+    """(p log(p/q) - p + q, p, q) for logarithms and a difference of them d between -708 and 709; the term is >= 0.
+
+    It is p (E - 1 + d) with E = exp(-d), and p r**2 T where d is small, E = 1 + r + r**2 T with r = -d. Relative
+    error 2e-15 at worst, just beyond that; an ulp of a logarithm of 30 moves d by as much.
+    """
+    d = log_p - log_q
+    k, r, tail = _reduced(-d)
+    E = _power(k, r, tail)
+    p = ordinary_exp(log_p)
+    excess = r * r * tail if k == 0 else (E - 1.0) + d
+    return p * excess, p, p * E
+
+
+@scalar
 def kl_term_of_logs(log_p, log_q):
     """(p log(p/q) - p + q, p, q) from the logarithms of p and q, which are at most 709; the term is >= 0.
 

@@ -16,6 +16,9 @@ from fastkl.validation import Floats, as_count, as_line, as_real
 
 MIN_POINTS = 8
 
+MIN_ORDER = 4
+"""Nodes of a panel: every fourth node, which an error is estimated from, is then in each of them."""
+
 Rule = Literal["trapezoid", "simpson", "midpoint", "gauss-legendre"]
 
 
@@ -63,8 +66,8 @@ class Axis:
         """`order` nodes in each of the panels between the edges."""
         line = _increasing(edges, "edges", "edge")
         order = as_count(order, "the number of nodes")
-        if order < 2:
-            raise ValueError(f"a panel takes at least 2 nodes, got {order}")
+        if order < MIN_ORDER:
+            raise ValueError(f"a panel takes at least {MIN_ORDER} nodes, got {order}")
         _check_points(order * (line.size - 1))
         x = np.polynomial.legendre.leggauss(order)[0]
         half, middle = 0.5 * np.diff(line), 0.5 * (line[1:] + line[:-1])
@@ -86,7 +89,7 @@ class Axis:
     @cached_property
     def all_nodes(self) -> Floats:
         """Every node."""
-        return self.nodes_at(np.arange(self.n))
+        return _frozen(self.nodes_at(np.arange(self.n))) if self.is_uniform else self.nodes
 
     def nodes_at(self, j: NDArray[np.int64]) -> Floats:
         """The nodes with these indices."""

@@ -45,7 +45,7 @@ def cover(p: Covered, q: Covered | None, rtol: float) -> Grid:
     densities = [density for density in (p, q) if density is not None]
     for density in densities:
         if not getattr(density, "bumps", tuple)():
-            raise TypeError(f"a grid for a {type(density).__name__} cannot be chosen automatically; give grid=")
+            raise TypeError(f"a grid cannot be chosen automatically for {type(density).__name__}; give grid=")
     if len({density.ndim for density in densities}) > 1:
         raise ValueError(f"p and q must have as many dimensions, got {[density.ndim for density in densities]}")
     if not all(density.is_normal for density in densities):

@@ -97,7 +97,8 @@ class Grid:
         *axes : array_like, shape (n,)
             Strictly increasing, finite nodes of each axis.
         rule : {'trapezoid', 'simpson'}
-            The quadrature rule. Simpson's takes an odd number of nodes, of any spacing.
+            The quadrature rule. Simpson's takes an odd number of nodes; where neighbouring steps differ by more
+            than a factor of 2, so that its weights would be negative, it is the trapezoid rule.
 
         Raises
         ------
@@ -210,7 +211,10 @@ class Grid:
 
     @cached_property
     def weights(self) -> tuple[Floats, ...]:
-        return tuple(axis.weights() for axis in self.parts)
+        lines = tuple(axis.weights() for axis in self.parts)
+        for line in lines:
+            line.flags.writeable = False
+        return lines
 
     def integrate(self, values: ArrayLike) -> float:
         """The integral of values at the nodes.

@@ -24,13 +24,18 @@ def trapezoid(nodes: Floats) -> Floats:
 
 
 def simpson(nodes: Floats) -> Floats:
-    """Simpson's rule for an odd number of nodes of any spacing: the parabola through each three of them."""
+    """Simpson's rule for an odd number of nodes: the parabola through each three of them.
+
+    Where one of their two steps is more than twice the other, a weight would be negative, and so might be a mass or a
+    divergence. The trapezoid rule is taken for such three.
+    """
     weights = np.zeros(nodes.size)
     h, k = nodes[1:-1:2] - nodes[:-2:2], nodes[2::2] - nodes[1:-1:2]
     both = h + k
-    weights[:-2:2] += both * (2.0 * h - k) / (6.0 * h)
-    weights[1:-1:2] += both**3 / (6.0 * h * k)
-    weights[2::2] += both * (2.0 * k - h) / (6.0 * k)
+    even = np.maximum(h, k) <= 2.0 * np.minimum(h, k)
+    weights[:-2:2] += np.where(even, both * (2.0 * h - k) / (6.0 * h), 0.5 * h)
+    weights[1:-1:2] += np.where(even, both / h * (both / k) * (both / 6.0), 0.5 * both)
+    weights[2::2] += np.where(even, both * (2.0 * k - h) / (6.0 * k), 0.5 * k)
     return weights
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -13,6 +13,9 @@ from fastkl.grids import Grid
 from fastkl.integrals.quadrature import mass_inside, require_mass
 from fastkl.kernels.density import log_density
 from fastkl.validation import Floats
+
+LOWEST = -700.0
+"""exp of less is no normal double; a formula that falls lower there is compared by logarithms."""
 
 
 def is_batch(density: Density) -> bool:
@@ -28,8 +31,10 @@ def batch_divergence(p: Density, q: Density, grid: Grid) -> Floats:
     for density in (p, q):
         if isinstance(density, Tabulated) and density.grid != grid:
             raise ValueError(f"a batch is summed on its own grid, {grid!r}, but a table lives on {density.grid!r}")
-    log = any(isinstance(d, Tabulated) and d.log for d in (p, q))
-    values = [_values(density, grid, log) for density in (p, q)]
+    _check_shapes(p, q)
+    logs = [None if _is_plain(density) else _logarithms(density, grid) for density in (p, q)]
+    log = any(isinstance(d, Tabulated) and d.log for d in (p, q)) or any(map(_underflows, logs))
+    values = [_values(density, own, log) for density, own in zip((p, q), logs, strict=True)]
     weights = math.prod(np.ix_(*grid.weights)) if grid.ndim > 1 else grid.weights[0]
     axes = tuple(range(-grid.ndim, 0))
     divergence = entropy(values[0], values[1], axis=axes, weights=weights, log=log)
@@ -43,12 +48,35 @@ def batch_divergence(p: Density, q: Density, grid: Grid) -> Floats:
     return np.asarray(divergence + max(lost, 0.0))
 
 
-def _values(density: Density, grid: Grid, log: bool) -> Any:
-    if isinstance(density, Tabulated) and density.floor is None:
-        if density.log == log:
-            return density.values
-        with np.errstate(divide="ignore"):
-            return np.log(density.values)
+def _check_shapes(p: Density, q: Density) -> None:
+    shapes = [d.batch_shape for d in (p, q) if isinstance(d, Tabulated)]
+    try:
+        np.broadcast_shapes(*shapes)
+    except ValueError:
+        raise ValueError(f"batches of shapes {shapes[0]} and {shapes[1]} do not broadcast") from None
+
+
+def _is_plain(density: Density) -> bool:
+    """Whether its values can be read where they are."""
+    return isinstance(density, Tabulated) and density.floor is None
+
+
+def _logarithms(density: Density, grid: Grid) -> Floats:
     out = np.empty(grid.size)
     log_density(grid.size, *density.record(grid), *grid.record(), 0, out)
-    return (out if log else np.exp(out)).reshape(grid.shape)
+    return out.reshape(grid.shape)
+
+
+def _underflows(logs: Floats | None) -> bool:
+    """Whether a density that is not 0 would be 0 or lose digits."""
+    return logs is not None and bool(((logs < LOWEST) & (logs > -np.inf)).any())
+
+
+def _values(density: Density, logs: Floats | None, log: bool) -> Any:
+    if logs is not None:
+        return logs if log else np.exp(logs)
+    table = cast(Tabulated, density)
+    if table.log == log:
+        return table.values
+    with np.errstate(divide="ignore"):
+        return np.log(table.values)

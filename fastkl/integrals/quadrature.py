@@ -10,7 +10,7 @@ import numpy as np
 from fastkl.densities import Density, Tabulated
 from fastkl.grids import Grid
 from fastkl.kernels.density import log_density
-from fastkl.kernels.integrals import SKIPPED, kl_integral, kl_integral_of_values
+from fastkl.kernels.integrals import SKIPPED, kl_integral, kl_integral_of_logs, kl_integral_of_values
 from fastkl.normalization import phi
 from fastkl.validation import Floats
 
@@ -48,14 +48,18 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     first, a second pass with b scaled by P/Q has S/P alone.
     """
     count, axes = grid.count(stride), grid.record(stride)
-    both_by_value = all(isinstance(d, Tabulated) and d.has_plain_values and d.grid == grid for d in (a, b))
+    tables = [d for d in (a, b) if isinstance(d, Tabulated) and d.grid == grid]
 
     limit = LEFT_OUT / grid.volume
 
     def sums(log_factor: float) -> Floats:
-        if both_by_value:
-            flat = [d.values.reshape(-1) for d in (a, b)]  # type: ignore[attr-defined]
-            return kl_integral_of_values.total(count, *flat, math.exp(log_factor), *axes)
+        if len(tables) == 2:
+            flat = [table.values.reshape(-1) for table in tables]
+            if all(table.has_plain_values for table in tables):
+                return kl_integral_of_values.total(count, *flat, 0.0, math.exp(log_factor), *axes)
+            if all(table.log and table.floor is None for table in tables):
+                to_a, to_b = (-table.log_normalizer for table in tables)
+                return kl_integral_of_logs.total(count, *flat, to_a, to_b + log_factor, *axes)
         record_a, record_b = a.record(grid), b.record(grid)
         work = record_a.work + record_b.work
         return kl_integral.total(count, *record_a, *record_b, log_factor, limit, *axes, work=work)

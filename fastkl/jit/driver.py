@@ -42,6 +42,9 @@ TILE = 32768
 SMALL_POINTS = 2**16
 """Up to this many points, the tile function is called from Python and no driver is compiled."""
 
+SPREAD = 16
+"""Places in a span that every thread works at."""
+
 FIRST_SPAN_POINTS = 2**17
 LARGEST_SPAN_WORK = 2**27
 """Points times the work that a point can take: bounds a span that cheap points have made long."""
@@ -90,10 +93,17 @@ def report_progress(done: int, size: int) -> None:
 def _drive(
     partials: NDArray[Any], first: int, last: int, size: int, length: int, offset: int, args: tuple[Any, ...]
 ) -> None:
-    """Run the tiles ``first <= t < last``; :func:`_driver_of` puts `compute` in place."""
-    for t in numba.prange(first, last):
-        start = t * length
-        compute(partials[t], offset + start, offset + min(start + length, size), *args)  # type: ignore[name-defined]  # noqa: F821
+    """Run the tiles ``first <= t < last``; :func:`_driver_of` puts `compute` in place.
+
+    Every thread has a run of numbers k. The tiles of such a run are spread over all that there are, since the cheap
+    ones tend to be neighbours.
+    """
+    each = -(-(last - first) // SPREAD)
+    for k in numba.prange(each * SPREAD):
+        t = first + k % each * SPREAD + k // each
+        if t < last:
+            start = t * length
+            compute(partials[t], offset + start, offset + min(start + length, size), *args)  # type: ignore[name-defined]  # noqa: F821
 
 
 def _driver_of(tile_function: Callable[..., None], compiled: Any, suffix: str) -> FunctionType:

@@ -10,7 +10,7 @@ neighbouring nodes costs up to 1e-12.
 from __future__ import annotations
 
 from fastkl.jit import block, scalar
-from fastkl.kernels.records import BASE, END, EVERY, LAST, LOWER, NODES, STEP, STRIDE, UPPER, WEIGHTS
+from fastkl.kernels.records import BASE, END, EVEN, EVERY, LAST, LOWER, NODES, STEP, STRIDE, UPPER, WEIGHTS
 
 
 @scalar
@@ -51,11 +51,36 @@ def fill_weights(nodes, weights, axis, start, w):
         for i in range(w.size):
             after, before = full_index(start + i + 1, stride, last), full_index(start + i - 1, stride, last)
             w[i] = 0.5 * (nodes[begin + after] - nodes[begin + before])
+    elif start > 0 and (start + w.size) * stride <= last:  # between the ends all are equal
+        step = axis[STEP] * stride
+        for i in range(w.size):
+            w[i] = step
     else:
         half_step = 0.5 * axis[STEP]
         for i in range(w.size):
             after, before = full_index(start + i + 1, stride, last), full_index(start + i - 1, stride, last)
             w[i] = half_step * (after - before)
+
+
+@block
+def last_below(nodes, axis, x):
+    """The last node at or below x, or one before it; the first one if all are above."""
+    n, stride = count(axis), int(axis[STRIDE])
+    if not x > axis[LOWER]:
+        return 0
+    if x >= axis[UPPER]:
+        return n - 1
+    if axis[NODES] < 0.0:
+        return min(max(int((x - axis[LOWER]) / (axis[STEP] * stride)) - 1, 0), n - 1)
+    begin, last = int(axis[NODES]), int(axis[LAST])
+    left, right = 0, n - 1
+    while right - left > 1:
+        middle = (left + right) // 2
+        if nodes[begin + full_index(middle, stride, last)] <= x:
+            left = middle
+        else:
+            right = middle
+    return left
 
 
 @block
@@ -76,7 +101,9 @@ def enter_row(nodes, weights, geometry, row, outer, at):
         fill_nodes(nodes, axis, i, outer[d : d + 1])
         base += full_index(i, int(axis[STRIDE]), int(axis[LAST])) * size
         size *= int(axis[LAST]) + 1
-    at[BASE], at[EVERY], at[END] = base, int(geometry[inner, STRIDE]), int(geometry[inner, LAST])
+    stride, last = int(geometry[inner, STRIDE]), int(geometry[inner, LAST])
+    at[BASE], at[EVERY], at[END] = base, stride, last
+    at[EVEN] = 1 if geometry[inner, NODES] < 0.0 and last % stride == 0 else 0
     return shared
 
 

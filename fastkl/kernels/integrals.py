@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, fast_kl_term, kl_term, kl_term_of_logs
-from fastkl.jit import block, tiled
-from fastkl.kernels.axes import count, enter_row, fill_box, fill_nodes, fill_weights, full_index
-from fastkl.kernels.density import BLOCK, bound, evaluate
-from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, START
+from fastkl.elementary import exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term, kl_term_of_logs
+from fastkl.jit import block, instance, scalar, tiled
+from fastkl.kernels.axes import count, enter_row, fill_box, fill_nodes, fill_weights, full_index, last_below
+from fastkl.kernels.density import BLOCK, bound, evaluate, reach
+from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
+from fastkl.kernels.terms import ORDINARY_BITS, SMALLEST_BITS, kl_rank
 
-RUN = 256
-"""Points of a row that are bounded, and skipped or not, together, where there is more than one axis."""
+WHOLE = 32
+"""Points that are skipped or not together: vectors, unrolled, leave no rest, which would take as long as they do."""
 
 SMALLEST_LOG, LARGEST_LOG = -650.0, 690.0
 """Logarithms of numbers that the short term takes."""
+
+LARGEST_OF_TWO = 50.0
+"""The short term of two logarithms takes a difference of 700."""
 
 DIVERGENCE, MASS_A, MASS_B, SURPLUS, SKIPPED = range(5)
 
@@ -27,6 +31,52 @@ def _negligible(low_a, high_a, low_b, high_b, limit):
     return exp_or_zero(high_a) * (1.0 + max(high_a - low_b, 0.0)) + exp_or_zero(high_b) <= limit
 
 
+@scalar
+def _logs_are_ordinary(log_a, log_b):
+    return min(log_a, log_b) >= SMALLEST_LOG and max(log_a, log_b) <= LARGEST_OF_TWO
+
+
+@block
+def sums_of_logs(log_a, log_b, w, add_a, add_b):
+    """The sums of w times the term, a, b and b - a, from log a + add_a and log b + add_b."""
+    s, s_a, s_b, d, exceptions = 0.0, 0.0, 0.0, 0.0, 0
+    for i in range(w.size):
+        u, v = log_a[i] + add_a, log_b[i] + add_b
+        term, density_a, density_b = fast_kl_term_of_logs(u, v)
+        s += w[i] * term
+        s_a += w[i] * density_a
+        s_b += w[i] * density_b
+        d += w[i] * (density_b - density_a)
+        exceptions += 0 if _logs_are_ordinary(u, v) else 1
+    if exceptions > 0:
+        s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
+        for i in range(w.size):
+            term, density_a, density_b = kl_term_of_logs(log_a[i] + add_a, log_b[i] + add_b)
+            s += w[i] * term
+            s_a += w[i] * density_a
+            s_b += w[i] * density_b
+            d += w[i] * (density_b - density_a)
+    return s, s_a, s_b, d
+
+
+@block
+def sums_of_values(a, b, w, ignored, factor):
+    """The same from a and factor * b."""
+    s, s_a, s_b, d, lowest = 0.0, 0.0, 0.0, 0.0, ORDINARY_BITS
+    for i in range(w.size):
+        density_a, density_b = a[i], factor * b[i]
+        s += w[i] * fast_kl_term(density_a, density_b)
+        s_a += w[i] * density_a
+        s_b += w[i] * density_b
+        d += w[i] * (density_b - density_a)
+        lowest = min(lowest, kl_rank(density_a, density_b, 1.0))
+    if lowest < SMALLEST_BITS:
+        s = 0.0
+        for i in range(w.size):
+            s += w[i] * kl_term(a[i], factor * b[i])
+    return s, s_a, s_b, d
+
+
 @tiled(outputs=5)
 def kl_integral(
     partial, start, stop, functions_a, components_a, values_a, nodes_a, functions_b, components_b, values_b, nodes_b,
@@ -34,28 +84,35 @@ def kl_integral(
 ):  # fmt: skip
     """The integrals of a log(a/b) - a + b, a, b and b - a, where b is multiplied by exp(log_factor).
 
-    What both densities say of a box, a tile or a run of a row, decides how it is done: not at all, if the term is
-    below *limit*; by the densities, if they neither underflow nor overflow; or else by their logarithms. The last
-    output is the number of points that were skipped.
+    Where terms are below *limit* they are skipped: in a tile, by the bounds of its box; in a row, off the reach of
+    both densities. What is left is done by the densities, if b does not underflow nor either of them overflow, and
+    else by their logarithms. The last output is the number of points that were skipped.
     """
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
     x, w, scratch, a, b = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     lower, upper, bounds_a, bounds_b = np.empty(D), np.empty(D), np.empty(2), np.empty(2)
-    at = np.empty(4, np.int64)
+    at = np.empty(PLACE, np.int64)
     outer = lower[: D - 1]
     bounded = functions_a[BOUNDS_OF] != 0 and functions_b[BOUNDS_OF] != 0
     by_value = bounded and functions_a[DENSITY_OF] != 0 and functions_b[DENSITY_OF] != 0
+    reaches = bounded and functions_a[REACH_OF] != 0 and functions_b[REACH_OF] != 0 and limit > 0.0
     factor = np.exp(log_factor)
     divergence, mass_a, mass_b, surplus, skipped = 0.0, 0.0, 0.0, 0.0, 0.0
-    begin = start
-    if bounded and D > 1:
+    begin, level_a, level_b, limited, tame = start, 0.0, 0.0, False, False
+    if bounded:
         fill_box(nodes, geometry, start, stop, lower, upper)
         bound(functions_a[BOUNDS_OF], components_a, values_a, nodes_a, lower, upper, bounds_a)
         bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
-        if _negligible(bounds_a[0], bounds_a[1], bounds_b[0] + log_factor, bounds_b[1] + log_factor, limit):
-            skipped, begin = float(stop - start), stop
-    row, shared, piece = -1, 0.0, BLOCK if D == 1 else RUN
+        low_b, high_b = bounds_b[0] + log_factor, bounds_b[1] + log_factor
+        limited, tame = max(bounds_a[1], high_b) < LARGEST_LOG, low_b > SMALLEST_LOG
+        if reaches:
+            if _negligible(bounds_a[0], bounds_a[1], low_b, high_b, limit):
+                skipped, begin = float(stop - start), stop
+            level_b = np.log(0.5 * limit)
+            level_a = level_b - np.log(1.0 + max(level_b - low_b, 0.0))
+            level_b -= log_factor
+    row, shared, active, after = -1, 0.0, 0, length
     while begin < stop:
         first = begin % length
         if begin // length != row:
@@ -63,41 +120,38 @@ def kl_integral(
             shared = enter_row(nodes, weights, geometry, row, outer, at)
             for k in range(D - 1):
                 upper[k] = outer[k]
-        n = min(piece, stop - begin, length - first)
+            if reaches:
+                reach(functions_a[REACH_OF], components_a, values_a, nodes_a, outer, level_a, bounds_a)
+                reach(functions_b[REACH_OF], components_b, values_b, nodes_b, outer, level_b, bounds_b)
+                left, right = min(bounds_a[0], bounds_b[0]), max(bounds_a[1], bounds_b[1])
+                active, after = length, length
+                if left <= right:
+                    active, after = last_below(nodes, inner, left), last_below(nodes, inner, right) + 3
+                    after = min(active + (after - active + WHOLE - 1) // WHOLE * WHOLE, length)
+        if first < active or first >= after:
+            n = min(active if first < active else length, first + stop - begin) - first
+            skipped += n
+            begin += n
+            continue
+        n = min(BLOCK, stop - begin, after - first)
         begin += n
         at[START] = first
-        ordinary = False
-        if bounded:
+        ordinary = limited and tame
+        if limited and not tame:
             fill_nodes(nodes, inner, first, lower[D - 1 :])
             fill_nodes(nodes, inner, first + n - 1, upper[D - 1 :])
-            bound(functions_a[BOUNDS_OF], components_a, values_a, nodes_a, lower, upper, bounds_a)
             bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
-            low_a, low_b, high_b = bounds_a[0], bounds_b[0] + log_factor, bounds_b[1] + log_factor
-            if _negligible(low_a, bounds_a[1], low_b, high_b, limit):
-                skipped += n
-                continue
-            ordinary = min(low_a, low_b) > SMALLEST_LOG and max(bounds_a[1], high_b) < LARGEST_LOG
+            ordinary = bounds_b[0] + log_factor > SMALLEST_LOG
         fill_nodes(nodes, inner, first, x[:n])
         fill_weights(nodes, weights, inner, first, w[:n])
-        s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
         if by_value and ordinary:
             evaluate(functions_a[DENSITY_OF], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
             evaluate(functions_b[DENSITY_OF], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
-            for i in range(n):
-                density_b = factor * b[i]
-                s += w[i] * fast_kl_term(a[i], density_b)
-                s_a += w[i] * a[i]
-                s_b += w[i] * density_b
-                d += w[i] * (density_b - a[i])
+            s, s_a, s_b, d = sums_of_values(a[:n], b[:n], w[:n], 0.0, factor)
         else:
             evaluate(functions_a[LOG_DENSITY_OF], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
             evaluate(functions_b[LOG_DENSITY_OF], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
-            for i in range(n):
-                term, density_a, density_b = kl_term_of_logs(a[i], b[i] + log_factor)
-                s += w[i] * term
-                s_a += w[i] * density_a
-                s_b += w[i] * density_b
-                d += w[i] * (density_b - density_a)
+            s, s_a, s_b, d = sums_of_logs(a[:n], b[:n], w[:n], 0.0, log_factor)
         divergence += shared * s
         mass_a += shared * s_a
         mass_b += shared * s_b
@@ -106,12 +160,12 @@ def kl_integral(
     partial[SURPLUS], partial[SKIPPED] = surplus, skipped
 
 
-@tiled(outputs=5)
-def kl_integral_of_values(partial, start, stop, a, b, factor, nodes, weights, geometry):
-    """The same for two tables of values at the nodes, without logarithms: keeps all digits as b -> a."""
+def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometry):
+    """The same for two tables at the nodes, read where they are."""
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    w, outer, at = np.empty(BLOCK), np.empty(D - 1), np.empty(4, np.int64)
+    w, u, v = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     divergence, mass_a, mass_b, surplus = 0.0, 0.0, 0.0, 0.0
     begin = start
     while begin < stop:
@@ -120,14 +174,14 @@ def kl_integral_of_values(partial, start, stop, a, b, factor, nodes, weights, ge
         base, stride, last = at[BASE], at[EVERY], at[END]
         n = min(BLOCK, stop - begin, length - first)
         fill_weights(nodes, weights, inner, first, w[:n])
-        s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
-        for i in range(n):
-            j = base + full_index(first + i, stride, last)
-            density_a, density_b = a[j], factor * b[j]
-            s += w[i] * kl_term(density_a, density_b)
-            s_a += w[i] * density_a
-            s_b += w[i] * density_b
-            d += w[i] * (density_b - density_a)
+        if stride == 1:
+            at_first = base + first
+            s, s_a, s_b, d = sums(a[at_first : at_first + n], b[at_first : at_first + n], w[:n], add_a, add_b)  # type: ignore[name-defined]  # noqa: F821
+        else:
+            for i in range(n):
+                j = base + full_index(first + i, stride, last)
+                u[i], v[i] = a[j], b[j]
+            s, s_a, s_b, d = sums(u[:n], v[:n], w[:n], add_a, add_b)  # type: ignore[name-defined]  # noqa: F821
         divergence += shared * s
         mass_a += shared * s_a
         mass_b += shared * s_b
@@ -137,13 +191,19 @@ def kl_integral_of_values(partial, start, stop, a, b, factor, nodes, weights, ge
     partial[SURPLUS], partial[SKIPPED] = surplus, 0.0
 
 
+kl_integral_of_values = tiled(outputs=5)(instance(_of_tables, "kl_integral_of_values", sums=sums_of_values))
+"""Of tables of densities, the second of which is multiplied by the last number: keeps all digits as b -> a."""
+kl_integral_of_logs = tiled(outputs=5)(instance(_of_tables, "kl_integral_of_logs", sums=sums_of_logs))
+"""Of tables of log-densities, to each of which a number is added."""
+
+
 @tiled(outputs=1)
 def mass(partial, start, stop, functions, components, values, table_nodes, nodes, weights, geometry):
     """The integral of a density."""
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    outer, at = np.empty(D - 1), np.empty(4, np.int64)
+    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     total, begin = 0.0, start
     while begin < stop:
         first = begin % length

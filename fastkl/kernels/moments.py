@@ -8,7 +8,7 @@ from fastkl.elementary import exp_or_zero
 from fastkl.jit import tiled
 from fastkl.kernels.axes import enter_row, fill_nodes, fill_weights
 from fastkl.kernels.density import BLOCK, evaluate
-from fastkl.kernels.records import LOG_DENSITY_OF, START
+from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
 MASS, FIRST, SECOND, CENTRE, PEAK, PEAK_INDEX, ZERO_INDEX = range(7)
 
@@ -20,7 +20,7 @@ def cell_moments(partial, start, stop, functions, components, values, table_node
     A cell is a tile. Moments about a nearby centre add up to those of the whole without cancellation.
     """
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    axis, outer, at = geometry[0], np.empty(0), np.empty(4, np.int64)
+    axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
     enter_row(nodes, weights, geometry, 0, outer, at)
     fill_nodes(nodes, axis, (start + stop) // 2, x[:1])
     centre = x[0]
@@ -56,7 +56,7 @@ def normal_moments(
     Hessian of KL(q||p) in (loc, log scale) are made of.
     """
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    axis, outer, at = geometry[0], np.empty(0), np.empty(4, np.int64)
+    axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
     enter_row(nodes, weights, geometry, 0, outer, at)
     m0, m1, m2, m3, m4 = 0.0, 0.0, 0.0, 0.0, 0.0
     g0, g1, g2, g3, g4 = 0.0, 0.0, 0.0, 0.0, 0.0

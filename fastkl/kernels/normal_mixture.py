@@ -8,13 +8,24 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, log
+from fastkl.elementary import exp_or_zero, log, ordinary_exp
+from fastkl.elementary.exponential import SMALLEST_NORMAL
 from fastkl.jit import block, scalar
-from fastkl.kernels.density import BOUND, EVALUATE
-from fastkl.kernels.records import FACTOR
+from fastkl.kernels.density import BOUND, EVALUATE, REACH
+from fastkl.kernels.records import EVEN, FACTOR
 
 NEGLIGIBLE = 37.0
 """exp(-37) is less than half a unit in the last place of 1: adding it changes nothing."""
+
+
+LOG_COUNT = 0
+"""Where the logarithm of the number of components is, in the values of a record."""
+
+LANES = 64
+"""Points that a recurrence is followed for side by side."""
+
+NARROW = 4.0
+"""The longest run for a recurrence, in standard deviations: on it no power leaves the doubles."""
 
 
 @scalar
@@ -23,7 +34,7 @@ def _exponent(x, factor, loc, inverse_scale):
     return factor - 0.5 * z * z
 
 
-@block
+@scalar
 def _along_row(component, outer):
     """(factor, loc, inverse_scale) of a component on the row with these other coordinates."""
     inner, at = outer.size, outer.size + 2
@@ -48,7 +59,7 @@ def log_normal_mixture(components, values, nodes, outer, at, x, scratch, out):
     would round away costs nothing, and where one is left there is no logarithm to take.
     """
     total = scratch
-    negligible = NEGLIGIBLE + np.log(components.shape[0])
+    negligible = NEGLIGIBLE + values[LOG_COUNT]
     left, right = x[0], x[-1]
     floor, ceiling, shared = -np.inf, -np.inf, False  # floor <= out <= ceiling
     for c in range(components.shape[0]):
@@ -76,10 +87,42 @@ def log_normal_mixture(components, values, nodes, outer, at, x, scratch, out):
             out[i] += log(total[i])
 
 
+@block
+def _add_by_recurrence(factor, z, step, scratch, empty, out):
+    """out = or += exp(factor - z_i**2/2) with z_i = z + i step.
+
+    With i = k LANES + l and D = LANES step this is exp(factor - z_l**2/2) exp(-z_l D)**k exp(-(k D)**2/2): two
+    multiplications a point. Only the powers are made step by step, so that rounding costs an ulp for each of
+    the at most 16 steps.
+    """
+    stride, steps = LANES * step, (out.size + LANES - 1) // LANES
+    power, ratio, falling = scratch[:LANES], scratch[LANES : 2 * LANES], scratch[2 * LANES : 2 * LANES + steps]
+    for i in range(LANES):
+        z_i = z + i * step
+        power[i] = ordinary_exp(factor - 0.5 * z_i * z_i)
+        ratio[i] = ordinary_exp(-z_i * stride)
+    for k in range(steps):
+        falling[k] = ordinary_exp(-0.5 * (k * stride) * (k * stride))
+    for k in range(steps):
+        run, fallen = out[k * LANES : min(k * LANES + LANES, out.size)], falling[k]
+        if empty:
+            for i in range(run.size):
+                run[i] = power[i] * fallen
+                power[i] *= ratio[i]
+        else:
+            for i in range(run.size):
+                run[i] += power[i] * fallen
+                power[i] *= ratio[i]
+
+
 @EVALUATE.implement
 def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
-    """The density itself, where it neither underflows nor overflows: an exp for each component that counts."""
-    negligible = NEGLIGIBLE + np.log(components.shape[0])
+    """The density itself, where it neither underflows nor overflows.
+
+    A component that does not count costs nothing. Another one costs two multiplications a point where the points
+    are equally spaced and close, and else an exp.
+    """
+    negligible = NEGLIGIBLE + values[LOG_COUNT]
     left, right = x[0], x[-1]
     floor, empty = -np.inf, True
     for c in range(components.shape[0]):
@@ -87,13 +130,20 @@ def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
         highest = _exponent(min(max(loc, left), right), factor, loc, inverse_scale)
         if highest < floor - negligible:
             continue
-        if empty:
+        lowest = min(_exponent(left, factor, loc, inverse_scale), _exponent(right, factor, loc, inverse_scale))
+        ordinary = lowest >= SMALLEST_NORMAL
+        if ordinary and at[EVEN] == 1 and x.size >= 4 * LANES and (right - left) * inverse_scale <= NARROW:
+            step = (right - left) * inverse_scale / (x.size - 1)
+            _add_by_recurrence(factor, (left - loc) * inverse_scale, step, scratch, empty, out)
+        elif ordinary and empty:
             for i in range(x.size):
-                out[i] = exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
+                out[i] = ordinary_exp(_exponent(x[i], factor, loc, inverse_scale))
+        elif ordinary:
+            for i in range(x.size):
+                out[i] += ordinary_exp(_exponent(x[i], factor, loc, inverse_scale))
         else:
             for i in range(x.size):
-                out[i] += exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
-        lowest = min(_exponent(left, factor, loc, inverse_scale), _exponent(right, factor, loc, inverse_scale))
+                out[i] = (0.0 if empty else out[i]) + exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
         floor, empty = max(floor, lowest), False
 
 
@@ -118,4 +168,17 @@ def normal_mixture_bounds(components, values, nodes, lower, upper, out):
             least += nearest * nearest
             most += farthest * farthest
         floor, ceiling = max(floor, component[FACTOR] - 0.5 * most), max(ceiling, component[FACTOR] - 0.5 * least)
-    out[0], out[1] = floor, ceiling + np.log(components.shape[0])
+    out[0], out[1] = floor, ceiling + values[LOG_COUNT]
+
+
+@REACH.implement
+def normal_mixture_reach(components, values, nodes, outer, level, out):
+    """The interval that holds every component above the level by its share."""
+    left, right = np.inf, -np.inf
+    for c in range(components.shape[0]):
+        factor, loc, inverse_scale = _along_row(components[c], outer)
+        excess = factor - level + values[LOG_COUNT]
+        if excess > 0.0:
+            distance = np.sqrt(2.0 * excess) / inverse_scale
+            left, right = min(left, loc - distance), max(right, loc + distance)
+    out[0], out[1] = left, right

@@ -19,8 +19,10 @@ Floats = NDArray[np.float64]
 LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS = range(7)
 FACTOR, LOC, INVERSE_SCALE = range(3)
 BY_LOG, LOWEST = range(1, 3)
-LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF = range(3)
-BASE, START, EVERY, END = range(4)
+LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF, REACH_OF = range(4)
+BASE, START, EVERY, END, EVEN = range(5)
+PLACE = 5
+"""Numbers that say where a run of points is: see `fastkl.kernels.density`."""
 
 
 class Geometry(NamedTuple):
@@ -72,7 +74,7 @@ class DensityRecord(NamedTuple):
     """A density, as the functions of `fastkl.kernels.density` read it."""
 
     functions: NDArray[np.int64]
-    """Addresses of the functions that give its logarithm, itself, and its bounds; 0 for none."""
+    """Addresses of the functions that give its logarithm, itself, its bounds and its reach; 0 for none."""
     components: Floats
     """One row for each component of a mixture."""
     values: Floats
@@ -96,11 +98,12 @@ def density_record(
     *,
     density: Implementation | None = None,
     bounds: Implementation | None = None,
+    reach: Implementation | None = None,
     values: Floats = NOTHING,
     nodes: Floats = NOTHING,
 ) -> DensityRecord:
     """The record of a density that these functions evaluate."""
-    addresses = [0 if function is None else function.address for function in (log_density, density, bounds)]
+    addresses = [0 if function is None else function.address for function in (log_density, density, bounds, reach)]
     values, nodes = values.view(), nodes.view()
     for array in (values, nodes):
         array.flags.writeable = False  # writable and read-only arrays would be two types to compile for

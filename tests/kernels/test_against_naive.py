@@ -8,7 +8,7 @@ from fastkl import Grid, Mixture, MultivariateNormal, Normal, Tabulated
 from fastkl.jit import tiled
 from fastkl.kernels import moments as m
 from fastkl.kernels.density import bound, log_density
-from fastkl.kernels.integrals import kl_integral, kl_integral_of_values
+from fastkl.kernels.integrals import kl_integral, kl_integral_of_logs, kl_integral_of_values
 from fastkl.kernels.moments import cell_moments, normal_moments
 from fastkl.kernels.records import BOUNDS_OF
 from fastkl.kernels.sums import kl_sums
@@ -82,16 +82,20 @@ def test_log_density_of_a_table_on_another_grid(grid, floor):
     np.testing.assert_allclose(out, table.logpdf(grid.axes[0]), rtol=1e-13)
 
 
-@pytest.mark.parametrize("kernel", ["logs", "values"])
+@pytest.mark.parametrize("kernel", ["formulas", "logs", "values"])
 def test_kl_integral(grid, kernel):
     x = grid.axes[0]
-    if kernel == "logs":
+    if kernel == "formulas":
         p, q = [exact_p(node) for node in x], [exact_q(node) for node in x]
         total = kl_integral.total(grid.size, *P.record(grid), *Q.record(grid), 0.25, 0.0, *grid.record())
+    elif kernel == "logs":
+        a, b = P.logpdf(x), Q.logpdf(x)
+        p, q = [mp.exp(v) for v in a], [mp.exp(v) for v in b]
+        total = kl_integral_of_logs.total(grid.size, a - 1.0, b + 2.0, 1.0, 0.25 - 2.0, *grid.record())
     else:
         a, b = P.pdf(x), Q.pdf(x)
         p, q = [mp.mpf(v) for v in a], [mp.mpf(v) for v in b]
-        total = kl_integral_of_values.total(grid.size, a, b, np.exp(0.25), *grid.record())
+        total = kl_integral_of_values.total(grid.size, a, b, 0.0, np.exp(0.25), *grid.record())
     w, q = naive.trapezoid_weights(x), [mp.exp(0.25) * v for v in q]
     expected = [
         mp.fsum(wi * (a * mp.log(a / b) - a + b) for wi, a, b in zip(w, p, q, strict=True)),
