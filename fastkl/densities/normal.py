@@ -214,7 +214,9 @@ class MultivariateNormal(Density):
 
 def _checked_covariance(cov: ArrayLike, D: int) -> Floats:
     matrix = np.array(as_reals(cov, "cov"))
-    if D == 0 or matrix.shape != (D, D):
+    if D == 0:
+        raise ValueError("a mean needs at least one number, got none")
+    if matrix.shape != (D, D):
         raise ValueError(f"a mean of {D} numbers needs a covariance of shape {(D, D)}, got {matrix.shape}")
     if not np.isfinite(matrix).all():
         raise ValueError(f"cov must be finite, got {matrix[~np.isfinite(matrix)][0]}")
@@ -240,9 +242,7 @@ def record_of_normals(components: Sequence[Sequence[float]]) -> DensityRecord:
     return density_record(
         log_normal_mixture,
         components,
-        density=normal_mixture,
-        bounds=normal_mixture_bounds,
-        reach=normal_mixture_reach,
+        others=(normal_mixture, normal_mixture_bounds, normal_mixture_reach),
         values=np.array([math.log(len(components))]),
     )
 

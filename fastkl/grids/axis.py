@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkl.grids import rules
+from fastkl.kernels.axes import even_axis, given_axis
 from fastkl.kernels.records import NOTHING, Geometry
 from fastkl.validation import Floats, as_count, as_line, as_real
 
@@ -66,9 +67,9 @@ class Axis:
         """`order` nodes in each of the panels between the edges."""
         line = _increasing(edges, "edges", "edge")
         order = as_count(order, "the number of nodes")
+        _check_points(order * (line.size - 1))
         if order < MIN_ORDER:
             raise ValueError(f"a panel takes at least {MIN_ORDER} nodes, got {order}")
-        _check_points(order * (line.size - 1))
         x = np.polynomial.legendre.leggauss(order)[0]
         half, middle = 0.5 * np.diff(line), 0.5 * (line[1:] + line[:-1])
         nodes = _frozen((middle[:, np.newaxis] + half[:, np.newaxis] * x).ravel())
@@ -159,7 +160,8 @@ class Axis:
     def geometry(self, stride: int, nodes_begin: int, weights_begin: int) -> Geometry:
         """The row of numbers that a kernel reads."""
         begins = (-1 if self.is_uniform else nodes_begin, -1 if self.rule == "trapezoid" else weights_begin)
-        return Geometry(self.lower, self.upper, self.step, self.n - 1, stride, *begins)
+        fill = (even_axis if begins == (-1, -1) else given_axis).address
+        return Geometry(self.lower, self.upper, self.step, self.n - 1, stride, *begins, fill)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Axis):

@@ -58,6 +58,8 @@ class Grid:
     parts: tuple[Axis, ...]
 
     def __post_init__(self) -> None:
+        if not self.parts:
+            raise ValueError("a grid needs at least one axis, got none")
         if self.size > MOST_POINTS:
             raise ValueError(f"a grid of shape {self.shape} has {self.size} points, more than 2**53")
 
@@ -80,13 +82,7 @@ class Grid:
         TypeError
             If `n` is not a whole number.
         """
-        given = [_per_axis(value) for value in (lower, upper, n)]
-        ndim = max(len(values) for values in given)
-        for name, values in zip(("lower", "upper", "n"), given, strict=True):
-            if len(values) not in (1, ndim):
-                raise ValueError(f"{ndim} axes need as many values of {name}, got {len(values)}")
-        spread = [values * ndim if len(values) == 1 else values for values in given]
-        return cls(tuple(Axis.uniform(*numbers) for numbers in zip(*spread, strict=True)))
+        return cls(tuple(Axis.uniform(*numbers) for numbers in _by_axis(lower=lower, upper=upper, n=n)))
 
     @classmethod
     def from_axes(cls, *axes: ArrayLike, rule: str = "trapezoid") -> Grid:
@@ -105,8 +101,6 @@ class Grid:
         ValueError
             If an axis is not one-dimensional, finite and strictly increasing, or has fewer than 8 points.
         """
-        if not axes:
-            raise ValueError("a grid needs at least one axis, got none")
         if rule not in GIVEN_RULES:
             raise ValueError(f"rule must be {' or '.join(map(repr, GIVEN_RULES))}, got {rule!r}")
         named: Rule = next(known for known in get_args(Rule) if known == rule)
@@ -121,8 +115,6 @@ class Grid:
         *edges : array_like, shape (n + 1,)
             Strictly increasing, finite edges of the cells of each axis, at least 8 cells.
         """
-        if not edges:
-            raise ValueError("a grid needs at least one axis, got none")
         return cls(tuple(Axis.of_cells(line) for line in edges))
 
     @classmethod
@@ -135,10 +127,8 @@ class Grid:
         n : int, or sequence of int
             At least 8.
         """
-        given = [_per_axis(value) for value in (lower, upper, n)]
-        ndim = max(len(values) for values in given)
-        spread = [values * ndim if len(values) == 1 else values for values in given]
-        return cls(tuple(Axis.gauss_legendre([low, high], count) for low, high, count in zip(*spread, strict=True)))
+        sides = _by_axis(lower=lower, upper=upper, n=n)
+        return cls(tuple(Axis.gauss_legendre([low, high], count) for low, high, count in sides))
 
     @classmethod
     def cover(cls, p: Covered, q: Covered | None = None, *, rtol: float = 1e-10) -> Grid:
@@ -283,10 +273,17 @@ class Grid:
         return f"Grid({sides}, shape={self.shape}, rule={self.rule!r})"
 
 
-def _per_axis(value: Any) -> list[Any]:
-    """One number, or one for each axis."""
-    array = np.asarray(value)
-    return [value] if array.ndim == 0 else array.ravel().tolist()
+def _by_axis(**given: Any) -> list[tuple[Any, ...]]:
+    """The arguments of each axis; one number where others are sequences counts for every axis."""
+    arrays = {name: np.asarray(value) for name, value in given.items()}
+    ndim = max(array.size for array in arrays.values())
+    for name, array in arrays.items():
+        if array.ndim > 1:
+            raise ValueError(f"{name} must be a number or one for each axis, got an array of shape {array.shape}")
+        if array.size not in (1, ndim):
+            raise ValueError(f"{ndim} axes need as many values of {name}, got {array.size}")
+    columns = [[given[name]] if array.ndim == 0 else array.tolist() for name, array in arrays.items()]
+    return list(zip(*(column * ndim if len(column) == 1 else column for column in columns), strict=True))
 
 
 def _joined(parts: list[Floats]) -> Floats:

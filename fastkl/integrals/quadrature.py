@@ -9,8 +9,15 @@ import numpy as np
 
 from fastkl.densities import Density, Tabulated
 from fastkl.grids import Grid
+from fastkl.jit import SMALL_POINTS
 from fastkl.kernels.density import log_density
-from fastkl.kernels.integrals import SKIPPED, kl_integral, kl_integral_of_logs, kl_integral_of_values
+from fastkl.kernels.integrals import (
+    SKIPPED,
+    kl_integral,
+    kl_integral_of_bounded,
+    kl_integral_of_logs,
+    kl_integral_of_values,
+)
 from fastkl.normalization import phi
 from fastkl.validation import Floats
 
@@ -60,9 +67,12 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
             if all(table.log and table.floor is None for table in tables):
                 to_a, to_b = (-table.log_normalizer for table in tables)
                 return kl_integral_of_logs.total(count, *flat, to_a, to_b + log_factor, *axes)
-        record_a, record_b = a.record(grid), b.record(grid)
+        records = record_a, record_b = a.record(grid), b.record(grid)
         work = record_a.work + record_b.work
-        return kl_integral.total(count, *record_a, *record_b, log_factor, limit, *axes, work=work)
+        if limit > 0.0 and count > SMALL_POINTS and all(record.others for record in records):
+            both = *record_a.bounded(), *record_b.bounded()
+            return kl_integral_of_bounded.total(count, *both, log_factor, limit, *axes, work=work)
+        return kl_integral.total(count, *record_a, *record_b, log_factor, *axes, work=work)
 
     total, mass_a, mass_b, surplus, skipped = sums(0.0).tolist()
     if skipped and min(mass_a, mass_b) < SMALL_MASS:

@@ -5,7 +5,7 @@ how it is run, `interface` how kernels call functions that they do not know, and
 arrays of any kind.
 """
 
-from fastkl.jit.driver import TILE, TiledKernel, progress, report_progress, tiled
+from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, progress, report_progress, tiled
 from fastkl.jit.interface import Implementation, Interface
 from fastkl.jit.memory import read_double, read_integer, read_single, view_of_doubles, write_double, write_single
 from fastkl.jit.options import JIT_DISABLED, block, scalar, ternary_instruction
@@ -14,6 +14,7 @@ from fastkl.jit.ufuncs import callable_from_numba, ufunc
 
 __all__ = [
     "JIT_DISABLED",
+    "SMALL_POINTS",
     "TILE",
     "Implementation",
     "Interface",

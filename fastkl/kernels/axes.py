@@ -9,8 +9,12 @@ neighbouring nodes costs up to 1e-12.
 
 from __future__ import annotations
 
-from fastkl.jit import block, scalar
-from fastkl.kernels.records import BASE, END, EVEN, EVERY, LAST, LOWER, NODES, STEP, STRIDE, UPPER, WEIGHTS
+from fastkl.jit import Interface, block, scalar
+from fastkl.kernels.records import BASE, END, EVEN, EVERY, FILL, LAST, LOWER, NODES, STEP, STRIDE, UPPER, WEIGHTS
+
+AXIS = Interface("void(float64[::1], float64[::1], float64[::1], int64, float64[::1], float64[::1])")
+"""``(nodes, weights, axis, start, x, w)``: x[i] = node start + i, w[i] = its weight."""
+_fill = AXIS.call
 
 
 @scalar
@@ -19,47 +23,63 @@ def full_index(i, stride, last):
     return min(max(i, 0) * stride, last)
 
 
-@block
+@scalar
 def count(axis):
     """How many nodes an axis with its stride has."""
     last, stride = int(axis[LAST]), int(axis[STRIDE])
     return (last + stride - 1) // stride + 1
 
 
-@block
-def fill_nodes(nodes, axis, start, x):
-    """x[i] = node start + i."""
-    stride, last, begin = int(axis[STRIDE]), int(axis[LAST]), int(axis[NODES])
-    if begin >= 0:
-        for i in range(x.size):
-            x[i] = nodes[begin + full_index(start + i, stride, last)]
-    else:
-        lower, upper, step = axis[LOWER], axis[UPPER], axis[STEP]
-        for i in range(x.size):
-            j = full_index(start + i, stride, last)
-            x[i] = upper if j == last else lower + step * j
+@scalar
+def node_at(nodes, axis, i):
+    """Node i."""
+    j = full_index(i, int(axis[STRIDE]), int(axis[LAST]))
+    if axis[NODES] >= 0.0:
+        return nodes[int(axis[NODES]) + j]
+    return axis[UPPER] if j == int(axis[LAST]) else axis[LOWER] + axis[STEP] * j
 
 
-@block
-def fill_weights(nodes, weights, axis, start, w):
-    """w[i] = weight of node start + i."""
-    stride, last, begin, given = int(axis[STRIDE]), int(axis[LAST]), int(axis[NODES]), int(axis[WEIGHTS])
-    if given >= 0:
+@scalar
+def weight_at(nodes, weights, axis, i):
+    """The weight of node i."""
+    if axis[WEIGHTS] >= 0.0:
+        return weights[int(axis[WEIGHTS]) + i]
+    stride, last = int(axis[STRIDE]), int(axis[LAST])
+    after, before = full_index(i + 1, stride, last), full_index(i - 1, stride, last)
+    if axis[NODES] >= 0.0:
+        return 0.5 * (nodes[int(axis[NODES]) + after] - nodes[int(axis[NODES]) + before])
+    return 0.5 * axis[STEP] * (after - before)
+
+
+@AXIS.implement
+def even_axis(nodes, weights, axis, start, x, w):
+    """Equally spaced nodes, and the weights of the trapezoid rule."""
+    stride, last = int(axis[STRIDE]), int(axis[LAST])
+    lower, upper, step = axis[LOWER], axis[UPPER], axis[STEP]
+    for i in range(x.size):
+        j = full_index(start + i, stride, last)
+        x[i] = upper if j == last else lower + step * j
+    if start > 0 and (start + w.size) * stride <= last:  # between the ends all weights are equal
         for i in range(w.size):
-            w[i] = weights[given + start + i]
-    elif begin >= 0:
-        for i in range(w.size):
-            after, before = full_index(start + i + 1, stride, last), full_index(start + i - 1, stride, last)
-            w[i] = 0.5 * (nodes[begin + after] - nodes[begin + before])
-    elif start > 0 and (start + w.size) * stride <= last:  # between the ends all are equal
-        step = axis[STEP] * stride
-        for i in range(w.size):
-            w[i] = step
+            w[i] = step * stride
     else:
-        half_step = 0.5 * axis[STEP]
         for i in range(w.size):
-            after, before = full_index(start + i + 1, stride, last), full_index(start + i - 1, stride, last)
-            w[i] = half_step * (after - before)
+            w[i] = weight_at(nodes, weights, axis, start + i)
+
+
+@AXIS.implement
+def given_axis(nodes, weights, axis, start, x, w):
+    """Any nodes and weights."""
+    for i in range(x.size):
+        x[i] = node_at(nodes, axis, start + i)
+    for i in range(w.size):
+        w[i] = weight_at(nodes, weights, axis, start + i)
+
+
+@scalar
+def fill_axis(nodes, weights, axis, start, x, w):
+    """x[i] = node start + i, w[i] = its weight."""
+    _fill(int(axis[FILL]), nodes, weights, axis, start, x, w)
 
 
 @block
@@ -72,15 +92,22 @@ def last_below(nodes, axis, x):
         return n - 1
     if axis[NODES] < 0.0:
         return min(max(int((x - axis[LOWER]) / (axis[STEP] * stride)) - 1, 0), n - 1)
-    begin, last = int(axis[NODES]), int(axis[LAST])
     left, right = 0, n - 1
     while right - left > 1:
         middle = (left + right) // 2
-        if nodes[begin + full_index(middle, stride, last)] <= x:
+        if node_at(nodes, axis, middle) <= x:
             left = middle
         else:
             right = middle
     return left
+
+
+@scalar
+def place_in_row(axis, base, at):
+    """Fill in what a table needs to find the values of a row whose first one is number *base*."""
+    stride, last = int(axis[STRIDE]), int(axis[LAST])
+    at[BASE], at[EVERY], at[END] = base, stride, last
+    at[EVEN] = 1 if axis[NODES] < 0.0 and last % stride == 0 else 0
 
 
 @block
@@ -96,14 +123,11 @@ def enter_row(nodes, weights, geometry, row, outer, at):
         n = count(axis)
         i = row % n
         row //= n
-        fill_weights(nodes, weights, axis, i, outer[d : d + 1])
-        shared *= outer[d]
-        fill_nodes(nodes, axis, i, outer[d : d + 1])
+        shared *= weight_at(nodes, weights, axis, i)
+        outer[d] = node_at(nodes, axis, i)
         base += full_index(i, int(axis[STRIDE]), int(axis[LAST])) * size
         size *= int(axis[LAST]) + 1
-    stride, last = int(geometry[inner, STRIDE]), int(geometry[inner, LAST])
-    at[BASE], at[EVERY], at[END] = base, stride, last
-    at[EVEN] = 1 if geometry[inner, NODES] < 0.0 and last % stride == 0 else 0
+    place_in_row(geometry[inner], base, at)
     return shared
 
 
@@ -116,8 +140,7 @@ def fill_box(nodes, geometry, start, stop, lower, upper):
     for d in range(geometry.shape[0]):
         n = count(geometry[d])
         rest //= n
-        from_, to = (0, n - 1) if split else (first // rest, last // rest)
-        fill_nodes(nodes, geometry[d], from_, lower[d : d + 1])
-        fill_nodes(nodes, geometry[d], to, upper[d : d + 1])
-        split = split or from_ != to
+        lower[d] = node_at(nodes, geometry[d], 0 if split else first // rest)
+        upper[d] = node_at(nodes, geometry[d], n - 1 if split else last // rest)
+        split = split or first // rest != last // rest
         first, last = first % rest, last % rest

@@ -19,7 +19,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.jit import Interface, tiled
-from fastkl.kernels.axes import count, enter_row, fill_nodes
+from fastkl.kernels.axes import count, enter_row, fill_axis
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
 BLOCK = 1024
@@ -49,7 +49,7 @@ def log_density(
         enter_row(nodes, weights, geometry, begin // length, outer, at)
         at[START] = first
         n = min(BLOCK, stop - begin, length - first)
-        fill_nodes(nodes, inner, first, x[:n])
+        fill_axis(nodes, weights, inner, first, x[:n], scratch[:n])
         run = out[begin - origin : begin - origin + n]
         evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, run)
         begin += n

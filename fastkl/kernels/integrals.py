@@ -6,7 +6,7 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term, kl_term_of_logs
 from fastkl.jit import block, instance, scalar, tiled
-from fastkl.kernels.axes import count, enter_row, fill_box, fill_nodes, fill_weights, full_index, last_below
+from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, last_below, node_at
 from fastkl.kernels.density import BLOCK, bound, evaluate, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
 from fastkl.kernels.terms import ORDINARY_BITS, SMALLEST_BITS, kl_rank
@@ -23,10 +23,10 @@ LARGEST_OF_TWO = 50.0
 DIVERGENCE, MASS_A, MASS_B, SURPLUS, SKIPPED = range(5)
 
 
-@block
-def _negligible(low_a, high_a, low_b, high_b, limit):
+@scalar
+def _negligible(high_a, low_b, high_b, limit):
     """Whether a log(a/b) - a + b cannot be above *limit* in size between these bounds of log a and log b."""
-    if not (high_a < LARGEST_LOG and high_b < LARGEST_LOG):
+    if not max(high_a, high_b) < LARGEST_LOG:
         return False
     return exp_or_zero(high_a) * (1.0 + max(high_a - low_b, 0.0)) + exp_or_zero(high_b) <= limit
 
@@ -80,13 +80,45 @@ def sums_of_values(a, b, w, ignored, factor):
 @tiled(outputs=5)
 def kl_integral(
     partial, start, stop, functions_a, components_a, values_a, nodes_a, functions_b, components_b, values_b, nodes_b,
-    log_factor, limit, nodes, weights, geometry,
+    log_factor, nodes, weights, geometry,
 ):  # fmt: skip
     """The integrals of a log(a/b) - a + b, a, b and b - a, where b is multiplied by exp(log_factor).
 
-    Where terms are below *limit* they are skipped: in a tile, by the bounds of its box; in a row, off the reach of
-    both densities. What is left is done by the densities, if b does not underflow nor either of them overflow, and
-    else by their logarithms. The last output is the number of points that were skipped.
+    The last output is the number of points that were skipped: none.
+    """
+    D = geometry.shape[0]
+    inner, length = geometry[D - 1], count(geometry[D - 1])
+    x, w, scratch, a, b = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
+    divergence, mass_a, mass_b, surplus, begin = 0.0, 0.0, 0.0, 0.0, start
+    while begin < stop:
+        first = begin % length
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        at[START] = first
+        n = min(BLOCK, stop - begin, length - first)
+        begin += n
+        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
+        evaluate(functions_a[LOG_DENSITY_OF], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
+        evaluate(functions_b[LOG_DENSITY_OF], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
+        s, s_a, s_b, d = sums_of_logs(a[:n], b[:n], w[:n], 0.0, log_factor)
+        divergence += shared * s
+        mass_a += shared * s_a
+        mass_b += shared * s_b
+        surplus += shared * d
+    partial[DIVERGENCE], partial[MASS_A], partial[MASS_B] = divergence, mass_a, mass_b
+    partial[SURPLUS], partial[SKIPPED] = surplus, 0.0
+
+
+@tiled(outputs=5)
+def kl_integral_of_bounded(
+    partial, start, stop, functions_a, components_a, values_a, nodes_a, functions_b, components_b, values_b, nodes_b,
+    log_factor, limit, nodes, weights, geometry,
+):  # fmt: skip
+    """The same for densities that know their bounds and their reach: what is below *limit* is skipped.
+
+    That is a tile, by the bounds of its box, or the ends of a row, off the reach of both densities. What is left is
+    done by the densities themselves, if b does not underflow nor either of them overflow, and else by their
+    logarithms.
     """
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
@@ -94,40 +126,31 @@ def kl_integral(
     lower, upper, bounds_a, bounds_b = np.empty(D), np.empty(D), np.empty(2), np.empty(2)
     at = np.empty(PLACE, np.int64)
     outer = lower[: D - 1]
-    bounded = functions_a[BOUNDS_OF] != 0 and functions_b[BOUNDS_OF] != 0
-    by_value = bounded and functions_a[DENSITY_OF] != 0 and functions_b[DENSITY_OF] != 0
-    reaches = bounded and functions_a[REACH_OF] != 0 and functions_b[REACH_OF] != 0 and limit > 0.0
-    factor = np.exp(log_factor)
-    divergence, mass_a, mass_b, surplus, skipped = 0.0, 0.0, 0.0, 0.0, 0.0
-    begin, level_a, level_b, limited, tame = start, 0.0, 0.0, False, False
-    if bounded:
-        fill_box(nodes, geometry, start, stop, lower, upper)
-        bound(functions_a[BOUNDS_OF], components_a, values_a, nodes_a, lower, upper, bounds_a)
-        bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
-        low_b, high_b = bounds_b[0] + log_factor, bounds_b[1] + log_factor
-        limited, tame = max(bounds_a[1], high_b) < LARGEST_LOG, low_b > SMALLEST_LOG
-        if reaches:
-            if _negligible(bounds_a[0], bounds_a[1], low_b, high_b, limit):
-                skipped, begin = float(stop - start), stop
-            level_b = np.log(0.5 * limit)
-            level_a = level_b - np.log(1.0 + max(level_b - low_b, 0.0))
-            level_b -= log_factor
-    row, shared, active, after = -1, 0.0, 0, length
+    divergence, mass_a, mass_b, surplus, skipped, begin = 0.0, 0.0, 0.0, 0.0, 0.0, start
+
+    fill_box(nodes, geometry, start, stop, lower, upper)
+    bound(functions_a[BOUNDS_OF], components_a, values_a, nodes_a, lower, upper, bounds_a)
+    bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
+    low_b, high_b = bounds_b[0] + log_factor, bounds_b[1] + log_factor
+    limited, tame = max(bounds_a[1], high_b) < LARGEST_LOG, low_b > SMALLEST_LOG
+    if _negligible(bounds_a[1], low_b, high_b, limit):
+        skipped, begin = float(stop - start), stop
+    level_b = np.log(0.5 * limit)
+    level_a = level_b - np.log(1.0 + max(level_b - low_b, 0.0))
+    level_b -= log_factor
+    row, shared, active, after = -1, 0.0, 0, 0
     while begin < stop:
         first = begin % length
         if begin // length != row:
             row = begin // length
             shared = enter_row(nodes, weights, geometry, row, outer, at)
-            for k in range(D - 1):
-                upper[k] = outer[k]
-            if reaches:
-                reach(functions_a[REACH_OF], components_a, values_a, nodes_a, outer, level_a, bounds_a)
-                reach(functions_b[REACH_OF], components_b, values_b, nodes_b, outer, level_b, bounds_b)
-                left, right = min(bounds_a[0], bounds_b[0]), max(bounds_a[1], bounds_b[1])
-                active, after = length, length
-                if left <= right:
-                    active, after = last_below(nodes, inner, left), last_below(nodes, inner, right) + 3
-                    after = min(active + (after - active + WHOLE - 1) // WHOLE * WHOLE, length)
+            reach(functions_a[REACH_OF], components_a, values_a, nodes_a, outer, level_a, bounds_a)
+            reach(functions_b[REACH_OF], components_b, values_b, nodes_b, outer, level_b, bounds_b)
+            left, right = min(bounds_a[0], bounds_b[0]), max(bounds_a[1], bounds_b[1])
+            active, after = length, length
+            if left <= right:
+                active, after = last_below(nodes, inner, left), last_below(nodes, inner, right) + 3
+                after = min(active + (after - active + WHOLE - 1) // WHOLE * WHOLE, length)
         if first < active or first >= after:
             n = min(active if first < active else length, first + stop - begin) - first
             skipped += n
@@ -138,19 +161,18 @@ def kl_integral(
         at[START] = first
         ordinary = limited and tame
         if limited and not tame:
-            fill_nodes(nodes, inner, first, lower[D - 1 :])
-            fill_nodes(nodes, inner, first + n - 1, upper[D - 1 :])
+            for k in range(D - 1):
+                upper[k] = outer[k]
+            lower[D - 1], upper[D - 1] = node_at(nodes, inner, first), node_at(nodes, inner, first + n - 1)
             bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
             ordinary = bounds_b[0] + log_factor > SMALLEST_LOG
-        fill_nodes(nodes, inner, first, x[:n])
-        fill_weights(nodes, weights, inner, first, w[:n])
-        if by_value and ordinary:
-            evaluate(functions_a[DENSITY_OF], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
-            evaluate(functions_b[DENSITY_OF], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
-            s, s_a, s_b, d = sums_of_values(a[:n], b[:n], w[:n], 0.0, factor)
+        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
+        which = DENSITY_OF if ordinary else LOG_DENSITY_OF
+        evaluate(functions_a[which], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
+        evaluate(functions_b[which], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
+        if ordinary:
+            s, s_a, s_b, d = sums_of_values(a[:n], b[:n], w[:n], 0.0, np.exp(log_factor))
         else:
-            evaluate(functions_a[LOG_DENSITY_OF], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
-            evaluate(functions_b[LOG_DENSITY_OF], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
             s, s_a, s_b, d = sums_of_logs(a[:n], b[:n], w[:n], 0.0, log_factor)
         divergence += shared * s
         mass_a += shared * s_a
@@ -164,7 +186,7 @@ def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometr
     """The same for two tables at the nodes, read where they are."""
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    w, u, v = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, u, v = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     divergence, mass_a, mass_b, surplus = 0.0, 0.0, 0.0, 0.0
     begin = start
@@ -173,7 +195,7 @@ def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometr
         shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
         base, stride, last = at[BASE], at[EVERY], at[END]
         n = min(BLOCK, stop - begin, length - first)
-        fill_weights(nodes, weights, inner, first, w[:n])
+        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
         if stride == 1:
             at_first = base + first
             s, s_a, s_b, d = sums(a[at_first : at_first + n], b[at_first : at_first + n], w[:n], add_a, add_b)  # type: ignore[name-defined]  # noqa: F821
@@ -210,8 +232,7 @@ def mass(partial, start, stop, functions, components, values, table_nodes, nodes
         shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
         at[START] = first
         n = min(BLOCK, stop - begin, length - first)
-        fill_nodes(nodes, inner, first, x[:n])
-        fill_weights(nodes, weights, inner, first, w[:n])
+        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
         evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
         s = 0.0
         for i in range(n):

@@ -6,7 +6,7 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero
 from fastkl.jit import tiled
-from fastkl.kernels.axes import enter_row, fill_nodes, fill_weights
+from fastkl.kernels.axes import fill_axis, node_at, place_in_row
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
@@ -21,15 +21,13 @@ def cell_moments(partial, start, stop, functions, components, values, table_node
     """
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
-    enter_row(nodes, weights, geometry, 0, outer, at)
-    fill_nodes(nodes, axis, (start + stop) // 2, x[:1])
-    centre = x[0]
+    place_in_row(axis, 0, at)
+    centre = node_at(nodes, axis, (start + stop) // 2)
     mass, first, second = 0.0, 0.0, 0.0
     peak, peak_index, zero_index = -np.inf, start, -1
     for begin in range(start, stop, BLOCK):
         n = min(BLOCK, stop - begin)
-        fill_nodes(nodes, axis, begin, x[:n])
-        fill_weights(nodes, weights, axis, begin, w[:n])
+        fill_axis(nodes, weights, axis, begin, x[:n], w[:n])
         at[START] = begin
         evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
         for i in range(n):
@@ -57,13 +55,12 @@ def normal_moments(
     """
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
-    enter_row(nodes, weights, geometry, 0, outer, at)
+    place_in_row(axis, 0, at)
     m0, m1, m2, m3, m4 = 0.0, 0.0, 0.0, 0.0, 0.0
     g0, g1, g2, g3, g4 = 0.0, 0.0, 0.0, 0.0, 0.0
     for begin in range(start, stop, BLOCK):
         n = min(BLOCK, stop - begin)
-        fill_nodes(nodes, axis, begin, x[:n])
-        fill_weights(nodes, weights, axis, begin, w[:n])
+        fill_axis(nodes, weights, axis, begin, x[:n], w[:n])
         at[START] = begin
         evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
         for i in range(n):

@@ -88,31 +88,25 @@ def log_normal_mixture(components, values, nodes, outer, at, x, scratch, out):
 
 
 @block
-def _add_by_recurrence(factor, z, step, scratch, empty, out):
-    """out = or += exp(factor - z_i**2/2) with z_i = z + i step.
+def _add_by_recurrence(factor, z, step, scratch, out):
+    """Add exp(factor - z_i**2/2), z_i = z + i step.
 
     With i = k LANES + l and D = LANES step this is exp(factor - z_l**2/2) exp(-z_l D)**k exp(-(k D)**2/2): two
     multiplications a point. Only the powers are made step by step, so that rounding costs an ulp for each of
     the at most 16 steps.
     """
-    stride, steps = LANES * step, (out.size + LANES - 1) // LANES
-    power, ratio, falling = scratch[:LANES], scratch[LANES : 2 * LANES], scratch[2 * LANES : 2 * LANES + steps]
+    stride = LANES * step
+    power, ratio, falling = scratch[:LANES], scratch[LANES : 2 * LANES], scratch[2 * LANES : 3 * LANES]
     for i in range(LANES):
         z_i = z + i * step
         power[i] = ordinary_exp(factor - 0.5 * z_i * z_i)
         ratio[i] = ordinary_exp(-z_i * stride)
-    for k in range(steps):
-        falling[k] = ordinary_exp(-0.5 * (k * stride) * (k * stride))
-    for k in range(steps):
+        falling[i] = exp_or_zero(-0.5 * (i * stride) * (i * stride))
+    for k in range((out.size + LANES - 1) // LANES):
         run, fallen = out[k * LANES : min(k * LANES + LANES, out.size)], falling[k]
-        if empty:
-            for i in range(run.size):
-                run[i] = power[i] * fallen
-                power[i] *= ratio[i]
-        else:
-            for i in range(run.size):
-                run[i] += power[i] * fallen
-                power[i] *= ratio[i]
+        for i in range(run.size):
+            run[i] += power[i] * fallen
+            power[i] *= ratio[i]
 
 
 @EVALUATE.implement
@@ -122,29 +116,24 @@ def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
     A component that does not count costs nothing. Another one costs two multiplications a point where the points
     are equally spaced and close, and else an exp.
     """
+    for i in range(x.size):
+        out[i] = 0.0
     negligible = NEGLIGIBLE + values[LOG_COUNT]
     left, right = x[0], x[-1]
-    floor, empty = -np.inf, True
+    floor = -np.inf
     for c in range(components.shape[0]):
         factor, loc, inverse_scale = _along_row(components[c], outer)
         highest = _exponent(min(max(loc, left), right), factor, loc, inverse_scale)
         if highest < floor - negligible:
             continue
         lowest = min(_exponent(left, factor, loc, inverse_scale), _exponent(right, factor, loc, inverse_scale))
-        ordinary = lowest >= SMALLEST_NORMAL
-        if ordinary and at[EVEN] == 1 and x.size >= 4 * LANES and (right - left) * inverse_scale <= NARROW:
-            step = (right - left) * inverse_scale / (x.size - 1)
-            _add_by_recurrence(factor, (left - loc) * inverse_scale, step, scratch, empty, out)
-        elif ordinary and empty:
-            for i in range(x.size):
-                out[i] = ordinary_exp(_exponent(x[i], factor, loc, inverse_scale))
-        elif ordinary:
-            for i in range(x.size):
-                out[i] += ordinary_exp(_exponent(x[i], factor, loc, inverse_scale))
+        width = (right - left) * inverse_scale
+        if lowest >= SMALLEST_NORMAL and at[EVEN] == 1 and x.size >= 4 * LANES and width <= NARROW:
+            _add_by_recurrence(factor, (left - loc) * inverse_scale, width / (x.size - 1), scratch, out)
         else:
             for i in range(x.size):
-                out[i] = (0.0 if empty else out[i]) + exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
-        floor, empty = max(floor, lowest), False
+                out[i] += exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
+        floor = max(floor, lowest)
 
 
 @BOUND.implement

@@ -6,8 +6,9 @@ functions, and one compiled kernel serves every grid and density.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from fastkl.jit import Implementation
 
 Floats = NDArray[np.float64]
 
-LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS = range(7)
+LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS, FILL = range(8)
 FACTOR, LOC, INVERSE_SCALE = range(3)
 BY_LOG, LOWEST = range(1, 3)
 LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF, REACH_OF = range(4)
@@ -39,6 +40,8 @@ class Geometry(NamedTuple):
     """Where its nodes begin in `Axes.nodes`; -1 where they are equally spaced."""
     weights: float
     """Where its weights begin in `Axes.weights`; -1 for those of the trapezoid rule."""
+    fill: float
+    """The address of the function that fills in nodes and weights: see `fastkl.kernels.axes`."""
 
 
 class Axes(NamedTuple):
@@ -70,41 +73,52 @@ class TableComponent(NamedTuple):
     lowest: float
 
 
-class DensityRecord(NamedTuple):
-    """A density, as the functions of `fastkl.kernels.density` read it."""
+NOTHING: Floats = np.empty(0)
+NOTHING.flags.writeable = False
 
-    functions: NDArray[np.int64]
-    """Addresses of the functions that give its logarithm, itself, its bounds and its reach; 0 for none."""
+
+@dataclass(frozen=True)
+class DensityRecord:
+    """A density, as the functions of `fastkl.kernels.density` read it; unpacked, what a kernel takes."""
+
+    log_density: Implementation
     components: Floats
     """One row for each component of a mixture."""
     values: Floats
     """Of a table, in the order of its grid."""
     nodes: Floats
     """Of a table that has a grid of its own: all axes, one after the other."""
+    others: tuple[Implementation, ...] = ()
+    """The functions that give the density itself, its bounds and its reach, or none of them."""
 
     @property
     def work(self) -> int:
         """How many densities a point can take."""
         return len(self.components)
 
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        return self._arrays(self.log_density)
 
-NOTHING: Floats = np.empty(0)
-NOTHING.flags.writeable = False
+    def bounded(self) -> Iterator[NDArray[Any]]:
+        """With the addresses of all functions, for a kernel that skips what is negligible."""
+        return self._arrays(self.log_density, *self.others)
+
+    def _arrays(self, *functions: Implementation) -> Iterator[NDArray[Any]]:
+        # a function is compiled when its address is asked for, so only those that are called are
+        yield np.array([function.address for function in functions], dtype=np.int64)
+        yield from (self.components, self.values, self.nodes)
 
 
 def density_record(
     log_density: Implementation,
     components: Sequence[Sequence[float]],
     *,
-    density: Implementation | None = None,
-    bounds: Implementation | None = None,
-    reach: Implementation | None = None,
+    others: tuple[Implementation, ...] = (),
     values: Floats = NOTHING,
     nodes: Floats = NOTHING,
 ) -> DensityRecord:
     """The record of a density that these functions evaluate."""
-    addresses = [0 if function is None else function.address for function in (log_density, density, bounds, reach)]
     values, nodes = values.view(), nodes.view()
     for array in (values, nodes):
         array.flags.writeable = False  # writable and read-only arrays would be two types to compile for
-    return DensityRecord(np.array(addresses, dtype=np.int64), np.array(components, dtype=np.float64), values, nodes)
+    return DensityRecord(log_density, np.array(components, dtype=np.float64), values, nodes, others)

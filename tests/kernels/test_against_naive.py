@@ -8,7 +8,7 @@ from fastkl import Grid, Mixture, MultivariateNormal, Normal, Tabulated
 from fastkl.jit import tiled
 from fastkl.kernels import moments as m
 from fastkl.kernels.density import bound, log_density
-from fastkl.kernels.integrals import kl_integral, kl_integral_of_logs, kl_integral_of_values
+from fastkl.kernels.integrals import kl_integral, kl_integral_of_bounded, kl_integral_of_logs, kl_integral_of_values
 from fastkl.kernels.moments import cell_moments, normal_moments
 from fastkl.kernels.records import BOUNDS_OF
 from fastkl.kernels.sums import kl_sums
@@ -21,7 +21,7 @@ def box_bounds(partial, start, stop, functions, components, values, nodes, lower
 
 
 def bounds_of(record, lower, upper, out):
-    box_bounds(1, *record, lower, upper, out)
+    box_bounds(1, *record.bounded(), lower, upper, out)
 
 
 GRIDS = {
@@ -87,7 +87,7 @@ def test_kl_integral(grid, kernel):
     x = grid.axes[0]
     if kernel == "formulas":
         p, q = [exact_p(node) for node in x], [exact_q(node) for node in x]
-        total = kl_integral.total(grid.size, *P.record(grid), *Q.record(grid), 0.25, 0.0, *grid.record())
+        total = kl_integral.total(grid.size, *P.record(grid), *Q.record(grid), 0.25, *grid.record())
     elif kernel == "logs":
         a, b = P.logpdf(x), Q.logpdf(x)
         p, q = [mp.exp(v) for v in a], [mp.exp(v) for v in b]
@@ -184,11 +184,16 @@ def naive_points(grid):
 
 @pytest.mark.parametrize("grid", GRIDS_OF_MORE_AXES.values(), ids=GRIDS_OF_MORE_AXES)
 @pytest.mark.parametrize("scale", [1.0, 1e-4], ids=["densities", "logarithms"])
-def test_kl_integral_on_more_axes(grid, scale):
+@pytest.mark.parametrize("bounded", [False, True])
+def test_kl_integral_on_more_axes(grid, scale, bounded):
     parts = NORMALS[grid.ndim]
     # where q falls below the doubles, the logarithms are taken
     p, q = Mixture(parts[:3], [0.5, 0.3, 0.2]), MultivariateNormal(parts[3].mean, scale * parts[3].cov)
-    total = kl_integral.total(grid.size, *p.record(grid), *q.record(grid), 0.25, 0.0, *grid.record())
+    if bounded:
+        both = *p.record().bounded(), *q.record().bounded()
+        total = kl_integral_of_bounded.total(grid.size, *both, 0.25, 1e-300, *grid.record())
+    else:
+        total = kl_integral.total(grid.size, *p.record(), *q.record(), 0.25, *grid.record())
     shares = zip(p.weights, p.components, strict=True)
     shares = list(shares)
     expected = [mp.mpf(0)] * 3
@@ -248,10 +253,9 @@ def test_what_is_skipped_is_negligible():
     p, q = Mixture(NORMALS[2][:3], [0.5, 0.3, 0.2]), NORMALS[2][3]
     grid = Grid.uniform([-90, -90], [90, 90], [361, 361])
     limit = 2.0**-64 / grid.volume
-    every, some = (
-        kl_integral.total(grid.size, *p.record(grid), *q.record(grid), 0.0, bound, *grid.record())
-        for bound in (-1.0, limit)
-    )
+    every = kl_integral.total(grid.size, *p.record(), *q.record(), 0.0, *grid.record())
+    both = *p.record().bounded(), *q.record().bounded()
+    some = kl_integral_of_bounded.total(grid.size, *both, 0.0, limit, *grid.record())
     assert every[4] == 0
     assert some[4] > 0.8 * grid.size
     np.testing.assert_allclose(some[:3], every[:3], rtol=1e-14)
