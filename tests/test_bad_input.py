@@ -7,7 +7,20 @@ import functools
 import numpy as np
 import pytest
 
-from fastkl import Grid, Mixture, MultivariateNormal, Normal, Tabulated, fit, kl_divergence, plot_fits
+from fastkl import (
+    Beta,
+    Grid,
+    Laplace,
+    Mixture,
+    MultivariateNormal,
+    Normal,
+    Tabulated,
+    as_density,
+    fit,
+    kl_divergence,
+    plot_fits,
+)
+from fastkl.grids import Axis
 
 GRID = Grid.uniform(-4, 4, 81)
 X = GRID.axes[0]
@@ -68,6 +81,47 @@ VALUE_ERRORS = {
     ),
     "MultivariateNormal: shapes": (lambda: MultivariateNormal([0, 0], np.eye(3)), "(2, 2) | (3, 3)"),
     "MultivariateNormal: points": (lambda: M4.logpdf([1.0, 2.0]), "(..., 4) | (2,)"),
+    "Grid: Gauss-Legendre bounds of three axes and two": (
+        lambda: Grid.gauss_legendre([0, 0, 0], [1, 1], 9),
+        "3 axes | upper | 2",
+    ),
+    "Grid: bounds are a matrix": (lambda: Grid.uniform([[0, 0], [1, 1]], 1, 9), "lower | (2, 2)"),
+    "Grid: no axis at all": (lambda: Grid.uniform([], [], []), "at least one axis"),
+    "Grid: no edges": (lambda: Grid.from_edges(), "at least one axis"),
+    "Grid: 3 nodes in a panel": (lambda: Axis.gauss_legendre([0, 1, 2, 3], 3), "at least 4 | 3"),
+    "Grid: chunk of no points": (lambda: next(GRID.chunk(0)), "at least 1 | n=0"),
+    "MultivariateNormal: empty": (lambda: MultivariateNormal([], np.empty((0, 0))), "at least one number | none"),
+    "MultivariateNormal: NaN": (
+        lambda: MultivariateNormal([0, 0], [[1, np.nan], [np.nan, 1]]),
+        "cov | finite | nan",
+    ),
+    "Tabulated: a batch with a floor": (
+        lambda: Tabulated(GRID, np.ones((3, 81)), floor=0.1),
+        "(3,) | floor | 0.1",
+    ),
+    "Tabulated: negative in a batch": (
+        lambda: Tabulated(GRID, [ONES, _ones_but(-0.25, 1)]),
+        "value 50 of density 1 (x = 1) | -0.25",
+    ),
+    "kl_divergence: full_output of a batch": (
+        lambda: kl_divergence(Tabulated(GRID, [ONES, ONES]), N, full_output=True),
+        "full_output | batch[index]",
+    ),
+    "kl_divergence: batches": (
+        lambda: kl_divergence(Tabulated(GRID, [ONES] * 2), Tabulated(GRID, [ONES] * 3)),
+        "(2,) | (3,) | broadcast",
+    ),
+    "fit: a batch": (lambda: _forward(Tabulated(GRID, [ONES, ONES])), "(2,) | batch[index]"),
+    "fit: two dimensions": (lambda: _forward(M4), "one dimension | 4"),
+    "fit: a grid of two axes": (lambda: _forward(N, grid=Grid.uniform([0, 0], [1, 1], 9)), "one axis | (9, 9)"),
+    "as_density: NaN": (
+        lambda: kl_divergence(as_density(lambda x: x * np.nan), N, GRID),
+        ">= 0 | nan | x = -4.0",
+    ),
+    "as_density: shape": (lambda: kl_divergence(as_density(lambda x: 1.0), N, GRID), "() | 81 points"),
+    "as_density: no dimension": (lambda: as_density(abs, ndim=0), "at least 1 | ndim=0"),
+    "Laplace: scale": (lambda: Laplace(0, -1), "scale | > 0 | -1.0"),
+    "Beta: shape": (lambda: Beta(0, 1), "a must be > 0 | 0.0"),
     "Mixture: numbers of dimensions": (lambda: Mixture([N, M4]), "[1, 4]"),
     "Grid: cover of too much": (
         lambda: Grid.cover(MultivariateNormal([0, 0], np.eye(2)), MultivariateNormal([1, 0], 1e-18 * np.eye(2))),
@@ -134,6 +188,14 @@ VALUE_ERRORS = {
     "plot_fits: no axes for one": (lambda: plot_fits(_forward(N, grid=GRID), ax=[]), "1 results | got 0"),
 }
 TYPE_ERRORS = {
+    "as_density: number": (lambda: as_density(3), "logpdf | function | 3"),
+    "as_density: complex": (lambda: kl_divergence(as_density(lambda x: x + 1j), N, GRID), "real | complex"),
+    "kl_divergence: a function without a grid": (lambda: kl_divergence(as_density(abs), N), "grid="),
+    "MultivariateNormal: std": (lambda: M4.std, "4 dimensions | cov"),
+    "Tabulated: std of a plane": (
+        lambda: Tabulated(Grid.uniform([0, 0], [1, 1], 9), np.ones((9, 9))).std,
+        "2 dimensions | cov",
+    ),
     "Grid: 10.5 points": (lambda: Grid.uniform(0, 1, 10.5), "whole number | 10.5"),
     "Grid: cover of an array": (lambda: Grid.cover(X), "ndarray"),
     "Grid: cover of a table": (lambda: Grid.cover(Tabulated(GRID, ONES)), "Tabulated | grid="),

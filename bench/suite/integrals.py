@@ -1,5 +1,10 @@
 """The KL integral over a grid, both densities evaluated on the way, against jax.jit of the same sum."""
 
+import resource
+import subprocess
+import sys
+import time
+
 import numpy as np
 
 import fastkl
@@ -9,6 +14,30 @@ from .blocks import ratio
 P = fastkl.Mixture([fastkl.Normal(-2, 0.6), fastkl.Normal(2, 0.6)])
 Q = fastkl.Normal(0, 2.08806)
 LOWER, UPPER = -20.0, 20.0
+LINE = fastkl.Grid.uniform(LOWER, UPPER, 10_000_000)
+
+
+def moment_match(p):
+    return fastkl.MultivariateNormal(p.mean, p.cov)
+
+
+def full_covariances(ndim):
+    """Three components with full covariances of about unit size, two apart."""
+    rng = np.random.default_rng(ndim)
+    factors = 0.4 * rng.normal(size=(3, ndim, ndim))
+    parts = [fastkl.MultivariateNormal(2.0 * rng.normal(size=ndim), A @ A.T + 0.4 * np.eye(ndim)) for A in factors]
+    return fastkl.Mixture(parts)
+
+
+P2, P3 = full_covariances(2), full_covariances(3)
+
+CASES = {
+    "1-D, 10^7 points": (P, Q, LINE),
+    "2-D, 4000 x 4000": (P2, moment_match(P2), fastkl.Grid.uniform([-10.0] * 2, [10.0] * 2, 4000)),
+    # the ellipsoid of 8 standard deviations of q, off which 1e-14 of it lies, is 4.8 % of this box
+    "3-D, 400^3, mass in 5 % of the box": (P3, moment_match(P3), fastkl.Grid.uniform([-20.0] * 3, [20.0] * 3, 400)),
+}
+"""(p, q, grid): a mixture of full covariances, and the Normal with its moments."""
 
 
 class GridIntegral:
@@ -29,40 +58,127 @@ class GridIntegral:
 class AgainstJax:
     """Both forms that people write: of densities, and of log-densities, which is right in the tails."""
 
-    params = ("densities", "log-densities")
-    param_names = ("jax form",)
-    timeout = 300
+    params = (tuple(CASES), ("densities", "log-densities"))
+    param_names = ("case", "jax form")
+    timeout = 600
 
-    def setup(self, form):
+    def setup(self, case, form):
         try:
             import jax
         except ModuleNotFoundError:
             raise NotImplementedError("jax is not installed") from None  # asv's way to skip a benchmark
         jax.config.update("jax_enable_x64", True)
         import jax.numpy as jnp
-        from jax.scipy.stats import norm
 
-        n = 10_000_000
-        self.grid = fastkl.Grid.uniform(LOWER, UPPER, n)
-        x, step = jnp.linspace(LOWER, UPPER, n), (UPPER - LOWER) / (n - 1)
+        self.p, self.q, self.grid = CASES[case]
+        parts = [(w, _log_normal(part)) for w, part in zip(self.p.weights, self.p.components, strict=True)]
+        log_q = _log_normal(self.q)
+        cell = float(np.prod([axis.step for axis in self.grid.parts]))
+        D = self.grid.ndim
+        axes = [jnp.asarray(x).reshape([-1 if k == d else 1 for k in range(D)]) for d, x in enumerate(self.grid.axes)]
 
-        def of_densities(x):
-            p = 0.5 * norm.pdf(x, -2, 0.6) + 0.5 * norm.pdf(x, 2, 0.6)
-            return step * jnp.sum(p * (jnp.log(p) - norm.logpdf(x, Q.loc, Q.scale)))
+        def of_densities(axes):
+            p = sum(w * jnp.exp(log(axes)) for w, log in parts)
+            return cell * jnp.sum(jnp.where(p > 0.0, p * (jnp.log(p) - log_q(axes)), 0.0))
 
-        def of_log_densities(x):
-            half = jnp.log(0.5)
-            log_p = jnp.logaddexp(half + norm.logpdf(x, -2, 0.6), half + norm.logpdf(x, 2, 0.6))
-            return step * jnp.sum(jnp.exp(log_p) * (log_p - norm.logpdf(x, Q.loc, Q.scale)))
+        def of_log_densities(axes):
+            log_p = parts[0][1](axes) + jnp.log(parts[0][0])
+            for w, log in parts[1:]:
+                log_p = jnp.logaddexp(log_p, log(axes) + jnp.log(w))
+            return cell * jnp.sum(jnp.exp(log_p) * (log_p - log_q(axes)))
 
         compiled = jax.jit(of_densities if form == "densities" else of_log_densities)
-        self.jax = lambda: compiled(x).block_until_ready()
+        self.jax = lambda: compiled(axes).block_until_ready()
         np.testing.assert_allclose(float(self.jax()), self.fastkl(), rtol=1e-9)
 
     def fastkl(self):
-        return fastkl.kl_divergence(P, Q, self.grid)
+        return fastkl.kl_divergence(self.p, self.q, self.grid)
 
-    def track_ratio_to_jax(self, form):
-        return ratio(self.fastkl, self.jax)
+    def track_ratio_to_jax(self, case, form):
+        calls = 20 if self.grid.ndim == 1 else 6
+        return ratio(self.fastkl, self.jax, blocks=3, calls=calls)
 
     track_ratio_to_jax.unit = "jax.jit"
+
+
+def _log_normal(part):
+    """A Normal's log-density for jax, written out along the axes."""
+    if isinstance(part, fastkl.Normal):
+        return lambda axes: part.log_factor - 0.5 * ((axes[0] - part.loc) / part.scale) ** 2
+    W, mean = part.whitening, part.mean
+
+    def log(axes):
+        z = [sum(W[i, j] * (axes[j] - mean[j]) for j in range(i + 1)) for i in range(len(mean))]
+        return part.log_factor - 0.5 * sum(entry * entry for entry in z)
+
+    return log
+
+
+class Tables:
+    """Two tables of log values, in units of the dot product of the same arrays."""
+
+    timeout = 300
+
+    def setup(self):
+        x = LINE.axes[0]
+        self.values = [density.logpdf(x) for density in (P, Q)]
+        self.p, self.q = (fastkl.Tabulated(LINE, values, log=True) for values in self.values)
+        fastkl.kl_divergence(self.p, self.q)
+
+    def track_ratio_to_dot(self):
+        a, b = self.values
+        return ratio(lambda: fastkl.kl_divergence(self.p, self.q), lambda: a @ b)
+
+    track_ratio_to_dot.unit = "p @ q"
+
+
+class Batch:
+    """A batch of tables in single precision against one density, a row of 301 points each."""
+
+    timeout = 300
+
+    def setup(self):
+        self.grid = fastkl.Grid.uniform(-8.0, 8.0, 301)
+        values = np.random.default_rng(0).random((100_000, 301), dtype=np.float32)
+        self.batch = fastkl.Tabulated(self.grid, values)
+        fastkl.kl_divergence(self.batch, Q, self.grid)
+
+    def time_against_a_formula(self):
+        fastkl.kl_divergence(self.batch, Q, self.grid)
+
+
+class Billion:
+    """10^9 points: the memory that they take above 10^3, and the cost of a point in units of that at 10^6."""
+
+    timeout = 600
+
+    def track_memory(self):
+        code = "import fastkl, resource; from bench.suite.integrals import grown; print(grown({}))"
+        few, many = (
+            int(subprocess.run([sys.executable, "-c", code.format(n)], check=True, capture_output=True).stdout)
+            for n in (1_000, 1_000_000_000)
+        )
+        return (many - few) / 2**10
+
+    track_memory.unit = "MiB"
+
+    def track_cost_of_a_point(self):
+        seconds = []
+        for n in (1_000_000, 1_000_000_000):
+            grid = fastkl.Grid.uniform(LOWER, UPPER, n)
+            fastkl.kl_divergence(P, Q, fastkl.Grid.uniform(LOWER, UPPER, 1_000_000))
+            times = []
+            for _ in range(15 if n < 1e9 else 1):
+                began = time.perf_counter()
+                fastkl.kl_divergence(P, Q, grid)
+                times.append(time.perf_counter() - began)
+            seconds.append(np.median(times) / n)
+        return seconds[1] / seconds[0]
+
+    track_cost_of_a_point.unit = "of a point of 10^6"
+
+
+def grown(n):
+    """Peak memory of a process in KiB after an integral over n points."""
+    fastkl.kl_divergence(P, Q, fastkl.Grid.uniform(LOWER, UPPER, n))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

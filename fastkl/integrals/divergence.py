@@ -95,8 +95,9 @@ def kl_divergence(
     Raises
     ------
     ValueError
-        If a density has no mass on the grid, two `Tabulated` have different grids and none is given, numbers of
-        dimensions differ, or `base` is not a positive number other than 1.
+        If a density has no mass on the grid, an integral to infinity does not converge, two `Tabulated` have
+        different grids and none is given, numbers of dimensions differ, or `base` is not a positive number other
+        than 1.
     TypeError
         If p or q is not a density of this package.
 
@@ -128,7 +129,8 @@ def kl_divergence(
     unit = nats_per_unit(base)
     if p.ndim != q.ndim:
         raise ValueError(f"p has {p.ndim} dimensions and q has {q.ndim}")
-    exact = closed_form(p, q) if grid is None else None
+    several = is_batch(p) or is_batch(q)
+    exact = closed_form(p, q) if grid is None and not several else None
     if exact is not None:
         value = exact / unit
         error = math.nan if math.isinf(value) else CLOSED_FORM_ERROR * abs(value)
@@ -138,13 +140,13 @@ def kl_divergence(
         raise ValueError(f"densities of {p.ndim} dimensions need a grid of as many, got one of shape {grid.shape}")
     if grid.size > MOST_POINTS:
         raise ValueError(f"a grid of shape {grid.shape} has {grid.size} points, more than {MOST_POINTS}: take fewer")
-    if is_batch(p) or is_batch(q):
-        if full_output:
-            raise ValueError("full_output=True is for single densities; take one of the batch with batch[index]")
-        return batch_divergence(p, q, grid) / unit
     coarse = too_coarse(p, grid) or too_coarse(q, grid)
     if coarse:
         warnings.warn(coarse, stacklevel=2)
+    if several:
+        if full_output:
+            raise ValueError("full_output=True is for single densities; take one of the batch with batch[index]")
+        return batch_divergence(p, q, grid) / unit
     whole = integrate(p, q, grid)
     outside = mass_outside(p, grid, whole.mass_a), mass_outside(q, grid, whole.mass_b)
     for name, beyond in zip("pq", outside, strict=True):

@@ -1,0 +1,114 @@
+"""The families of densities and the errors of their automatic grids, for ``docs/densities.md``.
+
+``python -m bench.families`` writes them there; with ``--print`` it only prints them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import itertools
+import math
+
+import numpy as np
+
+from bench.pages import write_part
+from fastkl import Density, Grid, MultivariateNormal, Normal, kl_divergence
+from fastkl.closed_forms import FORMULAS, closed_form
+from fastkl.densities.univariate import FAMILIES
+from tests.grids.test_cover import reference
+
+INSTANCES = {
+    "normal": [(0, 1), (1, 2), (-0.5, 0.1)],
+    "laplace": [(0, 1), (1, 2), (-0.5, 0.1)],
+    "logistic": [(0, 1), (1, 2), (-0.5, 0.1)],
+    "student_t": [(2, 0, 1), (3, 1, 2), (10, 0, 0.5)],
+    "gamma": [(1, 0, 1), (2.5, 0, 3), (40, 0, 0.1)],
+    "beta": [(1, 1), (2, 5), (40, 20)],
+    "log_normal": [(0.5, 1), (1, 2), (0.1, 1.5)],
+}
+OTHER = Normal(0.5, 2)
+"""The density that each of them is compared with, besides those of its own family."""
+
+PLACES = -1000.0, -100.0, -30.0, -10.0, -3.0, 0.0, 3.0, 10.0, 30.0, 100.0, 1000.0
+"""Where mpmath splits the line, in widths from each place."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--print", action="store_true", help="do not write the page")
+    families = {"normal": Normal, **FAMILIES}
+    lines = [
+        "| family | support | closed form for q in | automatic grid | worst relative error, number of pairs |",
+        "|---|---|---|---|---|",
+        *(_row(family, [family(*numbers) for numbers in INSTANCES[name]]) for name, family in families.items()),
+        *(_row(MultivariateNormal, _normals(ndim)) for ndim in (2, 3)),
+    ]
+    text = "\n".join(lines)
+    print(text)
+    if not parser.parse_args().print:
+        write_part("densities.md", "families", text)
+
+
+def _row(family: type[Density], instances: list[Density]) -> str:
+    pairs = list(itertools.permutations(instances, 2))
+    if instances[0].ndim == 1:
+        pairs += [(p, OTHER) for p in instances]
+    errors, grids = [], []
+    for p, q in pairs:
+        exact = closed_form(p, q)
+        if exact == math.inf:
+            continue
+        grids.append(Grid.cover(p, q))
+        exact = reference(p, q, _breaks(p, q)) if exact is None else exact
+        errors.append(abs(kl_divergence(p, q, grids[-1]) / exact - 1.0))
+    sizes = [grid.size for grid in grids]
+    rule = "uniform" if grids[0].rule == "trapezoid" else "panels"
+    where = "" if instances[0].ndim == 1 else f" in {instances[0].ndim} dimensions"
+    return (
+        f"| `{_signature(family)}`{where} | {_support(instances[0])} | {_formulas(family)} "
+        f"| {rule}, {min(sizes)} to {max(sizes)} points | {max(errors):.0e}, {len(errors)} |"
+    )
+
+
+def _signature(family: type[Density]) -> str:
+    if not dataclasses.is_dataclass(family):
+        return f"{family.__name__}(mean, cov)"
+    parts = [
+        field.name if field.default is dataclasses.MISSING else f"{field.name}={field.default:g}"
+        for field in dataclasses.fields(family)
+    ]
+    return f"{family.__name__}({', '.join(parts)})"
+
+
+def _support(density: Density) -> str:
+    if density.ndim > 1:
+        return "everywhere"
+    lower, upper = density.support
+    if math.isinf(lower):
+        return "the line"
+    start = "loc" if hasattr(density, "loc") else f"{lower:g}"
+    return f"above {start}" if math.isinf(upper) else f"[{start}, {upper:g}]"
+
+
+def _formulas(family: type[Density]) -> str:
+    others = [q.__name__ for p, q in FORMULAS if p is family]
+    return ", ".join(others) if others else "none"
+
+
+def _normals(ndim: int) -> list[Density]:
+    rng = np.random.default_rng(ndim)
+    shapes = rng.normal(size=(3, ndim, ndim))
+    return [MultivariateNormal(rng.normal(size=ndim), 0.3 * A @ A.T + np.eye(ndim)) for A in shapes]
+
+
+def _breaks(p: Density, q: Density) -> list[float]:
+    """Where a reference is split: far and near on both scales, at kinks, and at the ends of the support of p."""
+    lower, upper = p.support
+    marks = [(place, width) for density in (p, q) for place, width in density.landmarks]
+    inner = {place + width * far for place, width in marks for far in PLACES} | {*p.kinks, *q.kinks}
+    return [lower, *sorted(x for x in inner if lower < x < upper), upper]
+
+
+if __name__ == "__main__":
+    main()
