@@ -15,7 +15,7 @@ import numpy as np
 from bench.pages import write_part
 from fastkl import Density, Grid, MultivariateNormal, Normal, kl_divergence
 from fastkl.closed_forms import FORMULAS, closed_form
-from fastkl.densities.univariate import FAMILIES
+from fastkl.densities.families import FAMILIES
 from tests.grids.test_cover import reference
 
 INSTANCES = {

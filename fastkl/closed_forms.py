@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density, MultivariateNormal, Normal, Tabulated
+from fastkl.densities.skewed import Beta, Gamma, LogNormal, log_ratio
 from fastkl.densities.stirling import curvature, stirling, stirling_slope
-from fastkl.densities.univariate import Beta, Gamma, Laplace, LogNormal, StudentT, log_ratio
+from fastkl.densities.symmetric import Laplace, StudentT
 from fastkl.normalization import phi, phi_of_array
 
 LAPLACE_TO_NORMAL = 0.5 * (math.log(math.pi) - 1.0)
@@ -56,7 +57,7 @@ def closed_form(p: Density, q: Density) -> float | None:
     --------
     >>> from fastkl import Normal
     >>> from fastkl.closed_forms import closed_form
-    >>> from fastkl.densities.univariate import Gamma, Logistic
+    >>> from fastkl import Gamma, Logistic
     >>> closed_form(Normal(0, 1), Normal(1, 1))
     0.5
     >>> closed_form(Normal(0, 1), Gamma(2))

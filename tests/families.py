@@ -5,7 +5,7 @@ from __future__ import annotations
 import mpmath as mp
 import numpy as np
 
-from fastkl.densities.univariate import FAMILIES
+from fastkl.densities.families import FAMILIES
 from fastkl.jit import instance, tiled
 
 mp.mp.dps = 60

@@ -6,9 +6,9 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from fastkl import Mixture, Normal
+from fastkl import Beta, Gamma, Laplace, Logistic, LogNormal, Mixture, Normal, StudentT
 from fastkl.closed_forms import closed_form, multivariate_normal_kl
-from fastkl.densities.univariate import FAMILIES, Beta, Gamma, Laplace, Logistic, LogNormal, StudentT
+from fastkl.densities.families import FAMILIES
 from tests.families import naive_log_density
 
 CLOSE = 1.0 + 1e-6

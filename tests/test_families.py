@@ -6,8 +6,8 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from fastkl import Grid
-from fastkl.densities.univariate import FAMILIES, Beta, Gamma, Laplace, LogNormal, StudentT
+from fastkl import Beta, Gamma, Grid, Laplace, LogNormal, StudentT
+from fastkl.densities.families import FAMILIES
 from fastkl.jit import JIT_DISABLED, scalar
 from fastkl.kernels import families
 from tests.families import EXTREME, INSTANCES, cases, density, kernel_values, naive_log_density

@@ -4,8 +4,9 @@ from fastkl.densities.adapted import as_density
 from fastkl.densities.density import Density
 from fastkl.densities.mixture import Mixture
 from fastkl.densities.normal import MultivariateNormal, Normal
+from fastkl.densities.skewed import Beta, Gamma, LogNormal
+from fastkl.densities.symmetric import Laplace, Logistic, StudentT
 from fastkl.densities.tabulated import Tabulated
-from fastkl.densities.univariate import Beta, Gamma, Laplace, Logistic, LogNormal, StudentT
 
 __all__ = [
     "Beta",
