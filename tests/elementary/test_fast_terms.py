@@ -62,3 +62,23 @@ def test_zeros() -> None:
     assert abs(elementwise.fast_kl_term(0.0, 0.0)) <= 1e-300
     assert elementwise.fast_entropy_term(0.0, 1.0) == 0.0
     assert elementwise.fast_js_term(0.0, 1.0, 0.0) == pytest.approx(0.5 * np.log(2.0), rel=1e-15)
+
+
+@pytest.mark.parametrize(("distance", "limit"), [((1e-10, 0.3), 1e-15), ((0.3, 3.0), 3e-15), ((3.0, 690.0), 2e-15)])
+def test_fast_kl_term_of_logs(distance: tuple[float, float], limit: float) -> None:
+    rng = np.random.default_rng(5)
+    apart = np.exp(rng.uniform(*np.log(distance), N)) * rng.choice([-1, 1], N)
+    log_p = np.clip(rng.uniform(-640, 40, N), -640 + np.maximum(apart, 0), 40 + np.minimum(apart, 0))
+    log_q = log_p - apart
+    terms, p, q = elementwise.fast_kl_term_of_logs(log_p, log_q).T
+    exact = list(map(naive.kl_term_of_logs, log_p, log_q))
+    assert max(map(naive.relative, terms, exact)) <= limit
+    assert terms.min() >= 0.0
+    assert max(map(naive.ulps, p, map(naive.exp, log_p))) <= 1.1
+    # p times exp of a difference, each within 1.1 ulp, and the product is rounded
+    assert max(map(naive.ulps, q, map(naive.exp, log_q))) <= 5.0
+
+
+def test_ordinary_exp() -> None:
+    x = np.random.default_rng(6).uniform(-708, 709, N)
+    assert max(map(naive.ulps, elementwise.ordinary_exp(x), map(naive.exp, x))) <= 1.1
