@@ -5,7 +5,14 @@ Nothing here validates, allocates or loops over points; the kernels do the last,
 
 from fastkl.elementary.bits import float_bits, fma
 from fastkl.elementary.compensated import two_sum, with_lost
-from fastkl.elementary.exponential import exp, exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs, ordinary_exp
+from fastkl.elementary.exponential import (
+    exp,
+    exp_or_zero,
+    fast_exp,
+    fast_kl_term_of_logs,
+    kl_term_of_logs,
+    ordinary_exp,
+)
 from fastkl.elementary.fast_terms import (
     LARGEST,
     SMALLEST,
@@ -23,6 +30,7 @@ __all__ = [
     "exp",
     "exp_or_zero",
     "fast_entropy_term",
+    "fast_exp",
     "fast_js_term",
     "fast_kl_term",
     "fast_kl_term_of_logs",

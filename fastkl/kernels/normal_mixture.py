@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, log, ordinary_exp
-from fastkl.elementary.exponential import SMALLEST_NORMAL
+from fastkl.elementary import exp_or_zero, fast_exp, fma, log
+from fastkl.elementary.exponential import LOWEST
 from fastkl.jit import block, scalar
 from fastkl.kernels.density import BOUND, EVALUATE, REACH
 from fastkl.kernels.records import EVEN, FACTOR
@@ -24,8 +24,8 @@ LOG_COUNT = 0
 LANES = 64
 """Points that a recurrence is followed for side by side."""
 
-NARROW = 4.0
-"""The longest run for a recurrence, in standard deviations: on it no power leaves the doubles."""
+NARROW = 8.0
+"""The longest run for a recurrence, in standard deviations: on it exp(-(k D)**2/2) is e**-32, and no power is large."""
 
 
 @scalar
@@ -88,20 +88,28 @@ def log_normal_mixture(components, values, nodes, outer, at, x, scratch, out):
 
 
 @block
+def _add(factor, z, step, out):
+    """Add exp(factor - z_i**2/2), z_i = z + i step, by an exp each."""
+    for i in range(out.size):
+        z_i = z + i * step
+        out[i] += fast_exp(fma(-0.5 * z_i, z_i, factor))
+
+
+@block
 def _add_by_recurrence(factor, z, step, scratch, out):
-    """Add exp(factor - z_i**2/2), z_i = z + i step.
+    """The same.
 
     With i = k LANES + l and D = LANES step this is exp(factor - z_l**2/2) exp(-z_l D)**k exp(-(k D)**2/2): two
     multiplications a point. Only the powers are made step by step, so that rounding costs an ulp for each of
-    the at most 16 steps.
+    the at most 16 steps, and the argument z_l D of the ratio as much as z_i**2/2 does above.
     """
     stride = LANES * step
     power, ratio, falling = scratch[:LANES], scratch[LANES : 2 * LANES], scratch[2 * LANES : 3 * LANES]
     for i in range(LANES):
         z_i = z + i * step
-        power[i] = ordinary_exp(factor - 0.5 * z_i * z_i)
-        ratio[i] = ordinary_exp(-z_i * stride)
-        falling[i] = exp_or_zero(-0.5 * (i * stride) * (i * stride))
+        power[i] = fast_exp(fma(-0.5 * z_i, z_i, factor))
+        ratio[i] = fast_exp(-z_i * stride)
+        falling[i] = fast_exp(-0.5 * (i * stride) * (i * stride))
     for k in range((out.size + LANES - 1) // LANES):
         run, fallen = out[k * LANES : min(k * LANES + LANES, out.size)], falling[k]
         for i in range(run.size):
@@ -111,7 +119,7 @@ def _add_by_recurrence(factor, z, step, scratch, out):
 
 @EVALUATE.implement
 def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
-    """The density itself, where it neither underflows nor overflows.
+    """The density itself, where it does not overflow; what is below 1e-304 may be as large as that.
 
     A component that does not count costs nothing. Another one costs two multiplications a point where the points
     are equally spaced and close, and else an exp.
@@ -127,13 +135,20 @@ def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
         if highest < floor - negligible:
             continue
         lowest = min(_exponent(left, factor, loc, inverse_scale), _exponent(right, factor, loc, inverse_scale))
-        width = (right - left) * inverse_scale
-        if lowest >= SMALLEST_NORMAL and at[EVEN] == 1 and x.size >= 4 * LANES and width <= NARROW:
-            _add_by_recurrence(factor, (left - loc) * inverse_scale, width / (x.size - 1), scratch, out)
-        else:
-            for i in range(x.size):
-                out[i] += exp_or_zero(_exponent(x[i], factor, loc, inverse_scale))
         floor = max(floor, lowest)
+        if at[EVEN] == 0 or x.size == 1:
+            for i in range(x.size):
+                out[i] += fast_exp(_exponent(x[i], factor, loc, inverse_scale))
+            continue
+        step = (right - left) * inverse_scale / (x.size - 1)
+        z = (left - loc) * inverse_scale
+        together = int(NARROW / step) // LANES * LANES
+        if together < 4 * LANES or lowest < LOWEST:
+            _add(factor, z, step, out)
+        else:
+            for begin in range(0, x.size, together):
+                part = out[begin : min(begin + together, x.size)]
+                _add_by_recurrence(factor, z + begin * step, step, scratch, part)
 
 
 @BOUND.implement
