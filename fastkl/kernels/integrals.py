@@ -11,7 +11,7 @@ from fastkl.kernels.density import BLOCK, bound, evaluate, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
 from fastkl.kernels.terms import ORDINARY_BITS, SMALLEST_BITS, kl_rank
 
-WHOLE = 32
+WHOLE = 16
 """Points that are skipped or not together: vectors, unrolled, leave no rest, which would take as long as they do."""
 
 SMALLEST_LOG, LARGEST_LOG = -650.0, 690.0
@@ -109,6 +109,23 @@ def kl_integral(
     partial[SURPLUS], partial[SKIPPED] = surplus, 0.0
 
 
+@block
+def _interval(nodes, axis, ends, length):
+    """The nodes between the ends of a reach, first and one behind the last, widened to `WHOLE` of them."""
+    if not ends[0] <= ends[1]:
+        return length, 0
+    first, last = last_below(nodes, axis, ends[0]), last_below(nodes, axis, ends[1]) + 2
+    return first, min(first + (last - first + WHOLE) // WHOLE * WHOLE, length)
+
+
+@block
+def _weighted(values, w):
+    total = 0.0
+    for i in range(w.size):
+        total += w[i] * values[i]
+    return total
+
+
 @tiled(outputs=5)
 def kl_integral_of_bounded(
     partial, start, stop, functions_a, components_a, values_a, nodes_a, functions_b, components_b, values_b, nodes_b,
@@ -116,13 +133,15 @@ def kl_integral_of_bounded(
 ):  # fmt: skip
     """The same for densities that know their bounds and their reach: what is below *limit* is skipped.
 
-    That is a tile, by the bounds of its box, or the ends of a row, off the reach of both densities. What is left is
-    done by the densities themselves, if b does not underflow nor either of them overflow, and else by their
-    logarithms.
+    That is a tile, by the bounds of its box, or the ends of a row, off the reach of both densities. Off the reach of
+    a alone the term is b. What is left is done by the densities themselves, if b does not underflow nor either of
+    them overflow, and else by their logarithms.
     """
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, a, b = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    scratch, a, b = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    kept = D > 1 and length <= stop - start  # all rows have the same nodes
+    x, w = np.empty(length if kept else BLOCK), np.empty(length if kept else BLOCK)
     lower, upper, bounds_a, bounds_b = np.empty(D), np.empty(D), np.empty(2), np.empty(2)
     at = np.empty(PLACE, np.int64)
     outer = lower[: D - 1]
@@ -138,7 +157,9 @@ def kl_integral_of_bounded(
     level_b = np.log(0.5 * limit)
     level_a = level_b - np.log(1.0 + max(level_b - low_b, 0.0))
     level_b -= log_factor
-    row, shared, active, after = -1, 0.0, 0, 0
+    if kept and begin < stop:
+        fill_axis(nodes, weights, inner, 0, x, w)
+    row, shared, active, after, from_a, to_a = -1, 0.0, 0, 0, 0, 0
     while begin < stop:
         first = begin % length
         if begin // length != row:
@@ -146,17 +167,17 @@ def kl_integral_of_bounded(
             shared = enter_row(nodes, weights, geometry, row, outer, at)
             reach(functions_a[REACH_OF], components_a, values_a, nodes_a, outer, level_a, bounds_a)
             reach(functions_b[REACH_OF], components_b, values_b, nodes_b, outer, level_b, bounds_b)
-            left, right = min(bounds_a[0], bounds_b[0]), max(bounds_a[1], bounds_b[1])
-            active, after = length, length
-            if left <= right:
-                active, after = last_below(nodes, inner, left), last_below(nodes, inner, right) + 3
-                after = min(active + (after - active + WHOLE - 1) // WHOLE * WHOLE, length)
+            from_a, to_a = _interval(nodes, inner, bounds_a, length)
+            from_b, to_b = _interval(nodes, inner, bounds_b, length)
+            active, after = min(from_a, from_b), max(to_a, to_b)
         if first < active or first >= after:
             n = min(active if first < active else length, first + stop - begin) - first
             skipped += n
             begin += n
             continue
-        n = min(BLOCK, stop - begin, after - first)
+        alone = first < from_a or first >= to_a
+        end = after if first >= to_a else from_a if first < from_a else to_a
+        n = min(BLOCK, stop - begin, end - first)
         begin += n
         at[START] = first
         ordinary = limited and tame
@@ -166,14 +187,21 @@ def kl_integral_of_bounded(
             lower[D - 1], upper[D - 1] = node_at(nodes, inner, first), node_at(nodes, inner, first + n - 1)
             bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
             ordinary = bounds_b[0] + log_factor > SMALLEST_LOG
-        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
+        place = first if kept else 0
+        own_x, own_w = x[place : place + n], w[place : place + n]
+        if not kept:
+            fill_axis(nodes, weights, inner, first, own_x, own_w)
         which = DENSITY_OF if ordinary else LOG_DENSITY_OF
-        evaluate(functions_a[which], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
-        evaluate(functions_b[which], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
-        if ordinary:
-            s, s_a, s_b, d = sums_of_values(a[:n], b[:n], w[:n], 0.0, np.exp(log_factor))
+        evaluate(functions_b[which], components_b, values_b, nodes_b, outer, at, own_x, scratch, b[:n])
+        if ordinary and alone:
+            s = np.exp(log_factor) * _weighted(b[:n], own_w)
+            s_a, s_b, d = 0.0, s, s
         else:
-            s, s_a, s_b, d = sums_of_logs(a[:n], b[:n], w[:n], 0.0, log_factor)
+            evaluate(functions_a[which], components_a, values_a, nodes_a, outer, at, own_x, scratch, a[:n])
+            if ordinary:
+                s, s_a, s_b, d = sums_of_values(a[:n], b[:n], own_w, 0.0, np.exp(log_factor))
+            else:
+                s, s_a, s_b, d = sums_of_logs(a[:n], b[:n], own_w, 0.0, log_factor)
         divergence += shared * s
         mass_a += shared * s_a
         mass_b += shared * s_b
