@@ -156,6 +156,12 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
     """
     if isinstance(obj, Density):
         return obj
+    if hasattr(obj, "freeze"):
+        raise TypeError(f"{obj!r} has parameters: give a frozen one, such as scipy.stats.norm(0, 1)")
+    if hasattr(obj, "score_samples") and not hasattr(obj, "means_"):
+        raise TypeError(f"{obj!r} is not fitted, or not a GaussianMixture; fit it first")
+    if isinstance(obj, np.ndarray | list | tuple):
+        raise TypeError("numbers are no density: values go into Tabulated, observations into Tabulated.from_samples")
     if hasattr(obj, "score_samples") and hasattr(obj, "means_") and hasattr(obj, "covariances_"):
         return _of_gaussian_mixture(obj)
     if hasattr(obj, "dataset") and hasattr(obj, "logpdf"):  # a gaussian_kde takes points as columns

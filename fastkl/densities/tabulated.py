@@ -132,6 +132,7 @@ class Tabulated(Density):
 
     @property
     def mean(self) -> Any:
+        self._require_single()
         return self._summary.moments()[1] if self.ndim == 1 else self._moments[0]
 
     @property
@@ -144,6 +145,7 @@ class Tabulated(Density):
     @property
     def cov(self) -> Any:
         """The covariance; in one dimension the variance, a float."""
+        self._require_single()
         return self.std**2 if self.ndim == 1 else self._moments[1]
 
     @property
@@ -155,14 +157,17 @@ class Tabulated(Density):
         return 0.0 if grid.contains(self.grid) else None
 
     def record(self, grid: Grid | None = None) -> DensityRecord:
-        if self.batch_shape:
-            raise ValueError(f"a batch of shape {self.batch_shape} is no single density; take one with batch[index]")
+        self._require_single()
         component = TableComponent(-self.log_normalizer, float(self.log), self._log_floor - self.log_normalizer)
         values = self.values.reshape(-1)
         if grid == self.grid:
             return density_record(table_at_nodes, [component], values=values)
         nodes = np.concatenate(self.grid.axes)
         return density_record(table_between_nodes, [(*component, *self.grid.shape)], values=values, nodes=nodes)
+
+    def _require_single(self) -> None:
+        if self.batch_shape:
+            raise ValueError(f"a batch of shape {self.batch_shape} is no single density; take one with batch[index]")
 
     def __getitem__(self, index: Any) -> Tabulated:
         """A part of a batch."""

@@ -113,7 +113,7 @@ class Grid:
         Parameters
         ----------
         *edges : array_like, shape (n + 1,)
-            Strictly increasing, finite edges of the cells of each axis, at least 8 cells.
+            Strictly increasing, finite edges of the cells of each axis, at least 2 cells.
         """
         return cls(tuple(Axis.of_cells(line) for line in edges))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -78,6 +79,8 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     if skipped and min(mass_a, mass_b) < SMALL_MASS:
         limit = 0.0
         total, mass_a, mass_b, surplus, skipped = sums(0.0).tolist()
+    if math.isnan(mass_a) or math.isnan(mass_b):
+        _refuse_poles(a, b, grid)
     for density, mass in ((a, mass_a), (b, mass_b)):
         require_mass(density, grid, mass)
     correction = phi(surplus / mass_a) if mass_a + surplus > 0.0 else math.inf
@@ -96,6 +99,18 @@ def require_mass(density: Density, grid: Grid, mass: float) -> None:
         raise NoMassError(f"{density!r} has no mass on the grid {box}: its sum is {mass!r}")
 
 
+def _refuse_poles(a: Density, b: Density, grid: Grid) -> None:
+    """Say which density is infinite at which node."""
+    for density in (a, b):
+        for start, logs in _log_densities(grid, density):
+            if (logs[0] == np.inf).any():
+                x = grid.point(start + int(np.argmax(logs[0] == np.inf)))
+                raise ValueError(
+                    f"{density!r} is infinite at the node x = {', '.join(map(repr, x))}: take cells (Grid.from_edges) "
+                    "or panels (Grid.gauss_legendre), whose nodes lie inside"
+                )
+
+
 def mass_outside(density: Density, grid: Grid, summed: float) -> float:
     """The probability outside the grid, from the formula or else from the sum over the grid."""
     outside = density.mass_outside(grid)
@@ -109,12 +124,18 @@ def mass_inside(density: Density, summed: float) -> float:
 
 def first_infinite(p: Density, q: Density, grid: Grid) -> tuple[float, ...] | None:
     """The first point where q = 0 < p."""
-    records = [density.record(grid) for density in (p, q)]
+    for start, (log_p, log_q) in _log_densities(grid, p, q):
+        infinite = (log_p > -np.inf) & (log_q == -np.inf)
+        if infinite.any():
+            return grid.point(start + int(np.argmax(infinite)))
+    return None
+
+
+def _log_densities(grid: Grid, *densities: Density) -> Iterator[tuple[int, list[Floats]]]:
+    """The logarithms at the nodes, a limited number at a time, with the number of the first node."""
+    records = [density.record(grid) for density in densities]
     for start in range(0, grid.size, POINTS_AT_ONCE):
         logs = [np.empty(min(POINTS_AT_ONCE, grid.size - start)) for _ in records]
         for record, out in zip(records, logs, strict=True):
             log_density(out.size, *record, *grid.record(), start, out, offset=start)
-        infinite = (logs[0] > -np.inf) & (logs[1] == -np.inf)
-        if infinite.any():
-            return grid.point(start + int(np.argmax(infinite)))
-    return None
+        yield start, logs
