@@ -37,9 +37,9 @@ class KLResult:
     value : float
         The divergence, in nats unless a base was given; >= 0.
     error : float
-        An estimate of the error that is meant to be above it, in the same unit: what the sum on every second
-        and every fourth node says, what lies beyond the ends of the grid, what was skipped, and rounding. inf
-        where a warning says that the grid is too coarse for a formula.
+        An estimate of the error that is meant to be above it, in the same unit: what coarser sums say, kinks,
+        what lies beyond the ends of the grid, what was skipped, and rounding. inf where a warning says that the
+        grid is too coarse for a formula.
     mass_outside_p, mass_outside_q : float
         Probability outside the grid; in several dimensions a bound on it, the sum over the axes.
     n_evaluated, n_skipped : int

@@ -58,8 +58,7 @@ def estimate(p: Density, q: Density, grid: Grid, whole: Integral, outside: float
     """An estimate that is meant to be above the error of *whole*, in nats; *outside* is the mass of p there."""
     truncation = _truncation(p, q, grid, outside, whole)
     masses = _of_masses(p, q, whole)
-    resolved = quadrature_error(p, q, grid, whole) + _kinks(p, q, grid)
-    return resolved + truncation + masses + _rounding(whole) + _skipped(whole)
+    return quadrature_error(p, q, grid, whole) + truncation + masses + _rounding(whole) + _skipped(whole)
 
 
 def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> float:
