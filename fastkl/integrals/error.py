@@ -25,7 +25,7 @@ IRREGULAR = 0.1
 IRREGULAR_SAFETY, IRREGULAR_GAIN = 6.0, 8.0
 """An irregular rule gains 4 where a step is halved, give or take chance; what it gained last time may be chance."""
 
-KINK, SLOPE = 0.5, 1e-3
+KINK, SLOPE = 0.75, 1e-3
 """Of the square of the step, what covers for all rules (for the trapezoid rule 1/8 is the most); for the slopes."""
 
 BEYOND = 2.0
