@@ -93,7 +93,7 @@ def test_values_are_not_copied_and_not_written_to():
 
 def test_samples_give_scipys_kernel_density_estimate():
     rng = np.random.default_rng(4)
-    n = 6 if JIT_DISABLED else 50
+    n = 4 if JIT_DISABLED else 50
     x = np.concatenate([rng.normal(-2, 0.5, 3 * n), rng.normal(2, 1, n)])
     weights = rng.random(4 * n)
     table = Tabulated.from_samples(x, weights=weights)

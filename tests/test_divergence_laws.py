@@ -25,7 +25,7 @@ grids = st.builds(
     st.floats(1, 30),
     st.integers(8, 200),
 )
-few = settings(max_examples=6 if JIT_DISABLED else 60, deadline=None)
+few = settings(max_examples=4 if JIT_DISABLED else 60, deadline=None)
 
 
 @few

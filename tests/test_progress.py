@@ -16,7 +16,7 @@ from fastkl.jit import JIT_DISABLED
 ROOT = Path(__file__).parents[1]
 ONE_THREAD = {**os.environ, "NUMBA_NUM_THREADS": "1"}
 """So that the work is as long on a machine with many cores."""
-LONG = [sys.executable, "-m", "fastkl", "kl", "0.5*N(-2,0.6)+0.5*N(2,0.6)", "N(0,2)", "--grid=-20:20:3200000001"]
+LONG = [sys.executable, "-m", "fastkl", "kl", "0.5*N(-2,0.6)+0.5*N(2,0.6)", "N(0,2)", "--grid=-20:20:2800000001"]
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="3 billion points take hours in plain Python")
 
