@@ -28,13 +28,14 @@ from fastkl.densities import Density, MultivariateNormal, Normal, Tabulated
 from fastkl.densities.skewed import Beta, Gamma, LogNormal, log_ratio
 from fastkl.densities.stirling import curvature, stirling, stirling_slope
 from fastkl.densities.symmetric import Laplace, StudentT
+from fastkl.grids.rules import legendre
 from fastkl.normalization import phi, phi_of_array
 
 LAPLACE_TO_NORMAL = 0.5 * (math.log(math.pi) - 1.0)
 """KL of a Laplace density from the Normal with its moments."""
 
-NODES, WEIGHTS = (0.5 * (a + b) for a, b in zip(np.polynomial.legendre.leggauss(14), (1.0, 0.0), strict=True))
-"""Gauss-Legendre on [0, 1], exact to 1e-16 for the second derivative of log Gamma over a factor of 2."""
+ORDER = 14
+"""Gauss-Legendre nodes on [0, 1]: exact to 1e-16 for the second derivative of log Gamma over a factor of 2."""
 
 SIMILAR = 0.5
 """Two covariances are similar where no direction's variance ratio differs from 1 by more."""
@@ -157,9 +158,11 @@ def _log_gamma_divergence(p: float, q: float, difference: float) -> float:
     edges = np.geomspace(p, q, pieces + 1)
     edges[0], edges[-1] = p, q
     steps = np.array([difference]) if pieces == 1 else np.diff(edges)
-    x = edges[:-1, None] + steps[:, None] * NODES
-    lever = (q - edges[1:, None]) + steps[:, None] * (1.0 - NODES)
-    return float(np.sum(WEIGHTS * (lever / x) * (steps[:, None] / x) * curvature(x)))
+    nodes, weights = legendre(ORDER)
+    nodes, weights = 0.5 + 0.5 * nodes, 0.5 * weights
+    x = edges[:-1, None] + steps[:, None] * nodes
+    lever = (q - edges[1:, None]) + steps[:, None] * (1.0 - nodes)
+    return float(np.sum(weights * (lever / x) * (steps[:, None] / x) * curvature(x)))
 
 
 def _laplace_normal(p: Laplace, q: Normal) -> float:

@@ -71,9 +71,7 @@ class Axis:
         _check_points(order * (line.size - 1))
         if order < MIN_ORDER:
             raise ValueError(f"a panel takes at least {MIN_ORDER} nodes, got {order}")
-        x = np.polynomial.legendre.leggauss(order)[0]
-        half, middle = 0.5 * np.diff(line), 0.5 * (line[1:] + line[:-1])
-        nodes = _frozen((middle[:, np.newaxis] + half[:, np.newaxis] * x).ravel())
+        nodes = _frozen(rules.gauss_legendre(line[:-1], line[1:], order)[0].ravel())
         if not np.all(np.diff(nodes) > 0.0):
             raise ValueError(f"{order} nodes in a panel are closer than doubles are")
         return cls(float(line[0]), float(line[-1]), nodes.size, "gauss-legendre", nodes, line)
@@ -126,10 +124,10 @@ class Axis:
     def _weights_of_panels(self, chosen: NDArray[np.int64]) -> Floats:
         panels = self.edges.size - 1
         order = self.n // panels
-        half = 0.5 * np.diff(self.edges)
         if chosen.size == self.n:
-            return (half[:, np.newaxis] * np.polynomial.legendre.leggauss(order)[1]).ravel()
-        weights, x = np.zeros(chosen.size), np.polynomial.legendre.leggauss(order)[0]
+            return rules.gauss_legendre(self.edges[:-1], self.edges[1:], order)[1].ravel()
+        half, x = 0.5 * np.diff(self.edges), rules.legendre(order)[0]
+        weights = np.zeros(chosen.size)
         panel, place = chosen // order, chosen % order
         for pattern in {tuple(place[panel == k].tolist()) for k in range(panels)}:
             if not pattern:

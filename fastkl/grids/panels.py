@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import cache
 from itertools import pairwise
 from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastkl.grids.rules import gauss_legendre
 from fastkl.normalization import phi_of_array
 from fastkl.validation import Floats
 
@@ -100,7 +100,7 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
     Returns
     -------
     ndarray, shape (n,)
-        Strictly increasing edges; see :func:`gauss_legendre`.
+        Strictly increasing edges; see `fastkl.grids.Axis.gauss_legendre`.
 
     Raises
     ------
@@ -129,32 +129,6 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
         raise ValueError(f"{p!r} has no mass near its landmarks {tuple(p.landmarks)!r}")
     kept = _without_tails(densities, edges, sums, rtol)
     return _refined(densities, edges[kept.start : kept.stop + 1], sums.values[:, kept], rtol)
-
-
-def gauss_legendre(edges: Floats, order: int = ORDER) -> tuple[Floats, Floats]:
-    """Nodes, strictly increasing, and weights of the Gauss-Legendre rule on every panel.
-
-    Examples
-    --------
-    >>> nodes, weights = gauss_legendre(np.array([0.0, 1.0, 4.0]), 8)
-    >>> nodes.size, round(float(weights @ nodes**3), 12)
-    (16, 64.0)
-    """
-    nodes, weights = _rule(edges[:-1], edges[1:], order)
-    return nodes.ravel(), weights.ravel()
-
-
-def _rule(left: Floats, right: Floats, order: int) -> tuple[Floats, Floats]:
-    shares, weights = _unit_rule(order)
-    width = (right - left)[:, None]
-    return left[:, None] + width * shares, width * weights
-
-
-@cache
-def _unit_rule(order: int) -> tuple[Floats, Floats]:
-    """Nodes and weights on [0, 1]."""
-    nodes, weights = np.polynomial.legendre.leggauss(order)
-    return 0.5 + 0.5 * nodes, 0.5 * weights
 
 
 def _hull(densities: Sequence[Landmarked]) -> tuple[float, float]:
@@ -209,7 +183,7 @@ def _log_density(density: Landmarked, x: Floats) -> Floats:
 
 def _integrals(densities: Sequence[Landmarked], left: Floats, right: Floats) -> _Sums:
     """The sums over every panel of p, q and the term, or of p and p log p."""
-    nodes, weights = _rule(left, right, ORDER)
+    nodes, weights = gauss_legendre(left, right, ORDER)
     logs = [_log_density(d, nodes) for d in densities]
     with np.errstate(all="ignore"):  # 0 * inf where p is 0
         values = [np.exp(log) for log in logs]

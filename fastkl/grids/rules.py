@@ -6,6 +6,8 @@ would have said had the nodes been fewer.
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,25 @@ from fastkl.validation import Floats
 def every(n: int, stride: int) -> NDArray[np.int64]:
     """Every *stride*-th of n indices, and the last one."""
     return np.minimum(np.arange(-(-(n - 1) // stride) + 1) * stride, n - 1)
+
+
+@cache
+def legendre(order: int) -> tuple[Floats, Floats]:
+    """The nodes and weights of the Gauss-Legendre rule between -1 and 1: kept, as they take the cube of the order."""
+    nodes, weights = np.polynomial.legendre.leggauss(order)
+    for array in (nodes, weights):
+        array.flags.writeable = False
+    return nodes, weights
+
+
+def gauss_legendre(left: Floats, right: Floats, order: int) -> tuple[Floats, Floats]:
+    """Nodes and weights of every panel, shape (panels, order).
+
+    Nodes are counted from the left edge: beside an end of a support at 0 their distances from it have all digits.
+    """
+    nodes, weights = legendre(order)
+    width = (right - left)[:, np.newaxis]
+    return left[:, np.newaxis] + width * (0.5 + 0.5 * nodes), width * (0.5 * weights)
 
 
 def trapezoid(nodes: Floats) -> Floats:

@@ -152,7 +152,6 @@ def kl_divergence(
             raise ValueError("full_output=True is for single densities; take one of the batch with batch[index]")
         return batch_divergence(p, q, grid) / unit
     whole = integrate(p, q, grid)
-    outside = mass_outside(p, grid, whole.mass_a), mass_outside(q, grid, whole.mass_b)
     if not coarse:
         for name, density, mass in (("p", p, whole.mass_a), ("q", q, whole.mass_b)):
             complaint = _complaint(name, density, grid, mass)
@@ -160,6 +159,7 @@ def kl_divergence(
                 warnings.warn(complaint, stacklevel=2)
     if not full_output:
         return whole.divergence / unit
+    outside = mass_outside(p, grid, whole.mass_a), mass_outside(q, grid, whole.mass_b)
     infinite = math.isinf(whole.divergence)
     where = first_infinite(p, q, grid) if infinite else None
     return KLResult(

@@ -3,8 +3,8 @@
 Three kinds of functions are compiled, besides the drivers:
 
 ``scalar``
-    A function of numbers with strict IEEE arithmetic, inlined into the loops that call it, where LLVM
-    vectorises it; its strict flags travel with it.
+    A function of numbers, or of a few entries of an array, with strict IEEE arithmetic, inlined into the
+    loops that call it, where LLVM vectorises it; its strict flags travel with it.
 ``block``
     A loop over a block of points, called from tile functions or from other blocks.
 ``tile``

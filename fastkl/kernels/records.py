@@ -18,8 +18,7 @@ from fastkl.jit import Implementation
 Floats = NDArray[np.float64]
 
 LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS, FILL = range(8)
-FACTOR, LOC, INVERSE_SCALE = range(3)
-BY_LOG, LOWEST = range(1, 3)
+FACTOR, BY_LOG, LOWEST = range(3)
 LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF, REACH_OF = range(4)
 BASE, START, EVERY, END, EVEN = range(5)
 PLACE = 5

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastkl.elementary import fma, two_sum, with_lost
-from fastkl.jit import Interface, block, read_double, read_single, tiled, view_of_doubles
+from fastkl.jit import Interface, block, instance, read_double, read_single, tiled, view_of_doubles
 from fastkl.kernels.terms import fill_terms
 
 BLOCK = 192
@@ -33,26 +33,17 @@ LOAD = Interface("void(int64, int64, float64[::1])")
 load = LOAD.call
 
 
-@LOAD.implement
-def doubles(address, step, out):
-    """Doubles."""
-    if step == 8:
+def _load(address, step, out):
+    if step == width:  # type: ignore[name-defined]  # noqa: F821
         for i in range(out.size):
-            out[i] = read_double(address, i * 8)
+            out[i] = read(address, i * width)  # type: ignore[name-defined]  # noqa: F821
     else:
         for i in range(out.size):
-            out[i] = read_double(address, i * step)
+            out[i] = read(address, i * step)  # type: ignore[name-defined]  # noqa: F821
 
 
-@LOAD.implement
-def singles(address, step, out):
-    """Singles."""
-    if step == 4:
-        for i in range(out.size):
-            out[i] = read_single(address, i * 4)
-    else:
-        for i in range(out.size):
-            out[i] = read_single(address, i * step)
+doubles = LOAD.implement(instance(_load, "doubles", read=read_double, width=WIDTH))
+singles = LOAD.implement(instance(_load, "singles", read=read_single, width=4))
 
 
 class Operand(NamedTuple):
