@@ -58,7 +58,7 @@ def estimate(p: Density, q: Density, grid: Grid, whole: Integral, outside: float
     """An estimate that is meant to be above the error of *whole*, in nats; *outside* is the mass of p there."""
     truncation = _truncation(p, q, grid, outside, whole)
     masses = _of_masses(p, q, whole)
-    return quadrature_error(p, q, grid, whole) + truncation + masses + _rounding(whole) + _skipped(whole)
+    return quadrature_error(p, q, grid, whole) + truncation + masses + _skipped(whole)
 
 
 def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> float:
@@ -79,13 +79,13 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
     except NoMassError:  # a density lies between the nodes that are left
         return math.inf
     last, before = abs(whole.divergence - first.divergence), abs(first.divergence - second.divergence)
-    kinks = _kinks(a, b, grid)
+    least = _kinks(a, b, grid) + _rounding(whole)
     if any(_is_irregular(axis) for axis in grid.parts):
-        return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN) + kinks
+        return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN) + least
     gain = math.sqrt(last / before) if last < before and not _hides_its_error(grid) else 1.0
     unit = min(whole.divergence, 1.0)
     fallen = (before / unit) ** (ORDER_POWER if coarse else STRIDE_POWER) if before < unit else 1.0
-    return SAFETY * max(last * gain, before * fallen) + kinks
+    return SAFETY * max(last * gain, before * fallen) + least
 
 
 def _kinks(p: Density, q: Density, grid: Grid) -> float:
