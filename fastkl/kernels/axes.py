@@ -51,6 +51,13 @@ def weight_at(nodes, weights, axis, i):
     return 0.5 * axis[STEP] * (after - before)
 
 
+@scalar
+def has_one_weight(axis, start, n):
+    """Whether these nodes are equally spaced, with both neighbours, under the trapezoid rule."""
+    stride = int(axis[STRIDE])
+    return axis[NODES] < 0.0 and axis[WEIGHTS] < 0.0 and start > 0 and (start + n) * stride <= int(axis[LAST])
+
+
 @AXIS.implement
 def even_axis(nodes, weights, axis, start, x, w):
     """Equally spaced nodes, and the weights of the trapezoid rule."""
@@ -59,7 +66,7 @@ def even_axis(nodes, weights, axis, start, x, w):
     for i in range(x.size):
         j = full_index(start + i, stride, last)
         x[i] = upper if j == last else lower + step * j
-    if start > 0 and (start + w.size) * stride <= last:  # between the ends all weights are equal
+    if has_one_weight(axis, start, w.size):
         for i in range(w.size):
             w[i] = step * stride
     else:

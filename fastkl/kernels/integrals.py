@@ -6,7 +6,7 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term, kl_term_of_logs
 from fastkl.jit import block, instance, scalar, tiled
-from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, last_below, node_at
+from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, has_one_weight, last_below, node_at
 from fastkl.kernels.density import BLOCK, bound, evaluate, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
 from fastkl.kernels.terms import ORDINARY_BITS, SMALLEST_BITS, kl_rank
@@ -217,13 +217,16 @@ def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometr
     x, w, u, v = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     divergence, mass_a, mass_b, surplus = 0.0, 0.0, 0.0, 0.0
-    begin = start
+    begin, known = start, 0  # so many entries of w are the weight of every node between the ends
     while begin < stop:
         first = begin % length
         shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
         base, stride, last = at[BASE], at[EVERY], at[END]
         n = min(BLOCK, stop - begin, length - first)
-        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
+        same = has_one_weight(inner, first, n)
+        if not same or n > known:
+            fill_axis(nodes, weights, inner, first, x[:n], w[:n])
+            known = n if same else 0
         if stride == 1:
             at_first = base + first
             s, s_a, s_b, d = sums(a[at_first : at_first + n], b[at_first : at_first + n], w[:n], add_a, add_b)  # type: ignore[name-defined]  # noqa: F821

@@ -110,11 +110,15 @@ def _add_by_recurrence(factor, z, step, scratch, out):
         power[i] = fast_exp(fma(-0.5 * z_i, z_i, factor))
         ratio[i] = fast_exp(-z_i * stride)
         falling[i] = fast_exp(-0.5 * (i * stride) * (i * stride))
-    for k in range((out.size + LANES - 1) // LANES):
-        run, fallen = out[k * LANES : min(k * LANES + LANES, out.size)], falling[k]
-        for i in range(run.size):
-            run[i] += power[i] * fallen
+    whole = out.size // LANES
+    for k in range(whole):
+        fallen = falling[k]
+        for i in range(LANES):
+            out[k * LANES + i] += power[i] * fallen
             power[i] *= ratio[i]
+    rest = out[whole * LANES :]
+    for i in range(rest.size):
+        rest[i] += power[i] * falling[whole]
 
 
 @EVALUATE.implement
