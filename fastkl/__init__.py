@@ -16,7 +16,7 @@ from fastkl.densities import (
 )
 from fastkl.divergences import entropy, jeffreys, jensenshannon
 from fastkl.elementwise import entr, kl_div, log_ratio, rel_entr
-from fastkl.fitting import FitResult, Minimum, fit
+from fastkl.fitting import FitResult, KLObjective, KLSurface, Minimum, fit, kl_objective, kl_surface
 from fastkl.grids import Grid
 from fastkl.integrals import KLResult, kl_divergence
 from fastkl.plotting import plot_fits
@@ -29,7 +29,9 @@ __all__ = [
     "FitResult",
     "Gamma",
     "Grid",
+    "KLObjective",
     "KLResult",
+    "KLSurface",
     "Laplace",
     "LogNormal",
     "Logistic",
@@ -47,6 +49,8 @@ __all__ = [
     "jensenshannon",
     "kl_div",
     "kl_divergence",
+    "kl_objective",
+    "kl_surface",
     "log_ratio",
     "plot_fits",
     "rel_entr",

@@ -1,4 +1,4 @@
-"""The command line: ``fastkl fit [TARGET]`` and ``fastkl kl P Q``."""
+"""The command line: ``fastkl fit [TARGET]``, ``fastkl kl P Q`` and ``fastkl surface [TARGET]``."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import numpy as np
+
 import fastkl
 from fastkl.fitting import FitResult
+from fastkl.fitting.families import FAMILIES
+from fastkl.fitting.result import short
 from fastkl.jit import progress
 from fastkl.output import json_text, require_folder, write_whole
 from fastkl.targets import GRAMMAR, parse_target
@@ -50,7 +54,7 @@ def _with_grid_joined(argv: Sequence[str]) -> list[str]:
     """``--grid -9:9:99`` as ``--grid=-9:9:99``: argparse takes a word that begins with - for an option."""
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] == "--grid":
+        if joined and joined[-1] in ("--grid", "--loc"):
             joined[-1] += f"={word}"
         else:
             joined.append(word)
@@ -72,11 +76,24 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("target", nargs="?", help=f'{GRAMMAR}; by default "{REFERENCE}"')
     fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a .csv file of raw observations in this column")
     fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
-    fit.add_argument("--family", default="normal", help="the densities to choose from: normal [normal]")
+    fit.add_argument("--family", help=f"{', '.join(FAMILIES)} [a Normal of TARGET's axes]")
+    fit.add_argument(
+        "--covariance-type", default="full", help="of a multivariate_normal: full, diag or spherical [full]"
+    )
+    fit.add_argument("--df", type=float, help="hold the degrees of freedom of a student_t")
     fit.add_argument("--direction", default="both", choices=("both", "forward", "reverse"), help="[both]")
     _add_common(fit)
     fit.add_argument("--plot", metavar="FILE", type=Path, help="draw the fits into a .png, .svg or .pdf file")
     fit.set_defaults(run=_fit)
+
+    surface = commands.add_parser("surface", help="the divergence of TARGET and every Normal of a range")
+    surface.add_argument("target", nargs="?", default=REFERENCE, help=f'{GRAMMAR}; by default "{REFERENCE}"')
+    surface.add_argument("--direction", required=True, choices=("forward", "reverse"))
+    surface.add_argument("--loc", metavar="LO:HI:N", type=_range, help="means [3 standard deviations of TARGET, 61]")
+    surface.add_argument("--scale", metavar="LO:HI:N", type=_range, help="standard deviations, in equal ratios")
+    _add_common(surface)
+    surface.add_argument("--plot", metavar="FILE", type=Path, help="draw the surface into a .png, .svg or .pdf file")
+    surface.set_defaults(run=_surface)
 
     kl = commands.add_parser("kl", help="the divergence KL(P||Q)")
     kl.add_argument("p", metavar="P", help=GRAMMAR)
@@ -88,19 +105,28 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_common(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--grid", metavar="LO:HI:N", type=_grid, help="N points from LO to HI [chosen from TARGET]")
+    grid_help = "N points from LO to HI, for each axis, separated by commas [chosen from TARGET]"
+    parser.add_argument("--grid", metavar="LO:HI:N", type=_grid, help=grid_help)
     parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to a file")
 
 
-def _grid(text: str) -> fastkl.Grid:
+Range = tuple[float, float, int]
+
+
+def _range(text: str) -> Range:
     parts = text.split(":")
+    if len(parts) != 3:
+        raise argparse.ArgumentTypeError(f"expected LO:HI:N, got {text!r}")
     try:
-        lower, upper, n = float(parts[0]), float(parts[1]), int(parts[2])
-        if len(parts) != 3:
-            raise IndexError
-        return fastkl.Grid.uniform(lower, upper, n)
-    except IndexError:
-        raise argparse.ArgumentTypeError(f"expected LO:HI:N, got {text!r}") from None
+        return float(parts[0]), float(parts[1]), int(parts[2])
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
+
+
+def _grid(text: str) -> fastkl.Grid:
+    lower, upper, n = zip(*map(_range, text.split(",")), strict=True)
+    try:
+        return fastkl.Grid.uniform(lower, upper, n) if len(n) > 1 else fastkl.Grid.uniform(lower[0], upper[0], n[0])
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
 
@@ -115,28 +141,65 @@ def _fit(arguments: argparse.Namespace) -> tuple[str, int]:
         arguments.target, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth), grid=arguments.grid
     )
     directions = ("forward", "reverse") if arguments.direction == "both" else (arguments.direction,)
-    results = [fastkl.fit(target, arguments.family, arguments.grid, direction=d) for d in directions]
+    family = arguments.family or ("normal" if target.ndim == 1 else "multivariate_normal")
+    options = {"covariance_type": arguments.covariance_type, "df": arguments.df}
+    results = [fastkl.fit(target, family, arguments.grid, direction=d, **options) for d in directions]
     grid = results[0].grid
     column = f", column {arguments.samples}" if arguments.samples else ""
-    points = f"{grid.size} points from {grid.line.lower:.6g} to {grid.line.upper:.6g}"
-    header = f"p     {arguments.target}{column}\ngrid  {points}"
+    sides = " x ".join(f"{axis.n} points from {axis.lower:.6g} to {axis.upper:.6g}" for axis in grid.parts)
+    header = f"p     {arguments.target}{column}\ngrid  {sides}"
     if arguments.json is not None:
         content = {"target": arguments.target, "samples": arguments.samples, "results": [_as_dict(r) for r in results]}
         write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
     if arguments.plot is not None:
-        _draw(results, arguments.plot)
+        _save(fastkl.plot_fits(*results)[0].figure, arguments.plot)
     status = SUCCESS if all(result.success for result in results) else NO_SUCCESS
     return "\n\n".join([header, *map(str, results)]), status
 
 
-def _draw(results: list[FitResult], path: Path) -> None:
+def _surface(arguments: argparse.Namespace) -> tuple[str, int]:
+    if arguments.plot is not None:
+        _need_matplotlib(arguments.plot)
+    target = parse_target(arguments.target, grid=arguments.grid)
+    if target.ndim > 1:
+        raise ValueError(f"a surface is of the Normals of one dimension, got a target of {target.ndim}")
+    mean, std = target.mean, target.std
+    loc = arguments.loc or (mean - 3.0 * std, mean + 3.0 * std, 61)
+    low, high, n = arguments.scale or (0.1 * std, 2.0 * std, 61)
+    if not 0.0 < low <= high:
+        raise ValueError(f"--scale needs 0 < LO <= HI, got {low!r} and {high!r}")
+    scales = np.geomspace(low, high, n)
+    surface = fastkl.kl_surface(target, np.linspace(*loc), scales, arguments.grid, direction=arguments.direction)
+    lines = [
+        f"p         {arguments.target}",
+        f"surface   {arguments.direction}, {loc[2]} means from {loc[0]:.6g} to {loc[1]:.6g}, "
+        f"{n} standard deviations from {low:.6g} to {high:.6g}",
+        f"lowest    {surface.divergence.min():.6g}",
+        f"minima    {len(surface.minima)}",
+        *(f"  {m.divergence:<12.6g}{short(m.q)}" for m in surface.minima),
+    ]
+    if arguments.json is not None:
+        content = {
+            "target": arguments.target,
+            "direction": arguments.direction,
+            "loc": surface.loc.tolist(),
+            "scale": surface.scale.tolist(),
+            "divergence": surface.divergence.tolist(),
+            "minima": [{"q": _numbers(m.q), "divergence": m.divergence} for m in surface.minima],
+        }
+        write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
+    if arguments.plot is not None:
+        _save(surface.plot().figure, arguments.plot)
+    return "\n".join(lines), SUCCESS
+
+
+def _save(figure: Any, path: Path) -> None:
     from matplotlib import pyplot
 
-    figure = fastkl.plot_fits(*results)[0].figure
     try:
-        write_whole(path, lambda path: figure.savefig(path, dpi=150))  # type: ignore[union-attr]
+        write_whole(path, lambda path: figure.savefig(path, dpi=150))
     finally:
-        pyplot.close(figure)  # type: ignore[arg-type]
+        pyplot.close(figure)
 
 
 def _kl(arguments: argparse.Namespace) -> tuple[str, int]:
@@ -150,7 +213,8 @@ def _kl(arguments: argparse.Namespace) -> tuple[str, int]:
         f"method        {result.method}, {result.n_evaluated} points",
     ]
     if result.first_infinite is not None:
-        lines.append(f"infinite      Q is 0 where P is not, first at x = {result.first_infinite:.6g}")
+        where = ", ".join(f"{x:.6g}" for x in np.atleast_1d(result.first_infinite))
+        lines.append(f"infinite      Q is 0 where P is not, first at x = {where}")
     if arguments.json is not None:
         content = {"p": arguments.p, "q": arguments.q, "base": arguments.base, **vars(result)}
         write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
@@ -164,14 +228,22 @@ def _bandwidth(text: str) -> str | float:
         return text
 
 
+def _numbers(q: Any) -> dict[str, Any]:
+    """The parameters of a density."""
+    if isinstance(q, fastkl.MultivariateNormal):
+        return {"mean": q.mean.tolist(), "cov": q.cov.tolist()}
+    return dict(vars(q))
+
+
 def _as_dict(result: FitResult) -> dict[str, Any]:
+    sides = {"lower": result.grid.lower, "upper": result.grid.upper, "n": result.grid.shape}
     return {
         "direction": result.direction,
-        "q": vars(result.q),
+        "q": _numbers(result.q),
         "forward": result.forward,
         "reverse": result.reverse,
-        "minima": [{"q": vars(m.q), "divergence": m.divergence} for m in result.minima],
-        "grid": {"lower": result.grid.line.lower, "upper": result.grid.line.upper, "n": result.grid.size},
+        "minima": [{"q": _numbers(m.q), "divergence": m.divergence} for m in result.minima],
+        "grid": {name: ends[0] if len(ends) == 1 else list(ends) for name, ends in sides.items()},
         "log_normalizer": result.log_normalizer,
         "elbo": result.elbo,
         "quadrature_error": result.quadrature_error,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastkl.fitting import FitResult
+from fastkl.fitting import FitResult, KLSurface
 from fastkl.fitting.result import short
 from fastkl.validation import Floats
 
@@ -27,9 +27,20 @@ CURVE_POINTS = 1501
 VISIBLE = 1e-3
 """The picture reaches to where every curve has fallen below this share of its peak."""
 
+PIXELS = 241
+"""Along each side of a picture of two axes."""
+
+REGIONS = (0.393, 0.865, 0.989)
+"""Contours hold this much of a density: for a Normal, the ellipses of 1, 2 and 3 standard deviations."""
+
+SURFACE_LEVELS = 24
+
 
 def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axes]:
     """Draw fits side by side: p filled, the fitted q on top, its other minima faint.
+
+    On one axis these are curves; on two, contours that hold 39, 86 and 99 % of each density, with a mark at every
+    minimum.
 
     Parameters
     ----------
@@ -45,7 +56,8 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
     Raises
     ------
     ValueError
-        If there is no result, or the number of axes is another one.
+        If there is no result, the number of axes is another one, or a result has other than one or two dimensions, or
+        not as many as the others.
     ModuleNotFoundError
         If matplotlib is not installed.
 
@@ -62,6 +74,8 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
     for result in results:
         if not isinstance(result, FitResult):
             raise TypeError(f"plot_fits draws FitResult objects, got {type(result).__name__}")
+        if result.grid.ndim > 2 or result.grid.ndim != results[0].grid.ndim:
+            raise ValueError(f"plot_fits draws fits on one axis or on two, got a grid of shape {result.grid.shape}")
     if ax is None:
         from matplotlib import pyplot
 
@@ -72,14 +86,19 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
         ax = list(panels[0])
     if len(ax) != len(results):
         raise ValueError(f"{len(results)} results need as many axes, got {len(ax)}")
-    lower, upper = np.transpose([_visible_range(result) for result in results])
-    x = np.linspace(lower.min(), upper.max(), CURVE_POINTS)
-    for result, axes in zip(results, ax, strict=True):
-        _draw(result, axes, x)
+    if results[0].grid.ndim == 1:
+        lower, upper = np.transpose([_visible_range(result) for result in results])
+        x = np.linspace(lower.min(), upper.max(), CURVE_POINTS)
+        for result, axes in zip(results, ax, strict=True):
+            _draw_curves(result, axes, x)
+    else:
+        lines = _visible_box(results)
+        for result, axes in zip(results, ax, strict=True):
+            _draw_contours(result, axes, lines)
     return list(ax)
 
 
-def _draw(result: FitResult, ax: Axes, x: Floats) -> None:
+def _draw_curves(result: FitResult, ax: Axes, x: Floats) -> None:
     color = COLOR[result.direction]
     p = result.p.pdf(x)
     filled = ax.fill_between(x, p, color="0.85", linewidth=0, label="p")
@@ -92,12 +111,94 @@ def _draw(result: FitResult, ax: Axes, x: Floats) -> None:
     label = f"q = {short(result.q, digits=3)}"
     linestyle = "--" if result.direction == "forward" else "-"
     ax.plot(x, result.q.pdf(x), color=color, linewidth=2, linestyle=linestyle, label=label)
-    ax.set_title(f"{TITLE[result.direction]}, divergence {result.divergence:.4g}", fontsize=10)
     ax.set_xlabel("x")
     ax.set_ylabel("density")
     ax.set_xlim(x[0], x[-1])
+    _finish(result, ax)
+
+
+def _finish(result: FitResult, ax: Axes) -> None:
+    ax.set_title(f"{TITLE[result.direction]}, divergence {result.divergence:.4g}", fontsize=10)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=9, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
+
+
+def _draw_contours(result: FitResult, ax: Axes, lines: tuple[Floats, Floats]) -> None:
+    color = COLOR[result.direction]
+    points = np.stack(np.meshgrid(*lines), axis=-1)
+    p = result.p.pdf(points)
+    ax.contourf(*lines, p, levels=[*_levels(p), max(p.max(), 1e-300) * 1.001], colors=["0.9", "0.8", "0.7"])
+    ax.plot([], [], color="0.7", linewidth=6, label="p")
+    for minimum in result.minima[1:]:
+        other = minimum.q.pdf(points)
+        ax.contour(*lines, other, levels=_levels(other)[1:2], colors=color, alpha=0.45, linestyles=":")
+        ax.plot(*minimum.q.mean, "x", color=color, alpha=0.45)
+    if len(result.minima) > 1:
+        ax.plot([], [], "x:", color=color, alpha=0.45, label="other minima")
+    q = result.q.pdf(points)
+    linestyle = "--" if result.direction == "forward" else "-"
+    ax.contour(*lines, q, levels=_levels(q), colors=color, linestyles=linestyle, linewidths=1.5)
+    ax.plot(*result.q.mean, "o", color=color, linestyle=linestyle, label="q")
+    ax.set_xlabel("x[0]")
+    ax.set_ylabel("x[1]")
+    _finish(result, ax)
+
+
+def _levels(density: Floats) -> list[float]:
+    """The increasing levels whose contours hold `REGIONS` of what is in the picture."""
+    falling = np.sort(density.ravel())[::-1]
+    held = np.cumsum(falling)
+    levels = [float(falling[min(int(np.searchsorted(held, share * held[-1])), falling.size - 1)]) for share in REGIONS]
+    return sorted({max(level, 1e-300 * (k + 1)) for k, level in enumerate(levels)})
+
+
+def _visible_box(results: Sequence[FitResult]) -> tuple[Floats, Floats]:
+    """Nodes along both axes, where p or a minimum is visible, not beyond the grid."""
+    curves = [curve for result in results for curve in (result.p, result.q, *(m.q for m in result.minima))]
+    grid = results[0].grid
+    wide = [np.linspace(lower, upper, PIXELS) for lower, upper in zip(grid.lower, grid.upper, strict=True)]
+    seen = [np.zeros(PIXELS, dtype=bool) for _ in wide]
+    points = np.stack(np.meshgrid(*wide, indexing="ij"), axis=-1)
+    for curve in curves:
+        density = curve.pdf(points)
+        visible = density > VISIBLE * density.max()
+        for axis, line in enumerate(seen):
+            line |= visible.any(axis=1 - axis)
+    ends = [np.flatnonzero(line)[[0, -1]] if line.any() else np.array([0, PIXELS - 1]) for line in seen]
+    first, second = (
+        np.linspace(line[max(a - 1, 0)], line[min(b + 1, PIXELS - 1)], PIXELS)
+        for line, (a, b) in zip(wide, ends, strict=True)
+    )
+    return first, second
+
+
+def plot_surface(surface: KLSurface, ax: Axes | None = None) -> Axes:
+    """Draw the levels of a surface of divergences, and mark its minima."""
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=(5.2, 4.2), layout="constrained")
+    finite = surface.divergence[np.isfinite(surface.divergence)]
+    if finite.size == 0:
+        raise ValueError("every divergence of this surface is infinite: there is nothing to draw")
+    levels = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, SURFACE_LEVELS)))
+    shown = np.ma.masked_invalid(surface.divergence.T)
+    if levels.size > 1:
+        filled = ax.contourf(surface.loc, surface.scale, shown, levels=levels, cmap="viridis_r")
+        ax.contour(surface.loc, surface.scale, shown, levels=levels, colors="white", linewidths=0.3)
+        ax.figure.colorbar(filled, ax=ax, label="divergence", format="%.3g")
+    for k, minimum in enumerate(surface.minima):
+        ax.plot(minimum.q.loc, minimum.q.scale, "*" if k == 0 else "x", color=COLOR["reverse"], markersize=11)
+        place = (minimum.q.loc, minimum.q.scale)
+        ax.annotate(f" {minimum.divergence:.3g}", place, color=COLOR["reverse"], fontsize=9)
+    if np.ptp(np.diff(surface.scale)) > 1e-6 * np.ptp(surface.scale):
+        ax.set_yscale("log")
+        for formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+            formatter("{x:g}")
+    ax.set_xlabel("loc")
+    ax.set_ylabel("scale")
+    ax.set_title("KL(p‖q)" if surface.direction == "forward" else "KL(q‖p)", fontsize=10)
+    return ax
 
 
 def _visible_range(result: FitResult) -> tuple[float, float]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import json
 import re
 import zipfile
 import zlib
@@ -13,14 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from fastkl.densities import Density, Mixture, Normal, Tabulated
+from fastkl.densities import Density, Mixture, MultivariateNormal, Normal, Tabulated
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_reals
 
 _NUMBER = r"[-+]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][-+]?\d+)?"
 _TERM = re.compile(rf"\s*(?:({_NUMBER})\s*\*\s*)?N\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)\s*")
+_VECTOR_TERM = re.compile(rf"\s*(?:({_NUMBER})\s*\*\s*)?N\(\s*(\[[^][]*\])\s*,\s*(\[\s*\[[^()]*\]\s*\])\s*\)\s*")
 
-GRAMMAR = 'a mixture such as "0.5*N(-2,0.6) + 0.5*N(2,0.6)" (N(loc, standard deviation)), or a .npz or .csv file'
+GRAMMAR = (
+    'a mixture such as "0.5*N(-2,0.6) + 0.5*N(2,0.6)" (N(loc, standard deviation)) or "N([0,0],[[1,0.5],[0.5,1]])" '
+    "(N(mean, covariance)), or a .npz or .csv file"
+)
 
 
 def parse_target(
@@ -32,7 +37,7 @@ def parse_target(
     ----------
     text : str
         A mixture of Normals in the notation of `GRAMMAR`, or the name of a file with columns ``x`` and
-        ``p`` or ``logp``.
+        ``p`` or ``logp``; for several axes, of a .npz file with ``x0``, ``x1`` ... and ``p`` or ``logp`` of that shape.
     samples : str, optional
         The column of a .csv file that holds raw observations.
     bandwidth : str or float
@@ -57,15 +62,16 @@ def parse_target(
     return parse_mixture(text)
 
 
-def parse_mixture(text: str) -> Normal | Mixture:
+def parse_mixture(text: str) -> Normal | MultivariateNormal | Mixture:
     """A Normal or a mixture from its formula."""
-    parts, weights, at = [], [], 0
+    parts: list[Normal | MultivariateNormal] = []
+    weights, at = [], 0
     while True:
-        term = _TERM.match(text, at)
+        term = _TERM.match(text, at) or _VECTOR_TERM.match(text, at)
         if term is None:
             raise ValueError(f"cannot read {text[at:].strip()!r} at position {at} of {text!r}: expected {GRAMMAR}")
-        weight, loc, scale = term.groups()
-        parts.append(Normal(float(loc), float(scale)))
+        weight, place, spread = term.groups()
+        parts.append(_normal(place, spread))
         weights.append(1.0 if weight is None else float(weight))
         at = term.end()
         if at == len(text):
@@ -74,6 +80,16 @@ def parse_mixture(text: str) -> Normal | Mixture:
             raise ValueError(f"expected '+' at position {at} of {text!r}, got {text[at]!r}")
         at += 1
     return parts[0] if len(parts) == 1 and weights == [1.0] else Mixture(parts, weights)
+
+
+def _normal(place: str, spread: str) -> Normal | MultivariateNormal:
+    if not place.startswith("["):
+        return Normal(float(place), float(spread))
+    try:
+        mean, cov = json.loads(place), json.loads(spread)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"cannot read N({place}, {spread}): {error}") from None
+    return MultivariateNormal(mean, cov)
 
 
 def _tabulated(path: Path, x: Floats, name: str, values: Floats) -> Tabulated:
@@ -101,8 +117,20 @@ def _from_npz(path: Path) -> Tabulated:
             arrays = {name: content[name] for name in content.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{path}: not a readable .npz file: {error}") from None
+    axes = [f"x{d}" for d in range(len(arrays)) if f"x{d}" in arrays]
+    if axes and "x" not in arrays:
+        return _on_axes(path, arrays, axes)
     name = _value_column(path, list(arrays))
     return _tabulated(path, as_reals(arrays["x"], f"{path}: x"), name, as_reals(arrays[name], f"{path}: {name}"))
+
+
+def _on_axes(path: Path, arrays: dict[str, Any], axes: list[str]) -> Tabulated:
+    """A table on the axes of these names."""
+    name = _value_column(path, ["x", *arrays])
+    try:
+        return Tabulated(Grid.from_axes(*(arrays[axis] for axis in axes)), arrays[name], log=name == "logp")
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{path}: {error}") from None
 
 
 def _from_csv(path: Path) -> Tabulated:

@@ -120,7 +120,7 @@ def files():
 # What the line on stderr must contain stands behind each call, between bars.
 BAD_CALLS = {
     "no command": ([], "COMMAND"),
-    "unknown command": (["draw"], "'draw' | 'fit', 'kl'"),
+    "unknown command": (["draw"], "'draw' | 'fit', 'surface', 'kl'"),
     "unknown option": (["fit", "--colour"], "--colour"),
     "no Q": (["kl", "N(0,1)"], "Q"),
     "formula": (["fit", "N(0;1)"], "position 0 | 'N(0;1)' | 0.5*N(-2,0.6)"),
@@ -165,7 +165,7 @@ BAD_CALLS = {
 def test_a_bad_call_is_one_line_on_stderr_and_status_2(capsys, arguments, words):
     status, out, err = run(capsys, *arguments)
     assert (status, out) == (2, "")
-    assert re.fullmatch(r"fastkl( fit| kl)?: error: [^\n]+\n", err)
+    assert re.fullmatch(r"fastkl( fit| kl| surface)?: error: [^\n]+\n", err)
     assert all(word in err for word in words.split(" | ")), err
 
 

@@ -37,3 +37,16 @@ def test_the_main_command_runs_on_the_reference_and_on_real_data(capsys, tmp_pat
     data = str(EXAMPLES / "iris_petal_length.csv")
     assert main(["fit", data, "--samples", "petal_length", "--plot", str(picture)]) == 0
     assert picture.stat().st_size > 10_000
+
+
+def test_a_posterior_is_fitted_four_ways(capsys):
+    compared = runpy.run_path(str(EXAMPLES / "posterior.py"))["main"](["--quick"])
+    fits = compared.fits
+    assert all(result.success for result in fits.values())
+    posterior = compared.p
+    np.testing.assert_allclose(fits["forward", "full"].q.cov, posterior.cov, rtol=1e-12)
+    np.testing.assert_allclose(np.diag(fits["forward", "diag"].q.cov), np.diag(posterior.cov), rtol=1e-12)
+    # mean field in reverse is too narrow, and has the lower evidence bound
+    assert (np.diag(fits["reverse", "diag"].q.cov) < 0.5 * np.diag(posterior.cov)).all()
+    assert fits["reverse", "diag"].elbo < fits["reverse", "full"].elbo < posterior.log_normalizer
+    assert "log evidence" in capsys.readouterr().out

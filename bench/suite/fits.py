@@ -1,8 +1,33 @@
-"""Both fits of the reference example."""
+"""Fits of Normals: alone, in units of one divergence, and against jax with SciPy's L-BFGS-B."""
+
+import subprocess
+import sys
+
+import numpy as np
 
 import fastkl
 
-P = fastkl.Mixture([fastkl.Normal(-2, 0.6), fastkl.Normal(2, 0.6)])
+from .blocks import ratio
+from .integrals import LINE, LOWER, UPPER, P
+
+TWO_BUMPS = fastkl.Mixture(
+    [
+        fastkl.MultivariateNormal([-2, 0], [[1, 0.5], [0.5, 1]]),
+        fastkl.MultivariateNormal([2, 1], [[0.5, -0.2], [-0.2, 1]]),
+    ]
+)
+SQUARE = fastkl.Grid.uniform([-12.0] * 2, [12.0] * 2, 2000)
+POINTS_AT_ONCE = 2**16
+
+CASES = {"1-D, 10^7 points": (P, LINE, "normal"), "2-D, 2000 x 2000": (TWO_BUMPS, SQUARE, "multivariate_normal")}
+"""(p, grid, family); p is tabulated as log values."""
+
+
+def tabulated(p, grid):
+    logs = np.empty(grid.size)
+    for run, points in grid.chunk(POINTS_AT_ONCE):
+        logs[run] = p.logpdf(points)
+    return fastkl.Tabulated(grid, logs.reshape(grid.shape), log=True)
 
 
 class Fit:
@@ -10,7 +35,7 @@ class Fit:
     param_names = ("direction", "points")
 
     def setup(self, direction, n):
-        self.grid = fastkl.Grid.uniform(-20, 20, n)
+        self.grid = fastkl.Grid.uniform(LOWER, UPPER, n)
         self.fit(direction)
 
     def fit(self, direction):
@@ -18,3 +43,113 @@ class Fit:
 
     def time_fit(self, direction, n):
         self.fit(direction)
+
+
+class AgainstDivergence:
+    """A fit, with all its minima, in units of one `kl_divergence` of the same p and the fitted q."""
+
+    params = (tuple(CASES), ("forward", "reverse"))
+    param_names = ("case", "direction")
+    timeout = 600
+
+    def setup(self, case, direction):
+        p, self.grid, self.family = CASES[case]
+        self.p, self.direction = tabulated(p, self.grid), direction
+        self.q = self.fit().q
+
+    def fit(self):
+        return fastkl.fit(self.p, self.family, direction=self.direction)
+
+    def divergence(self):
+        pair = (self.p, self.q) if self.direction == "forward" else (self.q, self.p)
+        return fastkl.kl_divergence(*pair)
+
+    def track_ratio_to_divergence(self, case, direction):
+        return ratio(self.fit, self.divergence, blocks=5, calls=5)
+
+    track_ratio_to_divergence.unit = "kl_divergence"
+
+
+class AgainstJax:
+    """A reverse fit of all minima, against one run of L-BFGS-B with values and gradients by jax.jit."""
+
+    params = (tuple(CASES),)
+    param_names = ("case",)
+    timeout = 600
+
+    def setup(self, case):
+        try:
+            import jax
+        except ModuleNotFoundError:
+            raise NotImplementedError("jax is not installed") from None
+        jax.config.update("jax_enable_x64", True)
+        import jax.numpy as jnp
+
+        p, self.grid, self.family = CASES[case]
+        self.p = tabulated(p, self.grid)
+        D = self.grid.ndim
+        log_p = jnp.asarray(self.p.values)
+        axes = [jnp.asarray(x).reshape([-1 if k == d else 1 for k in range(D)]) for d, x in enumerate(self.grid.axes)]
+        cell = float(np.prod([axis.step for axis in self.grid.parts]))
+        rows, columns = np.tril_indices(D)
+
+        def divergence(theta):
+            L = jnp.zeros((D, D)).at[rows, columns].set(theta[D:])
+            scales = jnp.exp(jnp.diag(L))
+            L = L - jnp.diag(jnp.diag(L)) + jnp.diag(scales)
+            W = jnp.linalg.inv(L)
+            z = [sum(W[i, j] * (axes[j] - theta[j]) for j in range(i + 1)) for i in range(D)]
+            log_q = -0.5 * sum(part * part for part in z) - jnp.log(scales).sum() - 0.5 * D * jnp.log(2 * jnp.pi)
+            return cell * jnp.sum(jnp.exp(log_q) * (log_q - log_p))
+
+        self.value_and_gradient = jax.jit(jax.value_and_grad(divergence))
+        self.start = np.concatenate([np.zeros(D), np.zeros(len(rows))])
+        self.descend()
+
+    def descend(self):
+        from scipy.optimize import minimize
+
+        def value_and_gradient(theta):
+            value, gradient = self.value_and_gradient(theta)
+            return float(value), np.asarray(gradient)
+
+        return minimize(value_and_gradient, self.start, jac=True, method="L-BFGS-B")
+
+    def fit(self):
+        return fastkl.fit(self.p, self.family, direction="reverse")
+
+    def track_ratio_to_jax(self, case):
+        return ratio(self.fit, self.descend, blocks=3, calls=2)
+
+    track_ratio_to_jax.unit = "L-BFGS-B with jax.jit"
+
+
+PEAK = """
+import sys, resource, numpy as np, fastkl
+n, direction = int(sys.argv[1]), sys.argv[2]
+grid = fastkl.Grid.uniform(-20.0, 20.0, n)
+logs = np.empty(n)
+for run, x in grid.chunk(2**16):
+    logs[run] = np.logaddexp(-0.5 * ((x + 2) / 0.6) ** 2, -0.5 * ((x - 2) / 0.6) ** 2)
+p = fastkl.Tabulated(grid, logs, log=True)
+small = fastkl.Grid.uniform(-20.0, 20.0, 10**6)  # long enough to be run in threads
+fastkl.fit(fastkl.Tabulated(small, logs[:: -(-n // 10**6)][: 10**6] * 1.0, log=True) if n > 10**6 else p,
+           "normal", direction=direction)
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+fastkl.fit(p, "normal", direction=direction)
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+"""
+
+
+class Memory:
+    """MiB that a fit of 10^8 tabulated points takes at its peak, above the table."""
+
+    params = ("forward", "reverse")
+    param_names = ("direction",)
+    timeout = 600
+
+    def track_peak(self, direction):
+        command = [sys.executable, "-c", PEAK, "100000000", direction]
+        return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    track_peak.unit = "MiB"

@@ -116,7 +116,8 @@ class Evaluated(Density):
                 return values
             what = "a log-density must be below inf and not NaN"
         at = int(np.argmax(bad))
-        raise ValueError(f"{what}, but {self.source!r} gave {values[at]} at x = {points[at]}")
+        place = ", ".join(map(repr, np.atleast_1d(points[at]).tolist()))
+        raise ValueError(f"{what}, but {self.source!r} gave {values[at]} at x = {place}")
 
 
 def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:

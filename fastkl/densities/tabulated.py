@@ -10,15 +10,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastkl.densities.density import Density
-from fastkl.densities.summary import Summary, summarize
+from fastkl.densities.moments import Moments, moments
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
 from fastkl.kernels.records import DensityRecord, TableComponent, density_record
 from fastkl.kernels.tables import table_at_nodes, table_between_nodes
-from fastkl.validation import Floats, as_real, as_reals
-
-MOMENTS_AT_ONCE = 2**16
-"""Points whose moments are in work at a time."""
+from fastkl.validation import as_real, as_reals
 
 MODERATE = 200.0
 """exp(+-200): a sum of values of this size can be divided by another one without leaving the doubles."""
@@ -133,20 +130,21 @@ class Tabulated(Density):
     @property
     def mean(self) -> Any:
         self._require_single()
-        return self._summary.moments()[1] if self.ndim == 1 else self._moments[0]
+        return float(self._moments.mean[0]) if self.ndim == 1 else self._moments.mean
 
     @property
     def std(self) -> float:
         """The standard deviation, in one dimension."""
         if self.ndim > 1:
             return super().std
-        return self._summary.moments()[2]
+        self._require_single()
+        return math.sqrt(max(self._moments.cov[0, 0], 0.0))
 
     @property
     def cov(self) -> Any:
         """The covariance; in one dimension the variance, a float."""
         self._require_single()
-        return self.std**2 if self.ndim == 1 else self._moments[1]
+        return float(self._moments.cov[0, 0]) if self.ndim == 1 else self._moments.cov
 
     @property
     def has_plain_values(self) -> bool:
@@ -183,32 +181,8 @@ class Tabulated(Density):
         return f"Tabulated({self.grid!r}, log={self.log}, {what})"
 
     @cached_property
-    def _summary(self) -> Summary:
-        return summarize(self, self.grid)
-
-    @cached_property
-    def _moments(self) -> tuple[Floats, Floats]:
-        """The mean and the covariance, in several dimensions."""
-        weights = self.grid.weights
-        centre = np.array([0.5 * (axis.lower + axis.upper) for axis in self.grid.parts])
-        total, first = 0.0, np.zeros(self.ndim)
-        second = np.zeros((self.ndim, self.ndim))
-        for run, points in self.grid.chunk(MOMENTS_AT_ONCE):
-            places = np.unravel_index(np.arange(run.start, run.stop), self.grid.shape)
-            shares = np.exp(self._log_values(run)) * math.prod(w[i] for w, i in zip(weights, places, strict=True))
-            offsets = points - centre
-            total += shares.sum()
-            first += shares @ offsets
-            second += (offsets * shares[:, np.newaxis]).T @ offsets
-        offset = first / total
-        return centre + offset, second / total - np.outer(offset, offset)
-
-    def _log_values(self, run: slice) -> Any:
-        values = self.values.reshape(-1)[run]
-        if not self.log:
-            with np.errstate(divide="ignore"):  # log(0) = -inf is meant
-                values = np.log(values)
-        return np.maximum(values, self._log_floor) - self.log_normalizer
+    def _moments(self) -> Moments:
+        return moments(self, self.grid)
 
 
 def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:

@@ -1,6 +1,8 @@
 """Fits in both directions."""
 
 from fastkl.fitting.fit import fit
+from fastkl.fitting.objective import KLObjective, kl_objective
 from fastkl.fitting.result import FitResult, Minimum
+from fastkl.fitting.surface import KLSurface, kl_surface
 
-__all__ = ["FitResult", "Minimum", "fit"]
+__all__ = ["FitResult", "KLObjective", "KLSurface", "Minimum", "fit", "kl_objective", "kl_surface"]

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities import Density, Normal
-from fastkl.fitting.forward import moment_match
-from fastkl.fitting.point import AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
+from fastkl.densities import Density
+from fastkl.fitting.charts import MixtureChart, NormalChart
+from fastkl.fitting.laplace import forward_laplace
+from fastkl.fitting.mixture import fit_mixture
+from fastkl.fitting.point import AT_LIMIT, AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
 from fastkl.fitting.problem import Problem, problem_of
 from fastkl.fitting.result import FitResult, Minimum
-from fastkl.fitting.reverse import ReverseObjective, ends_of_runs
-from fastkl.fitting.starts import Start, starting_points
+from fastkl.fitting.search import SAME_MINIMUM, add_new, descend, ends_of_runs
+from fastkl.fitting.univariate import LaplaceChart
 from fastkl.grids import Grid
 from fastkl.integrals import mass_outside, quadrature_error, too_coarse
-from fastkl.validation import as_count, as_real
+from fastkl.validation import Floats, as_count, as_real
 
 TIE = 1e-12
 """Divergences this close count as equal, and their minima are ordered by loc."""
+
+MAX_GRIDS = 3
+"""Grids that are chosen, at most: for a guess, for the minima found, and for what became of them."""
 
 LOWER = 1e-9
 """A run that has not converged counts as lower than a minimum by this much, relatively."""
@@ -31,7 +38,10 @@ def fit(
     *,
     direction: str | None = None,
     log: bool = False,
-    starts: Iterable[Start | Normal] | None = None,
+    covariance_type: str = "full",
+    n_components: int | None = None,
+    df: float | None = None,
+    starts: Iterable[Density | tuple[float, float]] | None = None,
     max_passes: int = 100,
     gtol: float = 1e-9,
     rtol: float = 1e-6,
@@ -46,21 +56,29 @@ def fit(
         The target; an array holds densities at the nodes of `grid`, or log-densities if `log`, up to a
         constant.
     family : type or str
-        `Normal` or ``'normal'``.
+        A class, or its name: 'normal', 'laplace', 'logistic', 'student_t', 'gamma' (with loc = 0), 'beta',
+        'log_normal' on one axis, 'multivariate_normal' and 'mixture' on any number of them.
     grid : Grid, optional
         Where to integrate. By default the grid of a `Tabulated`; for a formula, `Grid.cover` of p and of
-        the Normal with its moments.
+        the q with its moments, and then of p and the minima.
     direction : {'forward', 'reverse'}
         Required. 'forward' minimises KL(p||q): q covers all of p. 'reverse' minimises KL(q||p): q avoids where p is
         0 and settles on a mode.
     log : bool, default False
         Whether an array `p` holds log-densities.
-    starts : iterable of Normal or (loc, scale), optional
-        Further starting points of a reverse fit.
+    covariance_type : {'full', 'diag', 'spherical'}
+        Of a 'multivariate_normal': any covariance, one without correlations (mean field), or one variance for all axes.
+    n_components : int, optional
+        Of the family 'mixture': how many Normals. It is fitted forward, by expectation maximisation.
+    df : float, optional
+        Hold the degrees of freedom of a 'student_t', which are fitted by default.
+    starts : iterable of densities or (loc, scale), optional
+        Further starting points.
     max_passes : int, default 100
-        Passes over the grid that one run of a reverse fit may take.
+        Passes over the grid that one run may take.
     gtol : float, default 1e-9
-        Largest gradient, in (loc/scale, log(scale)), of a converged fit.
+        Largest gradient of a converged fit, in coordinates such as (loc/scale, log(scale)); see
+        `FitResult.parameter_names`.
     rtol, atol : float
         A success has a quadrature error of at most ``rtol * divergence + atol``.
     mass_tol : float, default 1e-6
@@ -75,16 +93,16 @@ def fit(
     Raises
     ------
     ValueError
-        If the direction or the family is unknown, values are bad (see `Tabulated`), or p is 0 somewhere on
-        the grid of a reverse fit, which makes the divergence infinite for every Normal.
+        If the direction or the family is unknown, values are bad (see `Tabulated`), the grid reaches beyond the
+        support of the family, or p is 0 somewhere on the grid of a reverse fit, which makes every divergence infinite.
     TypeError
         If the direction is missing, or an array comes without a grid.
 
     Notes
     -----
-    Forward, for an exponential family: the moments of p, in one pass. Reverse: damped Newton steps from
-    every mode of p and from the moment match of every group of neighbouring modes, on a coarse and then
-    on the whole grid.
+    Forward, for an exponential family: the moments of p, in one pass. Otherwise damped Newton steps, each of one pass
+    over the grid: in reverse from every mode of p, from the moment match of every group of neighbouring modes and from
+    a few other places, on a coarse and then on the whole grid. See docs/fits.md.
 
     Examples
     --------
@@ -99,33 +117,37 @@ def fit(
     for name, tolerance in (("gtol", gtol), ("rtol", rtol), ("atol", atol), ("mass_tol", mass_tol)):
         if as_real(tolerance, name) < 0.0:
             raise ValueError(f"{name} must be >= 0, got {tolerance!r}")
-    problem = problem_of(p, family, grid, direction, log)
-    further = [_as_start(start) for start in (() if starts is None else starts)]
+    problem = problem_of(
+        p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df
+    )
+    problem, ends, read = _solve(problem, () if starts is None else starts, gtol, max_passes)
+    found = _ordered([end for end in ends if end.status == CONVERGED])
+    best = _best(ends, found[0] if found else None)
 
-    ends, read = _solve(problem, further, gtol, max_passes)
-    minima = _ordered([(end, _minimum(problem, end)) for end in ends if end.status == CONVERGED])
-    best = _best(ends, minima[0][0] if minima else None)
-
-    whole = problem.integral(best.q)
-    error = quadrature_error(*problem.order(best.q), problem.grid, whole)
+    q = best.q
+    whole = problem.integral(best)
+    error = quadrature_error(*problem.order(q), problem.grid, whole)
     forward = problem.direction == "forward"
-    outside_q = best.q.mass_outside(problem.grid)
+    outside_q = mass_outside(q, problem.grid, whole.mass_b if forward else whole.mass_a)
     outside_p = mass_outside(problem.target, problem.grid, whole.mass_a if forward else whole.mass_b)
-    complaint = _complaint(best, len(ends), error, rtol * whole.divergence + atol)
-    complaint = complaint or too_coarse(problem.target, problem.grid)
-    gated = outside_p if forward else outside_q
+    gated, allowed = (outside_p if forward else outside_q), rtol * whole.divergence + atol
+    complaint = _complaint(best, len(ends)) or too_coarse(problem.target, problem.grid)
     if not complaint and not gated <= mass_tol:
         name = "p" if forward else "q"
         complaint = f"{gated:.2g} of {name} lies outside the grid, above mass_tol={mass_tol:g}; take a wider grid"
+    if not complaint and not error <= allowed:
+        size = f"{allowed:.2g}"
+        complaint = f"the quadrature error {error:.2g} is above rtol * divergence + atol = {size}; take a finer grid"
     log_normalizer = problem.target.log_normalizer
     return FitResult(
-        q=best.q,
+        q=q,
         p=problem.target,
         grid=problem.grid,
         direction=problem.direction,
         divergence=whole.divergence,
-        minima=tuple(minimum for _, minimum in minima),
+        minima=tuple(_minimum(end, whole.divergence if end is best else end.value) for end in found),
         hessian=best.hessian,
+        parameter_names=best.chart.names,
         gradient_norm=best.gradient_norm,
         min_eigenvalue=best.min_eigenvalue,
         log_normalizer=log_normalizer,
@@ -134,48 +156,66 @@ def fit(
         mass_outside=outside_q,
         mass_outside_p=outside_p,
         nit=best.nit,
-        passes=read / problem.grid.size + len(minima) + 1.75,
+        passes=read / problem.grid.size,
         converged=best.status == CONVERGED,
         success=not complaint,
         message=complaint or "converged; quadrature error and mass outside are within their tolerances",
     )
 
 
-def _solve(problem: Problem, starts: list[Start], gtol: float, max_passes: int) -> tuple[list[Point], int]:
-    """Where the search ends, and how many points of the grid it has read."""
-    if problem.direction == "forward":
-        return [moment_match(problem.summary, gtol)], problem.grid.size
-    problem.refuse_zeros()
-    mass = problem.summary.moments()[0]
-    objective = ReverseObjective(problem.target, problem.grid, mass=mass, log_mass_inside=problem.log_mass_inside)
-    starts = [*starting_points(problem.summary), *starts]
-    ends = ends_of_runs(objective, starts, gtol=gtol, max_passes=max_passes)
-    return ends, problem.grid.size + objective.points_read
+def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int) -> tuple[Problem, list[Point], int]:
+    """(the problem, perhaps on a grid chosen anew; where the search ends; how many points it has read)."""
+    given = [problem.as_state(start) for start in given]
+    if problem.direction == "reverse":
+        problem.refuse_zeros()
+    elif isinstance(problem.chart, LaplaceChart):
+        problem, end, read = forward_laplace(problem, gtol)
+        return problem, [end], read
+    elif isinstance(problem.chart, MixtureChart):
+        ends, read = fit_mixture(problem, given, gtol, max_passes)
+        return problem, ends, read
+    elif isinstance(problem.chart, NormalChart):
+        state = problem.state_of_moments(problem.moments.mean, problem.moments.cov)
+        ends = descend(problem.objective, state[np.newaxis], gtol=gtol, max_passes=1)
+        return problem, ends, problem.grid.size
+    starts = [*problem.starts(), *given]
+    read = problem.grid.size
+    for _ in range(MAX_GRIDS):
+        ends = _ends(problem, starts, gtol, max_passes)
+        read += problem.objective.points_read
+        kept = [end for end in ends if end.status not in (ESCAPED, AT_LIMIT)]
+        smooth = problem.target.is_normal and isinstance(problem.chart, NormalChart)  # the first grid fits the minima
+        if not kept or not problem.chosen or smooth:
+            break
+        # the grid was chosen for a guess: take one for the minima, and see whether they move
+        moved = problem.covering([end.q for end in kept])
+        if moved.grid == problem.grid:
+            break
+        problem, starts = moved, [end.state for end in kept]
+    return problem, ends, read
 
 
-def _as_start(start: Start | Normal) -> Start:
-    if isinstance(start, Normal):
-        return start.loc, start.scale
-    try:
-        loc, scale = start
-    except (TypeError, ValueError):
-        raise TypeError(f"a start must be a Normal or a pair (loc, scale), got {start!r}") from None
-    q = Normal(loc, scale)
-    return q.loc, q.scale
+def _ends(problem: Problem, starts: list[Floats], gtol: float, max_passes: int) -> list[Point]:
+    if problem.direction == "reverse":
+        return ends_of_runs(problem.objective, starts, gtol=gtol, max_passes=max_passes)
+    ends: list[Point] = []
+    for end in descend(problem.objective, np.array(starts), gtol=gtol, max_passes=max_passes):
+        add_new(ends, end, SAME_MINIMUM)
+    return ends
 
 
-def _minimum(problem: Problem, end: Point) -> Minimum:
-    return Minimum(end.q, problem.integral(end.q).divergence, end.gradient_norm, end.min_eigenvalue)
+def _minimum(end: Point, divergence: float) -> Minimum:
+    return Minimum(end.q, divergence, end.gradient_norm, end.min_eigenvalue)
 
 
-def _ordered(minima: list[tuple[Point, Minimum]]) -> list[tuple[Point, Minimum]]:
-    """Best first; those within TIE of the first of a run of ties by loc."""
-    by_value = sorted(minima, key=lambda pair: pair[1].divergence)
-    ordered: list[tuple[Point, Minimum]] = []
+def _ordered(ends: list[Point]) -> list[Point]:
+    """Best first; those within TIE of the first of a run of ties by place."""
+    by_value = sorted(ends, key=lambda end: end.value)
+    ordered: list[Point] = []
     while by_value:
-        limit = by_value[0][1].divergence + TIE
-        ties = [pair for pair in by_value if pair[1].divergence <= limit]
-        ordered += sorted(ties, key=lambda pair: pair[1].q.loc)
+        limit = by_value[0].value + TIE
+        ties = [end for end in by_value if end.value <= limit]
+        ordered += sorted(ties, key=lambda end: tuple(end.chart.places(end.state[np.newaxis])[0]))
         by_value = by_value[len(ties) :]
     return ordered
 
@@ -190,17 +230,18 @@ def _best(ends: list[Point], minimum: Point | None) -> Point:
     return minimum
 
 
-def _complaint(best: Point, runs: int, error: float, allowed: float) -> str:
+def _complaint(best: Point, runs: int) -> str:
     """Why the fit is no success, or nothing."""
     if best.status == ESCAPED:
         escape = f"all {runs} runs escaped, with more than half of q outside"
         return f"no minimum on the grid: {escape}; is p still falling at its edge, or flat?"
     if best.status == AT_STEP:
-        return f"q has shrunk to the step of the grid, {best.scale:.3g}; take a finer grid"
+        scale = best.chart.scales(best.state[np.newaxis]).min()
+        return f"q has shrunk to the step of the grid, {scale:.3g}; take a finer grid"
+    if best.status == AT_LIMIT:
+        return f"no minimum: {best.chart.limit(best.state)}"
     if best.status == OUT_OF_PASSES:
         return f"not converged: a gradient of {best.gradient_norm:.2g} after max_passes; raise max_passes"
     if best.status == STALLED:
         return f"not converged: the divergence no longer falls at a gradient of {best.gradient_norm:.2g}, above gtol"
-    if not error <= allowed:
-        return f"the quadrature error {error:.2g} is above rtol * divergence + atol = {allowed:.2g}; take a finer grid"
     return ""

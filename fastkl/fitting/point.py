@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from fastkl.densities import Normal
+from fastkl.fitting.charts import Chart
 from fastkl.validation import Floats
 
-CONVERGED, ESCAPED, AT_STEP, STALLED, OUT_OF_PASSES = (
+CONVERGED, ESCAPED, AT_STEP, STALLED, OUT_OF_PASSES, AT_LIMIT = (
     "converged",
     "escaped",
     "at the step of the grid",
     "stalled",
     "out of passes",
+    "at the limit of the family",
 )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Point:
-    """A q, the gradient and the Hessian there in (loc/scale, log(scale)), and how the run stands."""
+    """The end of a run: a q, the gradient and the Hessian there, and how the run ended."""
 
-    loc: float
-    scale: float
+    chart: Chart
+    state: Floats
     value: float
     gradient: Floats
     hessian: Floats
-    status: str = ""
+    status: str
     nit: int = 0
 
     @property
-    def q(self) -> Normal:
-        return Normal(self.loc, self.scale)
+    def q(self) -> Any:
+        return self.chart.density(self.state)
 
     @property
     def gradient_norm(self) -> float:
@@ -40,17 +42,8 @@ class Point:
 
     @property
     def min_eigenvalue(self) -> float:
-        return float(np.linalg.eigvalsh(self.hessian)[0])
+        return float(np.linalg.eigvalsh(self.hessian)[0]) if np.isfinite(self.hessian).all() else float("nan")
 
-    def is_minimum(self, gtol: float) -> bool:
-        """Whether the gradient is at most *gtol* and the Hessian positive definite."""
-        return self.gradient_norm <= gtol and self.min_eigenvalue > 0.0
-
-    def ended(self, status: str, nit: int) -> Point:
-        """The same point, as the end of a run."""
-        return replace(self, status=status, nit=nit)
-
-    def distance(self, other: Point) -> float:
-        """The larger of the distances in loc/scale and in log(scale)."""
-        along = abs(self.loc - other.loc) / min(self.scale, other.scale)
-        return float(max(along, abs(np.log(self.scale / other.scale))))
+    def apart(self, other: Point) -> float:
+        """The largest difference in any coordinate."""
+        return self.chart.apart(self.state, other.state)

@@ -1,94 +1,259 @@
-"""A fit to be made: the target, the grid and the direction, all checked."""
+"""A fit to be made: the target, the grid, the family and the direction, all checked."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, get_args
 
+import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities import Density, Normal, Tabulated
-from fastkl.densities.summary import Summary, summarize
+from fastkl.densities import Density, Mixture, Normal, Tabulated
+from fastkl.densities.moments import Moments, moments
+from fastkl.fitting.charts import Chart, MixtureChart, NormalChart
+from fastkl.fitting.families import chart_of, family_of
+from fastkl.fitting.landscape import Landscape, landscape
+from fastkl.fitting.objectives import (
+    ForwardExponential,
+    ForwardNormal,
+    ForwardUnivariate,
+    Objective,
+    ReverseNormal,
+    ReverseUnivariate,
+)
+from fastkl.fitting.point import Point
 from fastkl.fitting.result import Direction
+from fastkl.fitting.univariate import BetaChart, GammaChart, LogNormalChart, UnivariateChart
 from fastkl.grids import Grid, as_grid
-from fastkl.integrals import Integral, common_grid, integrate, mass_inside, require_mass
-
-FAMILIES: dict[str, type[Density]] = {"normal": Normal}
+from fastkl.integrals import Integral, common_grid, first_zero, integrate, mass_inside, require_mass
+from fastkl.validation import Floats
 
 DIRECTIONS = "'forward' (min KL(p||q), q covers all of p) or 'reverse' (min KL(q||p), q settles on a mode of p)"
 
+LARGE, RESOLVED = 0.05, 2.0
+"""Of a divergence that a difference of logarithms still gives with 13 digits; of a scale, in steps, that sums to 1."""
 
-@dataclass(frozen=True)
+STEPS_OF_START = 2.0
+"""No start is narrower than this many steps of the grid."""
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
-    """Find the q that minimises the divergence from `target` on `grid`, in one direction."""
+    """Find the member q of a family that minimises the divergence from `target` on `grid`, in one direction."""
 
     target: Density
     grid: Grid
     direction: Direction
+    chart: Chart
+    chosen: bool
+    """Whether the grid was chosen here, and may be chosen anew."""
 
     @cached_property
-    def summary(self) -> Summary:
-        """What one pass over the target tells."""
-        summary = summarize(self.target, self.grid)
-        require_mass(self.target, self.grid, summary.moments()[0])
-        return summary
+    def landscape(self) -> Landscape:
+        """The peaks of the target, in one pass."""
+        return landscape(self.target, self.grid)
+
+    @cached_property
+    def moments(self) -> Moments:
+        """Those of the target on the grid, in one pass."""
+        found = moments(self.target, self.grid)
+        require_mass(self.target, self.grid, found.mass)
+        return found
+
+    @cached_property
+    def mass(self) -> float:
+        """The sum of the target over the grid."""
+        if self.direction == "reverse" and isinstance(self.target, Tabulated) and self.target.grid == self.grid:
+            return 1.0  # it was normalised so
+        return self.moments.mass
 
     @property
     def log_mass_inside(self) -> float:
         """Logarithm of the target's mass on the grid, as the divergence counts it."""
-        return math.log(mass_inside(self.target, self.summary.moments()[0]))
+        return math.log(mass_inside(self.target, self.mass))
 
-    def order(self, q: Normal) -> tuple[Density, Density]:
+    def order(self, q: Density) -> tuple[Density, Density]:
         """p and q, or q and p: KL of the first from the second is to be minimised."""
         return (self.target, q) if self.direction == "forward" else (q, self.target)
 
-    def integral(self, q: Normal) -> Integral:
-        """That divergence."""
+    def integral(self, end: Point) -> Integral:
+        """That divergence; without another pass where the one that gave the moments of a table has given it."""
+        q = end.q
+        if (
+            isinstance(self.objective, ForwardNormal | ForwardExponential)
+            and isinstance(self.target, Tabulated)
+            and self.target.grid == self.grid
+            and end.value > LARGE
+            and (
+                self.chart.scales(end.state[np.newaxis]) >= RESOLVED * self.objective.steps(end.state[np.newaxis])
+            ).all()
+        ):
+            return Integral(end.value, 1.0, 1.0 - q.mass_outside(self.grid), 0)
         return integrate(*self.order(q), self.grid)
 
+    def covering(self, minima: Iterable[Density]) -> Problem:
+        """The same on a grid that fits these as well."""
+        return replace(self, grid=Grid.cover(self.target, Mixture(minima)))  # type: ignore[arg-type]
+
+    @cached_property
+    def objective(self) -> Objective:
+        """What is to be minimised."""
+        sums: dict[str, float] = {
+            "mass": self.mass,
+            "log_mass_inside": self.log_mass_inside,
+        }
+        if isinstance(self.chart, NormalChart):
+            if self.direction == "forward":
+                return ForwardNormal(self.grid, self.chart, self.moments, sums["log_mass_inside"])
+            return ReverseNormal(self.target, self.grid, self.chart, **sums)
+        assert isinstance(self.chart, UnivariateChart)
+        if self.direction == "reverse":
+            return ReverseUnivariate(self.target, self.grid, self.chart, **sums)
+        passing = ForwardUnivariate(self.target, self.grid, self.chart, **sums)
+        if isinstance(self.chart, GammaChart | BetaChart | LogNormalChart):
+            return ForwardExponential(passing, self.state_of_moments(self.moments.mean, self.moments.cov))
+        return passing
+
+    def state_of_moments(self, mean: Floats, cov: Floats) -> Floats:
+        """The member of the family with these moments."""
+        state = self.chart.of_moments(mean, cov, self.direction)
+        if state is None:
+            steps = [axis.step for axis in self.grid.parts]
+            places = np.where(np.abs(mean) < 1e-9 * np.array(steps), 0.0, mean)
+            place = ", ".join(f"{x:.6g}" for x in places)
+            raise ValueError(
+                f"p sits on the single grid point x = {place}, or has no spread along an axis: no q has that"
+            )
+        return state
+
+    def starts(self) -> list[Floats]:
+        """Where the runs begin."""
+        found = [self._wide_enough(*pair) for pair in self._pairs()]
+        return [state for state in found if state is not None]
+
+    def _pairs(self) -> Iterable[tuple[Floats, Floats]]:
+        if self.direction == "reverse":
+            yield from self.landscape.starts()
+        else:
+            mean, cov = self.moments.mean, self.moments.cov
+            yield from ((mean, share * cov) for share in (1.0, 0.1))
+
+    def _wide_enough(self, mean: Floats, cov: Floats) -> Floats | None:
+        steps = [STEPS_OF_START * axis.step_near(x) for axis, x in zip(self.grid.parts, mean, strict=True)]
+        return self.chart.of_moments(mean, cov + np.diag(np.square(steps)), self.direction)
+
+    def as_state(self, start: Any) -> Floats:
+        """The state of a start that was given."""
+        if not isinstance(start, Density):
+            try:
+                loc, scale = start
+            except (TypeError, ValueError):
+                raise TypeError(f"a start must be a density or a pair (loc, scale), got {start!r}") from None
+            start = Normal(loc, scale)
+        if start.ndim != self.grid.ndim:
+            raise ValueError(f"a start must have {self.grid.ndim} dimensions, got {start!r}")
+        if isinstance(start, Normal) and not (isinstance(self.chart, NormalChart) and self.chart.line):
+            return self.state_of_moments(np.array([start.loc]), np.array([[start.scale**2]]))
+        return self.chart.state(start)
+
     def refuse_zeros(self) -> None:
-        """In a reverse fit, a p that is 0 anywhere on the grid makes every divergence infinite."""
-        zero = self.summary.zero_index
+        """In a reverse fit, a p that is 0 where every q is positive makes every divergence infinite."""
+        zero = first_zero(self.target, self.grid, self.chart.support) if self.landscape.has_zero else None
         if zero is None:
             return
-        x = self.grid.line.node(zero)
-        start = f"p is 0 at x = {x:.6g}, so KL(q||p) is infinite for every Normal q; "
-        if isinstance(self.target, Tabulated) and not self.target.grid.line.lower <= x <= self.target.grid.line.upper:
-            table = self.target.grid.line
-            raise ValueError(f"{start}its table ends at {table.lower:.6g} and {table.upper:.6g}: fit on that grid")
+        place = ", ".join(f"{x:.6g}" for x in zero)
+        start = f"p is 0 at x = {place}, so KL(q||p) is infinite for every q; "
+        if isinstance(self.target, Tabulated) and not self.target.grid.contains(self.grid):
+            table = self.target.grid
+            raise ValueError(f"{start}its table ends at {table.lower} and {table.upper}: fit on that grid")
         raise ValueError(
             f"{start}give p as log-densities (log=True, a column logp), which do not underflow, or choose a floor "
             "(Tabulated(..., floor=1e-300)); a forward fit is not affected"
         )
 
 
-def problem_of(p: Density | ArrayLike, family: Any, grid: Grid | None, direction: str | None, log: bool) -> Problem:
+def problem_of(
+    p: Density | ArrayLike,
+    family: Any,
+    grid: Grid | None,
+    direction: str | None,
+    *,
+    log: bool = False,
+    covariance_type: str = "full",
+    n_components: int | None = None,
+    df: float | None = None,
+) -> Problem:
     """The arguments of `fit`, checked."""
-    known = _checked_direction(direction)
-    if family is not Normal and not (isinstance(family, str) and family in FAMILIES):
-        raise ValueError(f"family must be {' or '.join(map(repr, FAMILIES))} or its class, got {family!r}")
-    if grid is not None and as_grid(grid).ndim > 1:
-        raise ValueError(f"a Normal is fitted on a grid of one axis, got one of shape {grid.shape}")
+    known = checked_direction(direction)
+    kind = family_of(family)
+    target, grid, chosen = target_of(p, grid, log)
+    chart = chart_of(kind, target.ndim, covariance_type, n_components, df)
+    if isinstance(chart, MixtureChart) and known == "reverse":
+        raise ValueError("a mixture is fitted with direction='forward', by expectation maximisation; got 'reverse'")
+    if grid is None:
+        grid = _cover(target, chart, known)
+    problem = Problem(target, grid, known, chart, chosen)
+    _check_support(problem, kind.__name__)
+    return problem
+
+
+def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Density, Grid | None, bool]:
+    """(the density, the grid or None where one is to be chosen, whether it is to be chosen)."""
     if isinstance(p, Density):
-        if p.ndim > 1:
-            raise ValueError(f"a Normal is fitted to a density of one dimension, got one of {p.ndim}")
         if log:
             raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
-        if grid is None:
-            # a q that covers all of p may be wider than every component of it
-            grid = common_grid(p, None if isinstance(p, Tabulated) else Normal(p.mean, p.std))
-        return Problem(p, grid, known)
+        if grid is not None and as_grid(grid).ndim != p.ndim:
+            raise ValueError(f"p has {p.ndim} dimensions, but the grid is of shape {grid.shape}")
+        if isinstance(p, Tabulated):
+            return p, p.grid if grid is None else grid, False
+        return p, grid, grid is None
     if grid is None:
         raise TypeError(
             f"p is not a density but a {type(p).__name__}: values at the nodes of a grid need grid=, "
             "and raw observations go through Tabulated.from_samples"
         )
-    return Problem(Tabulated(grid, p, log=log), grid, known)
+    return Tabulated(as_grid(grid), p, log=log), grid, False
 
 
-def _checked_direction(direction: str | None) -> Direction:
+def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
+    """A grid for p and for a q that covers all of it, which may be wider than every part of p."""
+    mean = np.atleast_1d(target.mean)
+    cov = np.atleast_2d(target.std**2 if target.ndim == 1 else target.cov)  # type: ignore[attr-defined]
+    if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
+        return common_grid(target)
+    if isinstance(chart, MixtureChart):
+        return common_grid(target)
+    state = chart.of_moments(mean, cov, direction)
+    if state is None:
+        return common_grid(target)
+    return common_grid(target, chart.density(state))
+
+
+def _check_support(problem: Problem, family: str) -> None:
+    lower, upper = problem.chart.support
+    if math.isinf(lower) and math.isinf(upper):
+        return
+    line = problem.grid.line
+    first, last = line.node(0), line.node(line.n - 1)
+    if first < lower or last > upper:
+        outside = first if first < lower else last
+        raise ValueError(
+            f"a {family} lives between {lower:g} and {upper:g}, but the grid has a node at {outside:.6g}, where it is 0"
+        )
+    if problem.direction == "forward":
+        for x in (first, last):
+            if x in (lower, upper) and problem.target.logpdf(x) > -math.inf:
+                raise ValueError(
+                    f"p is positive at x = {x:g}, where a {family} may be 0 or infinite: take a grid whose nodes lie "
+                    "inside (Grid.from_edges, Grid.gauss_legendre, or later nodes)"
+                )
+
+
+def checked_direction(direction: str | None) -> Direction:
+    """A direction, or an error that explains both."""
     if direction is None:
         raise TypeError(f"fit() needs a direction: {DIRECTIONS}")
     for known in get_args(Direction):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkl.densities import Density, Normal
+from fastkl.densities import Density, Mixture, MultivariateNormal, Normal
 from fastkl.grids import Grid
 from fastkl.integrals import kl_divergence
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Direction = Literal["forward", "reverse"]
-
-PARAMETER_NAMES = ("loc/scale", "log(scale)")
-"""The coordinates of gradients and Hessians: the mean in units of the scale, and the log of the scale."""
 
 ROUNDS_TO_ZERO = 1e-8
 """A fit knows loc/scale to about gtol, 1e-9."""
@@ -29,7 +26,7 @@ ROUNDS_TO_ZERO = 1e-8
 class Minimum:
     """A local minimum of the divergence."""
 
-    q: Normal
+    q: Any
     divergence: float
     gradient_norm: float
     min_eigenvalue: float
@@ -43,7 +40,7 @@ class FitResult:
 
     Attributes
     ----------
-    q : Normal
+    q : Density
         The fitted density: the best minimum, or the best point so far if there is none.
     p : Density
     grid : Grid
@@ -52,9 +49,11 @@ class FitResult:
         KL(p||q) forward, KL(q||p) reverse; what `kl_divergence` gives on `grid`.
     minima : tuple of Minimum
         Every local minimum that was found, best first; ties within 1e-12 are ordered by loc.
-    hessian : ndarray, shape (2, 2)
+    hessian : ndarray, shape (k, k)
         Of the divergence at q.
     parameter_names : tuple of str
+        The k coordinates of gradients and Hessians. They are 0 at q, and measure a place in scales (of a covariance
+        L L', in L), and everything else by its logarithm or relative to L.
     gradient_norm : float
         Largest entry of the gradient at q.
     min_eigenvalue : float
@@ -72,7 +71,8 @@ class FitResult:
     nit : int
         Newton steps that led to q, on all grids.
     passes : int
-        Passes over the grid in all, each counted by the share of the points that it read.
+        Passes over the grid that the search took, each counted by the share of the points that it read; the divergence
+        and its error take one or two more.
     converged : bool
         Gradient at most gtol and Hessian positive definite.
     success : bool
@@ -81,7 +81,7 @@ class FitResult:
         Which check failed, and the keyword that sets it.
     """
 
-    q: Normal
+    q: Any
     p: Density
     grid: Grid
     direction: Direction
@@ -100,7 +100,7 @@ class FitResult:
     converged: bool
     success: bool
     message: str
-    parameter_names: tuple[str, ...] = PARAMETER_NAMES
+    parameter_names: tuple[str, ...]
 
     @cached_property
     def forward(self) -> float:
@@ -137,7 +137,20 @@ class FitResult:
         return "\n".join(lines)
 
 
-def short(q: Normal, digits: int = 6) -> str:
-    """N(loc, scale); a mean that is 0 to the precision of a fit reads 0."""
-    loc = 0.0 if abs(q.loc) < ROUNDS_TO_ZERO * q.scale else q.loc
-    return f"N({loc:.{digits}g}, {q.scale:.{digits}g})"
+def short(q: Any, digits: int = 6) -> str:
+    """N(loc, scale) and the like; a mean that is 0 to the precision of a fit reads 0."""
+    if isinstance(q, Normal):
+        return f"N({_place(q.loc, q.scale, digits)}, {q.scale:.{digits}g})"
+    if isinstance(q, MultivariateNormal):
+        mean = ", ".join(_place(m, s, digits) for m, s in zip(q.mean, np.sqrt(np.diag(q.cov)), strict=True))
+        cov = ", ".join("[" + ", ".join(f"{c:.{digits}g}" for c in row) + "]" for row in q.cov)
+        return f"N([{mean}], [{cov}])"
+    if isinstance(q, Mixture):
+        parts = zip(q.weights, q.components, strict=True)
+        return " + ".join(f"{weight:.{digits}g}*{short(part, digits)}" for weight, part in parts)
+    numbers = ", ".join(f"{field.name}={getattr(q, field.name):.{digits}g}" for field in fields(q))
+    return f"{type(q).__name__}({numbers})"
+
+
+def _place(loc: float, scale: float, digits: int) -> str:
+    return f"{0.0 if abs(loc) < ROUNDS_TO_ZERO * scale else loc:.{digits}g}"

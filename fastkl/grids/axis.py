@@ -142,12 +142,13 @@ class Axis:
     def window(self, lower: float, upper: float, stride: int = 1) -> tuple[int, int]:
         """(first, count) of the points in [lower, upper] with a neighbour on either side."""
         if self.is_uniform:
-            full = np.array([(lower - self.lower) / self.step, (upper - self.lower) / self.step])
+            before, after = (lower - self.lower) / self.step, (upper - self.lower) / self.step
         else:
-            full = np.searchsorted(self.nodes, [lower, upper]).astype(np.float64)
-        ends = np.array([np.floor(full[0]) - 1, np.ceil(full[1]) + 1]) / stride
-        first, last = np.clip(ends, 0, self.count(stride) - 1)
-        return int(first), math.ceil(last) - int(first) + 1
+            before, after = np.searchsorted(self.nodes, [lower, upper]).tolist()
+        most = self.count(stride) - 1
+        first = int(min(max((before - 1.0) // stride, 0), most))
+        last = int(min(max((after + 2.0) // stride + 1, 0), most))
+        return first, last - first + 1
 
     def step_near(self, x: float) -> float:
         """The larger of the distances from the node nearest to `x` to its neighbours."""

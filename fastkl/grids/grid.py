@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, get_args
@@ -247,18 +247,21 @@ class Grid:
         """The coordinates of one point."""
         return tuple(float(x) for x in np.atleast_1d(self.points(np.array([number]))[0]))
 
-    def count(self, stride: int) -> int:
+    def count(self, stride: int | Sequence[int]) -> int:
         """How many points there are when every `stride`-th is taken on each axis, and the last one."""
-        return math.prod(axis.count(stride) for axis in self.parts)
+        return math.prod(axis.count(own) for axis, own in zip(self.parts, self._strides(stride), strict=True))
 
-    def record(self, stride: int = 1) -> Axes:
-        """The grid as a kernel wants it."""
+    def _strides(self, stride: int | Sequence[int]) -> Sequence[int]:
+        return (stride,) * self.ndim if isinstance(stride, int) else stride
+
+    def record(self, stride: int | Sequence[int] = 1) -> Axes:
+        """The grid as a kernel wants it; with a stride for all axes or one for each."""
         nodes, weights, rows = [NOTHING], [NOTHING], []
-        for axis in self.parts:
-            rows.append(axis.geometry(stride, sum(map(len, nodes)), sum(map(len, weights))))
+        for axis, own in zip(self.parts, self._strides(stride), strict=True):
+            rows.append(axis.geometry(own, sum(map(len, nodes)), sum(map(len, weights))))
             nodes.append(axis.nodes)
             if axis.rule != "trapezoid":
-                weights.append(axis.weights(stride))
+                weights.append(axis.weights(own))
         return Axes(_joined(nodes), _joined(weights), np.array(rows, dtype=np.float64))
 
     def contains(self, other: Grid) -> bool:

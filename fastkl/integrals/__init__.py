@@ -2,12 +2,13 @@
 
 from fastkl.integrals.divergence import KLResult, common_grid, kl_divergence, nats_per_unit
 from fastkl.integrals.error import quadrature_error, too_coarse
-from fastkl.integrals.quadrature import Integral, integrate, mass_inside, mass_outside, require_mass
+from fastkl.integrals.quadrature import Integral, first_zero, integrate, mass_inside, mass_outside, require_mass
 
 __all__ = [
     "Integral",
     "KLResult",
     "common_grid",
+    "first_zero",
     "integrate",
     "kl_divergence",
     "mass_inside",

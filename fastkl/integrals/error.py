@@ -19,6 +19,12 @@ STRIDE_POWER, ORDER_POWER = 3.0, 0.5
 of the two coarser sums is about the first; with n, 3n/4 and n/2 it is the second power. So these are 3 and 1 by theory;
 1/2 is what covers."""
 
+ENOUGH = 2**17
+"""Points from which an error is estimated where there are many more, if they put it below `FINE_ENOUGH`."""
+
+FINE_ENOUGH = 1e-10
+"""Of the divergence."""
+
 IRREGULAR = 0.1
 """Neighbouring steps whose ratio is farther from 1 do not follow a smooth map of equal ones."""
 
@@ -70,22 +76,32 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
     of r is counted on, which is also enough for kinks and cut tails (r = 1/4, error = last/3); and `before` alone,
     in units of the divergence and at most 1, must say the same.
     """
+    least = _kinks(a, b, grid) + _rounding(whole)
     coarse = _coarser_panels(grid) if not any(isinstance(d, Tabulated) for d in (a, b)) else None
+    if coarse:
+        return least + _from_coarser(a, b, whole, [(other, 1) for other in coarse], ORDER_POWER)
+    stride = 2 ** int(math.log2(max(grid.size / ENOUGH, 1.0)) / grid.ndim)
+    if stride > 2:  # a few points tell it, where there are far more than enough
+        found = _from_coarser(a, b, whole, [(grid, stride), (grid, 2 * stride)], STRIDE_POWER)
+        if found <= FINE_ENOUGH * whole.divergence:
+            return least + found
+    return least + _from_coarser(a, b, whole, [(grid, 2), (grid, 4)], STRIDE_POWER)
+
+
+def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Grid, int]], power: float) -> float:
+    """From two coarser rules, each a grid and a stride."""
     try:
-        if coarse:
-            first, second = (integrate(a, b, other) for other in coarse)
-        else:
-            first, second = (integrate(a, b, grid, stride=stride) for stride in (2, 4))
+        first, second = (integrate(a, b, grid, stride=stride) for grid, stride in rules)
     except NoMassError:  # a density lies between the nodes that are left
         return math.inf
+    grid = rules[0][0]
     last, before = abs(whole.divergence - first.divergence), abs(first.divergence - second.divergence)
-    least = _kinks(a, b, grid) + _rounding(whole)
     if any(_is_irregular(axis) for axis in grid.parts):
-        return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN) + least
+        return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN)
     gain = math.sqrt(last / before) if last < before and not _hides_its_error(grid) else 1.0
     unit = min(whole.divergence, 1.0)
-    fallen = (before / unit) ** (ORDER_POWER if coarse else STRIDE_POWER) if before < unit else 1.0
-    return SAFETY * max(last * gain, before * fallen) + least
+    fallen = (before / unit) ** power if before < unit else 1.0
+    return SAFETY * max(last * gain, before * fallen)
 
 
 def _kinks(p: Density, q: Density, grid: Grid) -> float:

@@ -131,6 +131,18 @@ def first_infinite(p: Density, q: Density, grid: Grid) -> tuple[float, ...] | No
     return None
 
 
+def first_zero(p: Density, grid: Grid, support: tuple[float, float]) -> tuple[float, ...] | None:
+    """The first point where p = 0, in one dimension between the ends of *support*."""
+    for start, (log_p,) in _log_densities(grid, p):
+        zero = log_p == -np.inf
+        if grid.ndim == 1:
+            x = grid.points(np.arange(start, start + zero.size))
+            zero &= (x > support[0]) & (x < support[1])
+        if zero.any():
+            return grid.point(start + int(np.argmax(zero)))
+    return None
+
+
 def _log_densities(grid: Grid, *densities: Density) -> Iterator[tuple[int, list[Floats]]]:
     """The logarithms at the nodes, a limited number at a time, with the number of the first node."""
     records = [density.record(grid) for density in densities]

@@ -119,7 +119,7 @@ class TiledKernel:
     tile_function : callable
         ``tile_function(partial, start, stop, *args)``.
     outputs : int
-        Length of ``partial``; 0 for a kernel that fills an array of its own.
+        Length of ``partial``; 0 for a kernel that fills an array of its own, or is told with every call.
     """
 
     def __init__(self, tile_function: Callable[..., None], outputs: int) -> None:
@@ -143,12 +143,20 @@ class TiledKernel:
         return f"<TiledKernel {self.__name__}>"
 
     def __call__(
-        self, size: int, *args: Any, offset: int = 0, length: int = TILE, work: int = 1, items: int = 1
+        self,
+        size: int,
+        *args: Any,
+        offset: int = 0,
+        length: int = TILE,
+        work: int = 1,
+        items: int = 1,
+        outputs: int | None = None,
     ) -> NDArray[np.float64]:
         """Run over the points ``offset <= i < offset + size``, in tiles of `length` points.
 
         `work` is the number of densities that a point can take; many of them may be skipped. A point of a
-        kernel over rows stands for `items` numbers.
+        kernel over rows or tasks stands for `items` numbers. `outputs` is for a kernel whose results are as many as
+        its arguments say.
 
         Returns
         -------
@@ -156,7 +164,7 @@ class TiledKernel:
             One row of partial results for each tile.
         """
         tiles = -(-size // length)
-        partials = np.zeros((tiles, self.outputs))
+        partials = np.zeros((tiles, self.outputs if outputs is None else outputs))
         largest = max(LARGEST_SPAN_WORK // (length * items * work), 1)
         first, span = 0, min(max(FIRST_SPAN_POINTS // (length * items), 1), largest)
         while first < tiles:
@@ -169,12 +177,15 @@ class TiledKernel:
             report_progress(min(first * length, size), size)
         return partials
 
-    def total(self, size: int, *args: Any, offset: int = 0, work: int = 1) -> NDArray[np.float64]:
+    def total(
+        self, size: int, *args: Any, offset: int = 0, work: int = 1, outputs: int | None = None
+    ) -> NDArray[np.float64]:
         """The partial results summed over the tiles, shape (outputs,).
 
         NumPy sums the contiguous rows of the transpose pairwise, always in the same order.
         """
-        totals: NDArray[np.float64] = np.ascontiguousarray(self(size, *args, offset=offset, work=work).T).sum(axis=1)
+        partials = self(size, *args, offset=offset, work=work, outputs=outputs)
+        totals: NDArray[np.float64] = np.ascontiguousarray(partials.T).sum(axis=1)
         return totals
 
     def _launch(self, small: bool, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:

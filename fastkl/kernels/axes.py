@@ -63,15 +63,18 @@ def even_axis(nodes, weights, axis, start, x, w):
     """Equally spaced nodes, and the weights of the trapezoid rule."""
     stride, last = int(axis[STRIDE]), int(axis[LAST])
     lower, upper, step = axis[LOWER], axis[UPPER], axis[STEP]
-    for i in range(x.size):
+    whole = min(max((last - start * stride) // stride, 0), x.size)  # those before the last node
+    for i in range(whole):
+        x[i] = lower + step * ((start + i) * stride)
+    for i in range(whole, x.size):
         j = full_index(start + i, stride, last)
         x[i] = upper if j == last else lower + step * j
-    if has_one_weight(axis, start, w.size):
-        for i in range(w.size):
-            w[i] = step * stride
-    else:
-        for i in range(w.size):
-            w[i] = weight_at(nodes, weights, axis, start + i)
+    for i in range(w.size):
+        w[i] = step * stride
+    if start == 0:
+        w[0] = weight_at(nodes, weights, axis, 0)
+    for i in range(max(count(axis) - 2 - start, 0), w.size):  # the last two, whose steps may be shorter
+        w[i] = weight_at(nodes, weights, axis, start + i)
 
 
 @AXIS.implement

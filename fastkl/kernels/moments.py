@@ -1,86 +1,159 @@
-"""Moments of a density over the only axis of a grid: of the density itself, and of a Normal tilted by it."""
+"""Moments over a grid of any number of axes: of a density, and of Normals tilted by it.
+
+Both are sums of polynomials of z = W (x - centre), W lower triangular, so that along a row the last entry of z alone
+changes: see `fastkl.kernels.polynomials`.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero
-from fastkl.jit import tiled
-from fastkl.kernels.axes import fill_axis, node_at, place_in_row
+from fastkl.elementary import exp_or_zero, fast_exp
+from fastkl.jit import block, tiled
+from fastkl.kernels.axes import count, enter_row, fill_axis, last_below
 from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.polynomials import add_row
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
-MASS, FIRST, SECOND, CENTRE, PEAK, PEAK_INDEX, ZERO_INDEX = range(7)
+WINDOW = 9.0
+"""Points with more than this for |z| weigh less than 3e-18 of those at the mean, and are left out."""
+
+TILTED_DEGREE, DEGREE = 4, 2
+"""Of the polynomials: the Hessian of a divergence takes products of two scores, which are of degree 2."""
 
 
-@tiled(outputs=7)
-def cell_moments(partial, start, stop, functions, components, values, table_nodes, nodes, weights, geometry):
-    """Mass and the first two moments about the cell's centre; the peak; the first zero (or -1).
+@block
+def _row_of_density(x, w, log_p, loc, slope, sums, entropy):
+    """Add the sums of p z**k, k = 0, 1, 2, and of p log p."""
+    s0, s1, s2, e = 0.0, 0.0, 0.0, 0.0
+    for i in range(x.size):
+        z = (x[i] - loc) * slope
+        share = w[i] * exp_or_zero(log_p[i])
+        s0 += share
+        s1 += share * z
+        s2 += share * z * z
+        e += share * max(log_p[i], -1e300)  # 0 * -inf
+    sums[0] += s0
+    sums[1] += s1
+    sums[2] += s2
+    entropy[0] += e
 
-    A cell is a tile. Moments about a nearby centre add up to those of the whole without cancellation.
-    """
+
+@tiled(outputs=0)
+def density_moments(
+    partial, start, stop, functions, components, values, table_nodes, nodes, weights, geometry, centre, slopes,
+    parent, factor, outer_of, power_of,
+):  # fmt: skip
+    """The integrals of p times every monomial up to degree 2 of z = (x - centre) slopes, and of p log p, the last."""
+    D = geometry.shape[0]
+    inner, length = geometry[D - 1], count(geometry[D - 1])
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
-    place_in_row(axis, 0, at)
-    centre = node_at(nodes, axis, (start + stop) // 2)
-    mass, first, second = 0.0, 0.0, 0.0
-    peak, peak_index, zero_index = -np.inf, start, -1
-    for begin in range(start, stop, BLOCK):
-        n = min(BLOCK, stop - begin)
-        fill_axis(nodes, weights, axis, begin, x[:n], w[:n])
-        at[START] = begin
-        evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
-        for i in range(n):
-            share, distance = w[i] * exp_or_zero(log_p[i]), x[i] - centre
-            mass += share
-            first += share * distance
-            second += share * distance * distance
-        for i in range(n):
-            if log_p[i] > peak:
-                peak, peak_index = log_p[i], begin + i
-            if log_p[i] == -np.inf and zero_index < 0:
-                zero_index = begin + i
-    partial[MASS], partial[FIRST], partial[SECOND], partial[CENTRE] = mass, first, second, centre
-    partial[PEAK], partial[PEAK_INDEX], partial[ZERO_INDEX] = peak, peak_index, zero_index
+    outer, z, at = np.empty(D - 1), np.empty(D - 1), np.empty(PLACE, np.int64)
+    sums, entropy, products = np.empty(DEGREE + 1), np.empty(1), np.empty(parent.size)
+    begin, last = start, outer_of.size
+    while begin < stop:
+        first = begin % length
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        n = min(length - first, stop - begin)
+        sums[:] = 0.0
+        entropy[0] = 0.0
+        for i in range(first, first + n, BLOCK):
+            m = min(BLOCK, first + n - i)
+            at[START] = i
+            fill_axis(nodes, weights, inner, i, x[:m], w[:m])
+            evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, log_p[:m])
+            _row_of_density(x[:m], w[:m], log_p[:m], centre[D - 1], slopes[D - 1], sums, entropy)
+        for d in range(D - 1):
+            z[d] = (outer[d] - centre[d]) * slopes[d]
+        add_row(shared, z, sums, parent, factor, outer_of, power_of, products, partial[:last])
+        partial[last] += shared * entropy[0]
+        begin += n
 
 
-@tiled(outputs=10)
-def normal_moments(
-    partial, start, stop, loc, scale, functions, components, values, table_nodes, nodes, weights, geometry
-):
-    """Sums of u z**k and of u z**k g, k = 0 ... 4, for a Normal against a density p.
+@block
+def _row_of_normal(x, w, log_p, loc, slope, exponent, sums, tilted):
+    """Add the sums of u z**k and of u z**k g: u = w exp(exponent - z**2/2), g = exponent - z**2/2 - log p.
 
-    z = (x - loc)/scale, u = w exp(-z**2/2) and g = -z**2/2 - log p: what the value, the gradient and the
-    Hessian of KL(q||p) in (loc, log scale) are made of.
+    x, w and log p become z, u and u g: in one loop, the ten sums would not fit into the registers beside the exp.
     """
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
-    place_in_row(axis, 0, at)
+    for i in range(x.size):
+        z = (x[i] - loc) * slope
+        e = exponent - 0.5 * z * z
+        u = w[i] * fast_exp(e)
+        x[i], w[i], log_p[i] = z, u, u * (e - log_p[i])
     m0, m1, m2, m3, m4 = 0.0, 0.0, 0.0, 0.0, 0.0
     g0, g1, g2, g3, g4 = 0.0, 0.0, 0.0, 0.0, 0.0
-    for begin in range(start, stop, BLOCK):
-        n = min(BLOCK, stop - begin)
-        fill_axis(nodes, weights, axis, begin, x[:n], w[:n])
-        at[START] = begin
-        evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
-        for i in range(n):
-            z = (x[i] - loc) / scale
-            exponent = -0.5 * z * z
-            u0 = w[i] * exp_or_zero(exponent)
-            u1 = u0 * z
-            u2 = u1 * z
-            u3 = u2 * z
-            u4 = u3 * z
-            g = exponent - log_p[i]
-            m0 += u0
-            m1 += u1
-            m2 += u2
-            m3 += u3
-            m4 += u4
-            g0 += u0 * g
-            g1 += u1 * g
-            g2 += u2 * g
-            g3 += u3 * g
-            g4 += u4 * g
-    partial[0], partial[1], partial[2], partial[3], partial[4] = m0, m1, m2, m3, m4
-    partial[5], partial[6], partial[7], partial[8], partial[9] = g0, g1, g2, g3, g4
+    for i in range(x.size):
+        z, u, g = x[i], w[i], log_p[i]
+        square, uz, gz = z * z, u * z, g * z
+        m0 += u
+        m1 += uz
+        m2 += u * square
+        m3 += uz * square
+        m4 += u * square * square
+        g0 += g
+        g1 += gz
+        g2 += g * square
+        g3 += gz * square
+        g4 += g * square * square
+    sums[0] += m0
+    sums[1] += m1
+    sums[2] += m2
+    sums[3] += m3
+    sums[4] += m4
+    tilted[0] += g0
+    tilted[1] += g1
+    tilted[2] += g2
+    tilted[3] += g3
+    tilted[4] += g4
+
+
+@tiled(outputs=0)
+def normal_moments(
+    partial, start, stop, tasks, centres, whitenings, geometries, functions, components, values, table_nodes, nodes,
+    weights, parent, factor, outer_of, power_of,
+):  # fmt: skip
+    """Sums of u and of u g, times every monomial up to degree 4 of z = W (x - mean), for Normals against a density p.
+
+    u = w exp(-|z|**2/2) and g = -|z|**2/2 - log p: what the value, the gradient and the Hessian of KL(q||p) are made
+    of. A task is (which Normal, first point, behind the last point); every Normal has a grid with strides of its own.
+    """
+    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    D, count_of_all = centres.shape[1], outer_of.size
+    outer, z, at = np.empty(D - 1), np.empty(D - 1), np.empty(PLACE, np.int64)
+    sums, tilted, products = np.empty(TILTED_DEGREE + 1), np.empty(TILTED_DEGREE + 1), np.empty(parent.size)
+    for t in range(start, stop):
+        q, begin, end = tasks[t]
+        centre, W, geometry = centres[q], whitenings[q], geometries[q]
+        inner, length = geometry[D - 1], count(geometry[D - 1])
+        slope = W[D - 1, D - 1]
+        while begin < end:
+            first = begin % length
+            n = min(length - first, end - begin)
+            shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+            begin += n
+            squared, shift = 0.0, 0.0
+            for i in range(D - 1):
+                z[i] = 0.0
+                for j in range(i + 1):
+                    z[i] += W[i, j] * (outer[j] - centre[j])
+                squared += z[i] * z[i]
+                shift += W[D - 1, i] * (outer[i] - centre[i])
+            room = WINDOW * WINDOW - squared
+            if room <= 0.0:
+                continue
+            loc, half = centre[D - 1] - shift / slope, np.sqrt(room) / slope
+            after = min(first + n, last_below(nodes, inner, loc + half) + 2)
+            first = max(first, last_below(nodes, inner, loc - half))
+            sums[:] = 0.0
+            tilted[:] = 0.0
+            for i in range(first, after, BLOCK):
+                m = min(BLOCK, after - i)
+                at[START] = i
+                fill_axis(nodes, weights, inner, i, x[:m], w[:m])
+                evaluate(
+                    functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, log_p[:m]
+                )
+                _row_of_normal(x[:m], w[:m], log_p[:m], loc, slope, -0.5 * squared, sums, tilted)
+            add_row(shared, z, sums, parent, factor, outer_of, power_of, products, partial[:count_of_all])
+            add_row(shared, z, tilted, parent, factor, outer_of, power_of, products, partial[count_of_all:])

@@ -20,7 +20,11 @@ def table_at_nodes(components, values, nodes, outer, at, x, scratch, out):
         run = values[base + first : base + first + out.size]
     else:
         run = scratch
-        for i in range(out.size):
+        whole = min(max((last - first * stride) // stride + 1, 0), out.size)  # before the last one, which may be nearer
+        begin = base + first * stride
+        for i in range(whole):
+            run[i] = values[begin + i * stride]
+        for i in range(whole, out.size):
             run[i] = values[base + full_index(first + i, stride, last)]
     if by_log:
         for i in range(out.size):

@@ -1,0 +1,332 @@
+"""Families as a fit moves in them.
+
+A member of a family is a row of numbers, its *state*; many of them are moved at once. Coordinates are local: they
+are 0 at the state itself, and a step of 1 means the same everywhere, a scale or a factor of e.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastkl.densities import Density, Mixture, MultivariateNormal, Normal
+from fastkl.densities.normal import LOG_SQRT_2PI
+from fastkl.kernels.moments import DEGREE, TILTED_DEGREE
+from fastkl.kernels.polynomials import exponents
+from fastkl.validation import Floats
+
+NDArrayInt = np.ndarray[Any, np.dtype[np.int64]]
+
+
+class Chart(ABC):
+    """Local coordinates of a family."""
+
+    names: tuple[str, ...]
+    """Of the coordinates."""
+    ndim: int = 1
+    support: tuple[float, float] = (-math.inf, math.inf)
+    """The interval where every member is positive, in one dimension."""
+    kinked: bool = False
+    """Whether the members have a kink, so that a sum over nodes has one wherever it meets a node."""
+
+    @abstractmethod
+    def state(self, q: Density) -> Floats:
+        """The numbers that stand for q."""
+
+    @abstractmethod
+    def density(self, state: Floats) -> Any:
+        """The member of the family that they stand for."""
+
+    @abstractmethod
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
+        """The state that fits about this mean and covariance; None where the family has none."""
+
+    @abstractmethod
+    def move(self, states: Floats, steps: Floats) -> Floats:
+        """The states that these steps lead to."""
+
+    @abstractmethod
+    def places(self, states: Floats) -> Floats:
+        """Where they are, shape (n, ndim)."""
+
+    @abstractmethod
+    def scales(self, states: Floats) -> Floats:
+        """The scales on which they change along each axis, shape (n, ndim)."""
+
+    def limit(self, state: Floats) -> str:
+        """What to say of a state where the family ends, as far as a fit can tell; else nothing."""
+        return ""
+
+    parameter_names: tuple[str, ...]
+    """Of parameters that may be any numbers: positive ones are taken by their logarithms."""
+
+    @abstractmethod
+    def parameters_of_state(self, state: Floats) -> Floats:
+        """Those parameters."""
+
+    @abstractmethod
+    def state_of_parameters(self, parameters: Floats) -> Floats:
+        """The inverse."""
+
+    @abstractmethod
+    def tangent(self, state: Floats) -> Floats:
+        """The derivatives of those parameters by the local coordinates, shape (k, k)."""
+
+    def bend(self, state: Floats, gradient: Floats) -> Floats:
+        """Their second derivatives, summed with this gradient, shape (k, k)."""
+        return np.zeros((gradient.size, gradient.size))
+
+    @abstractmethod
+    def apart(self, state: Floats, other: Floats) -> float:
+        """The largest difference in any coordinate."""
+
+
+class NormalChart(Chart):
+    """Normals of any dimension, with mean m and covariance L L': a state is m and then L, row by row.
+
+    A step (d, N) leads to m + L d and L R, R = N below the diagonal and exp(N) on it. `basis` takes from the steps
+    of a full covariance those of the family: on the diagonal alone, or one for all of it.
+    """
+
+    def __init__(self, ndim: int, covariance_type: str = "full", *, line: bool = False) -> None:
+        self.ndim = ndim
+        self.line = line
+        self.covariance_type = covariance_type
+        self.entries = [(i, j) for i in range(ndim) for j in range(i + 1)]
+        full = ndim + len(self.entries)
+        means = [f"mean[{i}]/L" for i in range(ndim)]
+        factors = [f"log(L[{i},{i}])" if i == j else f"L[{i},{j}]/L" for i, j in self.entries]
+        basis = np.eye(full)
+        on_diagonal = [ndim + k for k, (i, j) in enumerate(self.entries) if i == j]
+        if covariance_type == "diag":
+            kept = [*range(ndim), *on_diagonal]
+            basis, factors = basis[:, kept], [factors[k - ndim] for k in on_diagonal]
+        elif covariance_type == "spherical":
+            basis = np.column_stack([basis[:, :ndim], basis[:, on_diagonal].sum(axis=1)])
+            factors = ["log(scale)"]
+        self.basis = basis
+        self.parameter_names = (
+            ("loc", "log(scale)")
+            if line
+            else (
+                *(f"mean[{i}]" for i in range(ndim)),
+                *(name.removesuffix("/L") for name in factors),
+            )
+        )
+        self.names = ("loc/scale", "log(scale)") if line else (*means, *factors)
+
+    def state(self, q: Density) -> Floats:
+        if isinstance(q, Normal):
+            return np.array([q.loc, q.scale])
+        if not isinstance(q, MultivariateNormal):
+            raise TypeError(f"expected a Normal, got {q!r}")
+        return np.concatenate([q.mean, self._restricted(q.cov).ravel()])
+
+    def density(self, state: Floats) -> Normal | MultivariateNormal:
+        if self.line:
+            return Normal(*state)
+        mean, L = self.split(state)
+        return MultivariateNormal(mean, L @ L.T)
+
+    def split(self, states: Floats) -> tuple[Floats, Floats]:
+        """Means (..., D) and factors L (..., D, D)."""
+        D = self.ndim
+        return states[..., :D], states[..., D:].reshape(*states.shape[:-1], D, D)
+
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
+        try:
+            return np.concatenate([mean, self._restricted(cov, direction).ravel()])
+        except np.linalg.LinAlgError:
+            return None
+
+    def _restricted(self, cov: Floats, direction: str = "forward") -> Floats:
+        """The factor of what fits a Normal best in the family: forward by its variances, reverse by its precisions."""
+        if self.covariance_type == "full":
+            return np.asarray(np.linalg.cholesky(cov), dtype=np.float64)
+        numbers = np.diag(cov if direction == "forward" else np.linalg.inv(cov))
+        shared = np.full(self.ndim, numbers.mean()) if self.covariance_type == "spherical" else numbers
+        if not (shared > 0.0).all():
+            raise np.linalg.LinAlgError("a variance is not positive")
+        return np.diag(shared ** (0.5 if direction == "forward" else -0.5))
+
+    def move(self, states: Floats, steps: Floats) -> Floats:
+        D, full = self.ndim, steps @ self.basis.T
+        means, L = self.split(states)
+        R = np.zeros_like(L)
+        for k, (i, j) in enumerate(self.entries):
+            R[:, i, j] = np.exp(full[:, D + k]) if i == j else full[:, D + k]
+        moved = means + np.einsum("nij,nj->ni", L, full[:, :D])
+        return np.concatenate([moved, (L @ R).reshape(len(states), -1)], axis=1)
+
+    def whitenings(self, states: Floats) -> Floats:
+        """The inverses W of the factors."""
+        inverse: Floats = np.tril(np.linalg.inv(self.split(states)[1]))
+        return inverse
+
+    def places(self, states: Floats) -> Floats:
+        return states[:, : self.ndim]
+
+    def scales(self, states: Floats) -> Floats:
+        scales: Floats = 1.0 / np.sqrt((self.whitenings(states) ** 2).sum(axis=1))
+        return scales
+
+    def apart(self, state: Floats, other: Floats) -> float:
+        both = np.stack([state, other])
+        means, L = self.split(both)
+        W = self.whitenings(both)
+        shift = np.abs(W @ (means[1] - means[0])).max()
+        ratio = W[0] @ L[1]
+        stretch = np.abs(np.log(np.diag(ratio))).max()
+        return float(max(shift, stretch, np.abs(np.tril(ratio, -1)).max(initial=0.0)))
+
+    def _free(self) -> list[tuple[int, int]]:
+        """The entries of L that are parameters; of a spherical one, the first stands for all."""
+        on_diagonal = [(i, i) for i in range(self.ndim)]
+        return {"full": self.entries, "diag": on_diagonal, "spherical": on_diagonal[:1]}[self.covariance_type]
+
+    def parameters_of_state(self, state: Floats) -> Floats:
+        mean, L = self.split(state)
+        return np.array([*mean, *(math.log(L[i, i]) if i == j else L[i, j] for i, j in self._free())])
+
+    def state_of_parameters(self, parameters: Floats) -> Floats:
+        mean, rest = parameters[: self.ndim], parameters[self.ndim :]
+        if self.covariance_type == "spherical":
+            L = np.exp(rest[0]) * np.eye(self.ndim)
+        else:
+            L = np.zeros((self.ndim, self.ndim))
+            for (i, j), number in zip(self._free(), rest.tolist(), strict=True):
+                L[i, j] = math.exp(number) if i == j else number
+        return np.concatenate([mean, L.ravel()])
+
+    def tangent(self, state: Floats) -> Floats:
+        D, L = self.ndim, self.split(state)[1]
+        free = self._free()
+        tangent = np.zeros((D + len(free), D + len(free)))
+        tangent[:D, :D] = L
+        for a, (i, j) in enumerate(free):
+            for b, (k, m) in enumerate(free):
+                if i == j and a == b:
+                    tangent[D + a, D + b] = 1.0
+                elif i > j and m == j and k <= i:
+                    tangent[D + a, D + b] = L[i, k]
+        return tangent
+
+    def bend(self, state: Floats, gradient: Floats) -> Floats:
+        """L[i, j] has the factor exp(N[j, j])."""
+        D, L, free = self.ndim, self.split(state)[1], self._free()
+        bend = np.zeros((gradient.size, gradient.size))
+        for a, (i, j) in enumerate(free):
+            if i > j:
+                b = D + free.index((j, j))
+                bend[b, b] += gradient[D + a] * L[i, j]
+        return bend
+
+    def log_constants(self, states: Floats) -> Floats:
+        """The logarithm of the integral of exp(-|z|**2/2)."""
+        L = self.split(states)[1]
+        constants: Floats = np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1) + self.ndim * LOG_SQRT_2PI
+        return constants
+
+    @cached_property
+    def slope_of_constant(self) -> Floats:
+        """Its gradient, in the coordinates of a full covariance; it has no second derivative."""
+        return np.array([0.0] * self.ndim + [float(i == j) for i, j in self.entries])
+
+    @cached_property
+    def scores(self) -> NDArrayInt:
+        """Which monomial of z each score is: z_i for the mean, z_i z_j for the entries of L."""
+        return np.array([self._place([i]) for i in range(self.ndim)] + [self._place([i, j]) for i, j in self.entries])
+
+    @cached_property
+    def products(self) -> NDArrayInt:
+        """Which monomial each product of two scores is."""
+        factors = [[i] for i in range(self.ndim)] + [[i, j] for i, j in self.entries]
+        return np.array([[self._place([*a, *b]) for b in factors] for a in factors])
+
+    def _place(self, factors: list[int]) -> int:
+        powers = tuple(factors.count(d) for d in range(self.ndim))
+        return exponents(self.ndim, TILTED_DEGREE).index(powers)
+
+    @cached_property
+    def curvature(self) -> Floats:
+        """The second derivatives of -|z|**2/2 as sums of monomials up to degree 2, shape (k, k, monomials).
+
+        With R z' = z - d, the second differential is -|d + N z|**2 + sum of N_ii**2 z_i**2 - 2 z'N d - 2 z'N N z.
+        """
+        D, k = self.ndim, self.ndim + len(self.entries)
+        second = np.zeros((k, k, len(exponents(D, DEGREE))))
+        for i in range(D):
+            second[i, i, 0] = -1.0
+        for a, (i, j) in enumerate(self.entries):
+            for m in range(D):
+                if m == i:
+                    second[m, D + a, self._place([j])] -= 1.0
+                if m == j:
+                    second[m, D + a, self._place([i])] -= 1.0
+                second[D + a, m] = second[m, D + a]
+            for b, (r, s) in enumerate(self.entries):
+                if i == r:
+                    second[D + a, D + b, self._place([j, s])] -= 1.0
+                if j == r:
+                    second[D + a, D + b, self._place([i, s])] -= 1.0
+                if s == i:
+                    second[D + a, D + b, self._place([r, j])] -= 1.0
+                if i == j == r == s:
+                    second[D + a, D + b, self._place([i, i])] += 1.0
+        return second
+
+
+class MixtureChart(NormalChart):
+    """Mixtures of so many Normals: a state is, for each, the log of its weight, its mean, and L row by row."""
+
+    def __init__(self, parts: int, ndim: int, *, line: bool) -> None:
+        super().__init__(ndim, line=line)
+        self.parts = parts
+        own = self.names
+        of_parts = [f"{name} of component {k}" for k in range(parts) for name in own]
+        self.names = (*of_parts, *(f"log(weight[{k}]/weight[{parts - 1}])" for k in range(parts - 1)))
+
+    def rows(self, state: Floats) -> Floats:
+        """The state, a row for each component."""
+        return state.reshape(self.parts, -1)
+
+    def density(self, state: Floats) -> Mixture:  # type: ignore[override]
+        rows = self.rows(state)
+        one = NormalChart(self.ndim, line=self.line)
+        weights = np.exp(rows[:, 0])
+        order = sorted(range(self.parts), key=lambda k: rows[k, 1:].tolist())
+        components: list[Normal | MultivariateNormal] = [one.density(rows[k, 1:]) for k in order]
+        return Mixture(components, (weights / weights.sum())[order].tolist())
+
+    def state(self, q: Any) -> Floats:
+        if not isinstance(q, Mixture) or len(q.components) != self.parts or min(q.weights) <= 0.0:
+            raise TypeError(f"expected a Mixture of {self.parts} Normals of positive weights, got {q!r}")
+        one = NormalChart(self.ndim, line=self.line)
+        rows = [[math.log(w), *one.state(part)] for w, part in zip(q.weights, q.components, strict=True)]
+        return np.array(rows).ravel()
+
+    def moved(self, state: Floats, step: Floats) -> Floats:
+        """The state that a step leads to."""
+        rows, size = self.rows(state), len(self.basis)
+        steps = step[: self.parts * size].reshape(self.parts, size)
+        logs = rows[:, 0] + np.append(step[self.parts * size :], 0.0)
+        logs -= np.logaddexp.reduce(logs)
+        return np.column_stack([logs, super().move(rows[:, 1:], steps)]).ravel()
+
+    def places(self, states: Floats) -> Floats:
+        """The mean of the first component, in the order of means."""
+        return np.stack([min(self.rows(state)[:, 1 : self.ndim + 1].tolist()) for state in states])
+
+    def scales(self, states: Floats) -> Floats:
+        """The smallest along each axis."""
+        return np.stack([super(MixtureChart, self).scales(self.rows(state)[:, 1:]).min(axis=0) for state in states])
+
+    def apart(self, state: Floats, other: Floats) -> float:
+        """Between the same mixtures in another order of components as well."""
+        mine, theirs = (sorted(self.rows(s).tolist(), key=lambda row: row[1:]) for s in (state, other))
+        pairs = [(np.array(a), np.array(b)) for a, b in zip(mine, theirs, strict=True)]
+        return float(max(max(super(MixtureChart, self).apart(a[1:], b[1:]), abs(a[0] - b[0])) for a, b in pairs))

@@ -1,0 +1,238 @@
+"""Where to start: the modes of p and its basins, seen in the peaks of the cells of a grid.
+
+A minimum that spans two modes is not reached from either of them, but from the Normal that has the moments of both.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from fastkl.densities import Density
+from fastkl.grids import Grid
+from fastkl.kernels.peaks import cell_peaks
+from fastkl.validation import Floats
+
+CELLS = {1: 1024, 2: 96, 3: 32}
+"""Cells along each axis, by the number of axes: enough to tell the modes apart that a fit can tell apart."""
+FEWEST_CELLS = 16
+
+STRIP_POINTS = 2**13
+
+MAX_BASINS = 12
+"""More modes than this are merged, the shallowest first."""
+
+MAX_GROUPS = 80
+"""Groups of basins whose moments are starts, the small ones first."""
+
+CORE = 1.0
+"""A Normal has fallen by one nat within 1.4 standard deviations; what is above is the core of a mode."""
+
+Moments = tuple[Floats, Floats]
+"""(mean, covariance)"""
+
+
+@dataclass(frozen=True, eq=False)
+class Landscape:
+    """The largest log-density in every cell."""
+
+    peak: Floats
+    centres: tuple[Floats, ...]
+    """Of the cells, along each axis."""
+    widths: tuple[Floats, ...]
+    has_zero: bool
+    """Whether p is 0 at a node."""
+
+    @cached_property
+    def points(self) -> Floats:
+        """The centres of all cells, shape (cells, ndim)."""
+        return np.stack([axis.ravel() for axis in np.meshgrid(*self.centres, indexing="ij")], axis=1)
+
+    @cached_property
+    def mass(self) -> Floats:
+        """About the mass of each cell, relative to the largest."""
+        volume = np.ones(())
+        for width in self.widths:
+            volume = np.multiply.outer(volume, width)
+        share = np.exp(np.maximum(self.peak - self.peak.max(), -700.0)) * volume
+        return np.asarray(share.ravel())
+
+    def moments(self, cells: Any) -> Moments | None:
+        """About the mean and the covariance of p on some cells."""
+        share, points = self.mass[cells], self.points[cells]
+        total = share.sum()
+        if not total > 0.0:
+            return None
+        mean = share @ points / total
+        offset = points - mean
+        cov = (offset * share[:, np.newaxis]).T @ offset / total
+        return mean, cov + np.diag([float(np.median(width)) ** 2 / 12.0 for width in self.widths])
+
+    @cached_property
+    def basins(self) -> Any:
+        """The number of the basin of each cell: of the mode that the steepest ascent leads to."""
+        return _merged(self.peak, _ascents(self.peak))
+
+    def starts(self) -> Iterator[Moments]:
+        """(mean, covariance) of where to start."""
+        basins = self.basins
+        count = int(basins.max()) + 1
+        flat = self.peak.ravel()
+        own: dict[int, Moments] = {}
+        for basin in range(count):
+            inside = basins == basin
+            top = int(np.flatnonzero(inside)[np.argmax(flat[inside])])
+            core, whole = self.moments(inside & (flat >= flat[top] - CORE)), self.moments(inside)
+            if core is not None and whole is not None:
+                yield self.points[top], 0.5 * core[1]  # a cell counts by its peak, which widens the core
+                own[basin] = whole
+        if count > 1:
+            yield from own.values()
+        for group in itertools.islice(_groups(count, set(_passes(self.peak, basins))), MAX_GROUPS):
+            if all(basin in own for basin in group):
+                yield _between([own[basin] for basin in group])
+        yield from self._dispersed()
+
+    def _dispersed(self) -> Iterator[Moments]:
+        """Smaller ones along the main axes of p."""
+        whole = self.moments(slice(None))
+        if whole is None:
+            return
+        mean, cov = whole
+        variances, directions = np.linalg.eigh(cov)
+        for variance, direction in zip(variances, directions.T, strict=True):
+            for side in (-1.0, 1.0):
+                yield mean + side * np.sqrt(max(variance, 0.0)) * direction, 0.25 * cov
+
+
+def _between(parts: list[Moments]) -> Moments:
+    """The moments of several basins that count alike: a reverse fit sees the logarithms of their weights."""
+    means = np.array([mean for mean, _ in parts])
+    mean = means.mean(axis=0)
+    offset = means - mean
+    return mean, np.mean([cov for _, cov in parts], axis=0) + offset.T @ offset / len(parts)
+
+
+def landscape(p: Density, grid: Grid) -> Landscape:
+    """One pass over p."""
+    most = CELLS.get(grid.ndim, FEWEST_CELLS)
+    sides = np.array([-(-n // most) for n in grid.shape], dtype=np.int64)
+    cells = np.array([-(-n // side) for n, side in zip(grid.shape, sides.tolist(), strict=True)], dtype=np.int64)
+    in_strip = int(min(max(STRIP_POINTS // sides[-1], 1), cells[-1]))
+    strips = int(np.prod(cells[:-1])) * -(-int(cells[-1]) // in_strip)
+    peaks = np.full(int(np.prod(cells)), -np.inf)
+    record = p.record(grid)
+    zeros = cell_peaks(
+        strips, *record, *grid.record(), sides, cells, in_strip, peaks, length=1,
+        items=int(np.prod(sides)) * in_strip, work=record.work,
+    )  # fmt: skip
+    centres, widths = [], []
+    for axis, side, count in zip(grid.parts, sides.tolist(), cells.tolist(), strict=True):
+        first = np.arange(count) * side
+        begin, end = axis.nodes_at(first), axis.nodes_at(np.minimum(first + side, axis.n) - 1)
+        centres.append(0.5 * (begin + end))
+        widths.append(np.diff([axis.lower, *(0.5 * (end[:-1] + begin[1:])), axis.upper]))
+    return Landscape(peaks.reshape(cells), tuple(centres), tuple(widths), bool(zeros.any()))
+
+
+def _shifted(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[Any, Any]:
+    """Slices of all cells that have a neighbour at this offset, and of those neighbours."""
+    here = tuple(slice(max(0, -o), n - max(0, o)) for n, o in zip(shape, offset, strict=True))
+    there = tuple(slice(max(0, o), n - max(0, -o)) for n, o in zip(shape, offset, strict=True))
+    return here, there
+
+
+def _offsets(ndim: int) -> list[tuple[int, ...]]:
+    return [offset for offset in itertools.product((-1, 0, 1), repeat=ndim) if any(offset)]
+
+
+def _ascents(peak: Floats) -> Any:
+    """The mode that the steepest ascent from each cell leads to, as a cell; a plateau belongs to one cell of it."""
+    number = np.arange(peak.size).reshape(peak.shape)
+    best, target = peak.copy(), number.copy()
+    for offset in _offsets(peak.ndim):
+        here, there = _shifted(peak.shape, offset)
+        # on a plateau the larger number counts as higher, so that there is no way in a circle
+        higher = (peak[there] > best[here]) | ((peak[there] == best[here]) & (number[there] > target[here]))
+        best[here] = np.where(higher, peak[there], best[here])
+        target[here] = np.where(higher, number[there], target[here])
+    way = target.ravel()
+    while True:
+        further = way[way]
+        if np.array_equal(further, way):
+            return way
+        way = further
+
+
+def _merged(peak: Floats, way: Any) -> Any:
+    """Basins numbered from 0, the shallowest merged into the neighbour across their highest pass while too many."""
+    modes, basins = np.unique(way, return_inverse=True)
+    basins = basins.ravel()
+    heights = peak.ravel()[modes].tolist()
+    passes = _passes(peak, basins)
+    alive = set(range(len(heights)))
+    parent = list(range(len(heights)))
+    while len(alive) > MAX_BASINS:
+        highest: dict[int, tuple[float, int]] = {}
+        for (a, b), height in passes.items():
+            for one, other in ((a, b), (b, a)):
+                if one not in highest or height > highest[one][0]:
+                    highest[one] = (height, other)
+        lowest = min(highest, key=lambda basin: heights[basin] - highest[basin][0])
+        into = highest[lowest][1]
+        if heights[lowest] > heights[into]:
+            lowest, into = into, lowest
+        parent[lowest] = into
+        alive.remove(lowest)
+        joined: dict[tuple[int, int], float] = {}
+        for (a, b), height in passes.items():
+            a, b = into if a == lowest else a, into if b == lowest else b
+            if a != b:
+                pair = (min(a, b), max(a, b))
+                joined[pair] = max(height, joined.get(pair, -np.inf))
+        passes = joined
+    root = np.array([_root(parent, basin) for basin in range(len(heights))])
+    return np.unique(root[basins], return_inverse=True)[1].ravel()
+
+
+def _root(parent: list[int], basin: int) -> int:
+    while parent[basin] != basin:
+        basin = parent[basin]
+    return basin
+
+
+def _passes(peak: Floats, basins: Any) -> dict[tuple[int, int], float]:
+    """The highest way from each basin into each neighbour."""
+    of, count = basins.reshape(peak.shape), int(basins.max()) + 1
+    pairs, heights = [], []
+    for offset in _offsets(peak.ndim)[: len(_offsets(peak.ndim)) // 2]:
+        here, there = _shifted(peak.shape, offset)
+        a, b, height = of[here], of[there], np.minimum(peak[here], peak[there])
+        different = a != b
+        pairs.append(np.minimum(a, b)[different] * count + np.maximum(a, b)[different])
+        heights.append(height[different])
+    numbers, which = np.unique(np.concatenate(pairs), return_inverse=True)
+    highest = np.full(numbers.size, -np.inf)
+    np.maximum.at(highest, which, np.concatenate(heights))
+    return {divmod(pair, count): height for pair, height in zip(numbers.tolist(), highest.tolist(), strict=True)}
+
+
+def _groups(count: int, neighbours: set[tuple[int, int]]) -> Iterator[list[int]]:
+    """Sets of at least two basins that hang together, the small ones first."""
+    beside: dict[int, set[int]] = {basin: set() for basin in range(count)}
+    for a, b in neighbours:
+        beside[a].add(b)
+        beside[b].add(a)
+    level = {frozenset([basin]) for basin in range(count)}
+    while level:
+        level = {group | {other} for group in level for basin in group for other in beside[basin] - group}
+        ordered = sorted(sorted(group) for group in level)
+        yield from ordered
+        if len(ordered) > MAX_GROUPS:
+            break
+    yield list(range(count))

@@ -1,0 +1,280 @@
+"""The forward fit of a mixture of Normals: expectation maximisation on the grid, accelerated, and then Newton steps.
+
+A step of EM takes one pass and never goes up, but may need thousands; so it is extrapolated (Varadhan and Roland 2008,
+SQUAREM), on a coarse grid, until it is near a minimum. There the Hessian, from differences of exact gradients, finishes
+in a few steps, the last of them on the whole grid.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastkl.fitting.charts import MixtureChart, NormalChart
+from fastkl.fitting.landscape import Landscape
+from fastkl.fitting.point import AT_STEP, CONVERGED, OUT_OF_PASSES, STALLED, Point
+from fastkl.fitting.problem import Problem
+from fastkl.fitting.search import MAX_STEP, SAME_MINIMUM
+from fastkl.kernels.moments import DEGREE
+from fastkl.kernels.polynomials import exponents, monomials
+from fastkl.kernels.responsibilities import responsibility_sums
+from fastkl.validation import Floats
+
+COARSE_POINTS = {1: 4096, 2: 192, 3: 48}
+"""Along each axis, by the number of axes."""
+FEWEST_COARSE_POINTS = 24
+
+NEAR = 1e-3
+"""The gradient from which on Newton steps are tried."""
+MAX_CYCLES = 400
+DIFFERENCE = 1e-4
+"""Step of the differences that the Hessian is made of: its error is the square of it."""
+FLAT = 1e-7
+"""An eigenvalue of the Hessian below this is 0 to its precision."""
+NODES_OF_PART = 4
+"""Nodes with mass that a component takes, at least."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """What one pass tells of a mixture."""
+
+    value: float
+    gradient: Floats
+    next: Floats
+    """Where EM goes."""
+
+
+class _Expectation:
+    """KL(p||q) for mixtures, on every so many-th node of each axis."""
+
+    def __init__(self, problem: Problem, chart: MixtureChart, strides: list[int]) -> None:
+        self.problem, self.chart = problem, chart
+        self.record, self.axes = problem.target.record(problem.grid), problem.grid.record(strides)
+        self.size = problem.grid.count(strides)
+        self.points_read = 0
+
+    def __call__(self, state: Floats) -> _Step:
+        chart, D = self.chart, self.chart.ndim
+        rows = chart.rows(state)
+        logs, normals = rows[:, 0] - np.logaddexp.reduce(rows[:, 0]), rows[:, 1:]
+        M = len(exponents(D, DEGREE))
+        sums = responsibility_sums.total(
+            self.size, logs - chart.log_constants(normals), np.ascontiguousarray(normals[:, :D]),
+            chart.whitenings(normals), *self.record, *self.axes, *monomials(D, DEGREE),
+            work=self.record.work + chart.parts, outputs=2 + chart.parts * M,
+        )  # fmt: skip
+        self.points_read += self.size
+        mass, log_q = sums[:2].tolist()
+        own = sums[2:].reshape(chart.parts, M) / mass
+        shares = own[:, 0]
+        of_parts = shares[:, np.newaxis] * chart.slope_of_constant - own[:, chart.scores]
+        weights = np.exp(logs)
+        gradient = np.concatenate([of_parts.ravel(), (weights - shares)[:-1]])
+        moments = self.problem.moments
+        value = moments.log_p - math.log(moments.mass) + self.problem.log_mass_inside - log_q / mass
+        return _Step(value, gradient, self._next(normals, own))
+
+    def _next(self, normals: Floats, own: Floats) -> Floats:
+        """The weights, means and covariances of what each component answers for."""
+        chart, D = self.chart, self.chart.ndim
+        shares = np.maximum(own[:, 0], 1e-300)
+        first = own[:, 1 : D + 1] / shares[:, np.newaxis]
+        second = np.empty((chart.parts, D, D))
+        for m, powers in enumerate(exponents(D, DEGREE)[D + 1 :], start=D + 1):
+            i, j = (d for d, power in enumerate(powers) for _ in range(power))
+            second[:, i, j] = second[:, j, i] = own[:, m] / shares
+        means, L = chart.split(normals)
+        inner = second - first[:, :, np.newaxis] * first[:, np.newaxis, :]
+        try:
+            factors = L @ np.linalg.cholesky(inner)
+        except np.linalg.LinAlgError:  # nothing, or a single node, is left for a component
+            factors = L * 0.5
+        moved = means + np.einsum("nij,nj->ni", L, first)
+        return np.column_stack([np.log(shares), moved, factors.reshape(chart.parts, -1)]).ravel()
+
+
+def fit_mixture(problem: Problem, given: Iterable[Floats], gtol: float, max_passes: int) -> tuple[list[Point], int]:
+    """(where the search ends, points read)."""
+    assert isinstance(problem.chart, MixtureChart)
+    grid, landscape, chart = problem.grid, problem.landscape, problem.chart
+    parts = chart.parts
+    held = int(min(grid.size, (landscape.peak > -np.inf).sum() * max(grid.size // landscape.peak.size, 1)))
+    if parts * NODES_OF_PART > held:
+        raise ValueError(f"n_components={parts} is more than the grid can hold: p is positive at {held} of its nodes")
+    most = COARSE_POINTS.get(grid.ndim, FEWEST_COARSE_POINTS)
+    strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid.parts]
+    coarse, fine = _Expectation(problem, chart, strides), _Expectation(problem, chart, [1] * grid.ndim)
+    floor = np.array([axis.step for axis in grid.parts])
+    ends: list[Point] = []
+    for start in (*_starts(landscape, chart, floor), *given):
+        near = _near_minimum(coarse, start, floor)
+        if any(chart.apart(near, end.state) < NEAR for end in ends):
+            continue
+        end = _polished(coarse, fine, near, floor, gtol, max_passes)
+        if all(end.status != other.status or chart.apart(end.state, other.state) > SAME_MINIMUM for other in ends):
+            ends.append(end)
+    return ends, 2 * grid.size + coarse.points_read + fine.points_read
+
+
+def _near_minimum(expectation: _Expectation, state: Floats, floor: Floats) -> Floats:
+    """EM, extrapolated where that goes down."""
+    chart = expectation.chart
+    here = expectation(state)
+    for _ in range(MAX_CYCLES):
+        if np.abs(here.gradient).max() <= NEAR * 0.1 or (chart.scales(state[np.newaxis])[0] < floor).any():
+            break
+        first = expectation(here.next)
+        r = _free(chart, here.next) - _free(chart, state)
+        v = _free(chart, first.next) - _free(chart, here.next) - r
+        length = -math.sqrt(float(r @ r) / max(float(v @ v), 1e-300))
+        candidates = []
+        if length < -1.0 and np.isfinite(v).all():
+            candidates = [_bound(chart, _free(chart, state) - 2.0 * length * r + length * length * v)]
+        state, here = _lower(expectation, candidates, here.value, first.next)
+    return state
+
+
+def _lower(
+    expectation: _Expectation, candidates: list[Floats], value: float, otherwise: Floats
+) -> tuple[Floats, _Step]:
+    for state in candidates:
+        step = expectation(state)
+        if step.value <= value:
+            return state, step
+    return otherwise, expectation(otherwise)
+
+
+def _diagonal(chart: MixtureChart) -> list[int]:
+    """Where the diagonal of L is in the row of a component."""
+    return [1 + chart.ndim + i * (chart.ndim + 1) for i in range(chart.ndim)]
+
+
+def _free(chart: MixtureChart, state: Floats) -> Floats:
+    """With the diagonals of L as logarithms, so that any numbers make a mixture."""
+    rows = chart.rows(state).copy()
+    rows[:, _diagonal(chart)] = np.log(rows[:, _diagonal(chart)])
+    return rows.ravel()
+
+
+def _bound(chart: MixtureChart, free: Floats) -> Floats:
+    """The inverse."""
+    rows = chart.rows(free).copy()
+    rows[:, _diagonal(chart)] = np.exp(np.clip(rows[:, _diagonal(chart)], -300.0, 300.0))
+    rows[:, 0] -= np.logaddexp.reduce(rows[:, 0])
+    return rows.ravel()
+
+
+def _hessian(expectation: _Expectation, state: Floats) -> Floats:
+    """From differences of gradients; what the coordinates turn with a step is taken out by symmetry."""
+    chart, k = expectation.chart, len(expectation.chart.names)
+    columns = []
+    for i in range(k):
+        step = np.zeros(k)
+        step[i] = DIFFERENCE
+        ahead, behind = (expectation(chart.moved(state, sign * step)).gradient for sign in (1.0, -1.0))
+        columns.append((ahead - behind) / (2.0 * DIFFERENCE))
+    hessian = np.array(columns)
+    return 0.5 * (hessian + hessian.T)
+
+
+def _polished(
+    coarse: _Expectation, fine: _Expectation, state: Floats, floor: Floats, gtol: float, max_passes: int
+) -> Point:
+    """Newton steps with one Hessian, on the coarse grid and then on the whole one."""
+    chart, nit, status = coarse.chart, 0, STALLED
+    hessian = _hessian(coarse, state)
+    step = fine(state)
+    for expectation, tolerance, most in ((coarse, 0.1 * gtol, 60), (fine, gtol, max_passes)):
+        step, status = expectation(state), OUT_OF_PASSES
+        for _ in range(most):
+            if (chart.scales(state[np.newaxis])[0] < floor).any():
+                return _point(chart, state, step, hessian, AT_STEP, nit)
+            if np.abs(step.gradient).max() <= tolerance:
+                status = CONVERGED
+                break
+            eigenvalues, vectors = np.linalg.eigh(hessian)
+            along = (vectors.T @ step.gradient) / np.maximum(np.abs(eigenvalues), FLAT)
+            newton = -vectors @ along
+            newton *= min(1.0, MAX_STEP / max(np.abs(newton).max(), 1e-300))
+            trial = chart.moved(state, newton)
+            found = expectation(trial)
+            nit += 1
+            if np.abs(found.gradient).max() > 0.5 * np.abs(step.gradient).max():
+                if expectation is fine:
+                    status = STALLED
+                    break
+                # far from a minimum, or the Hessian is of another place: EM, and a new one
+                trial = _near_minimum(coarse, step.next, floor)
+                found, hessian = coarse(trial), _hessian(coarse, trial)
+            state, step = trial, found
+    lowest = np.linalg.eigvalsh(hessian)[0]
+    if status == CONVERGED and not lowest > FLAT:
+        status = STALLED
+    return _point(chart, state, step, hessian, status, nit)
+
+
+def _point(chart: MixtureChart, state: Floats, step: _Step, hessian: Floats, status: str, nit: int) -> Point:
+    return Point(chart, state, step.value, step.gradient, hessian, status, nit)
+
+
+def _starts(landscape: Landscape, chart: MixtureChart, floor: Floats) -> Iterator[Floats]:
+    """Mixtures whose parts share the cells of p: its basins, slabs along its main axes, and clusters."""
+    basins = landscape.basins
+    by_mass = np.bincount(basins, weights=landscape.mass)
+    largest = np.argsort(-by_mass, kind="stable")[: chart.parts]
+    if largest.size == chart.parts and chart.parts > 1:
+        nearest = _nearest(landscape.points, np.array([landscape.moments(basins == b)[0] for b in largest]))  # type: ignore[index]
+        yield _of_labels(landscape, chart, nearest, floor)
+    whole = landscape.moments(slice(None))
+    if whole is None:
+        return
+    mean, cov = whole
+    for direction in np.linalg.eigh(cov)[1].T[::-1]:
+        along = (landscape.points - mean) @ direction
+        order = np.argsort(along, kind="stable")
+        passed = np.cumsum(landscape.mass[order]) / landscape.mass.sum()
+        labels = np.empty(order.size, np.int64)
+        labels[order] = np.minimum((passed * chart.parts).astype(np.int64), chart.parts - 1)
+        yield _of_labels(landscape, chart, labels, floor)
+    yield _of_labels(landscape, chart, _clusters(landscape, chart.parts, cov), floor)
+
+
+def _nearest(points: Floats, centres: Floats) -> Any:
+    return np.argmin(((points[:, np.newaxis, :] - centres) ** 2).sum(axis=2), axis=1)
+
+
+def _clusters(landscape: Landscape, parts: int, cov: Floats) -> Any:
+    """Weighted k-means, from places that are far apart and heavy."""
+    points = np.asarray(np.linalg.solve(np.linalg.cholesky(cov), landscape.points.T).T, dtype=np.float64)
+    mass = landscape.mass
+    centres = [points[int(np.argmax(mass))]]
+    while len(centres) < parts:
+        nearest = ((points[:, np.newaxis, :] - np.array(centres)) ** 2).sum(axis=2).min(axis=1)
+        centres.append(points[int(np.argmax(nearest * mass))])
+    labels = _nearest(points, np.array(centres))
+    for _ in range(50):
+        totals = np.array([max(mass[labels == k].sum(), 1e-300) for k in range(parts)])
+        moved = np.array([mass[labels == k] @ points[labels == k] for k in range(parts)]) / totals[:, np.newaxis]
+        again = _nearest(points, moved)
+        if np.array_equal(again, labels):
+            break
+        labels = again
+    return labels
+
+
+def _of_labels(landscape: Landscape, chart: MixtureChart, labels: Any, floor: Floats) -> Floats:
+    rows, total = [], landscape.mass.sum()
+    whole = landscape.moments(slice(None))
+    assert whole is not None
+    one = NormalChart(chart.ndim, line=chart.line)
+    for k in range(chart.parts):
+        mean, cov = landscape.moments(labels == k) or whole
+        state = one.of_moments(mean, cov + np.diag(np.square(2.0 * floor)))
+        assert state is not None
+        rows.append([math.log(max(landscape.mass[labels == k].sum() / total, 1e-3)), *state])
+    return np.array(rows).ravel()

@@ -1,0 +1,133 @@
+"""The divergence as a function of named parameters, for people who bring their own optimiser."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastkl.densities import Density
+from fastkl.fitting.problem import problem_of
+from fastkl.grids import Grid
+from fastkl.validation import Floats, as_line
+
+OFF = 1e-18
+"""A q with less than this on the grid is more than `fastkl.kernels.moments.WINDOW` standard deviations away from it."""
+
+
+class KLObjective:
+    """KL(p||q) or KL(q||p) as a function of the parameters of q; made by `kl_objective`.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the parameters, which are unconstrained: positive ones are taken by their logarithms.
+    grid : Grid
+    """
+
+    def __init__(self, problem: Any) -> None:
+        self._problem, self._chart = problem, problem.chart
+        self.grid: Grid = problem.grid
+        self.names: tuple[str, ...] = problem.chart.parameter_names
+        self._last: tuple[bytes, tuple[float, Floats, Floats]] | None = None
+
+    def __call__(self, theta: ArrayLike) -> tuple[float, Floats, Floats]:
+        """(value, gradient, Hessian) in nats, of shapes (), (k,) and (k, k); the value is inf off the grid."""
+        parameters = self._checked(theta)
+        key = parameters.tobytes()
+        if self._last is None or self._last[0] != key:
+            self._last = key, self._evaluate(parameters)
+        value, gradient, hessian = self._last[1]
+        return value, gradient.copy(), hessian.copy()
+
+    def fun(self, theta: ArrayLike) -> float:
+        """The value, as `scipy.optimize.minimize` wants it; `jac` and `hess` at the same theta cost nothing more."""
+        return self(theta)[0]
+
+    def jac(self, theta: ArrayLike) -> Floats:
+        """The gradient."""
+        return self(theta)[1]
+
+    def hess(self, theta: ArrayLike) -> Floats:
+        """The Hessian."""
+        return self(theta)[2]
+
+    def density(self, theta: ArrayLike) -> Any:
+        """The q with these parameters."""
+        return self._chart.density(self._chart.state_of_parameters(self._checked(theta)))
+
+    def theta(self, q: Density) -> Floats:
+        """The parameters of q."""
+        parameters: Floats = self._chart.parameters_of_state(self._chart.state(q))
+        return parameters
+
+    def _checked(self, theta: ArrayLike) -> Floats:
+        parameters = as_line(theta, "theta")
+        if parameters.size != len(self.names):
+            raise ValueError(f"theta has {len(self.names)} entries, {', '.join(self.names)}, got {parameters.size}")
+        return parameters
+
+    def _evaluate(self, parameters: Floats) -> tuple[float, Floats, Floats]:
+        state = self._chart.state_of_parameters(parameters)
+        local = self._problem.objective(state[np.newaxis])
+        if not (np.isfinite(local.value[0]) and local.inside[0] > OFF):
+            k = len(self.names)
+            return np.inf, np.full(k, np.nan), np.full((k, k), np.nan)
+        # from local coordinates, theta = theta(0) + T step + (second order): see `Chart.tangent`
+        tangent = self._chart.tangent(state)
+        gradient = np.linalg.solve(tangent.T, local.gradient[0])
+        bent = local.hessian[0] - self._chart.bend(state, gradient)
+        hessian = np.linalg.solve(tangent.T, np.linalg.solve(tangent.T, bent).T)
+        return float(local.value[0]), gradient, 0.5 * (hessian + hessian.T)
+
+
+def kl_objective(
+    p: Density | ArrayLike,
+    family: type[Any] | str,
+    grid: Grid | None = None,
+    *,
+    direction: str | None = None,
+    log: bool = False,
+    covariance_type: str = "full",
+    df: float | None = None,
+) -> KLObjective:
+    """The divergence that `fit` minimises, as a callable ``theta -> (value, gradient, Hessian)``.
+
+    Parameters
+    ----------
+    p, family, grid, direction, log, covariance_type, df
+        As in `fit`.
+
+    Returns
+    -------
+    KLObjective
+        With the `names` of theta; its ``fun``, ``jac`` and ``hess`` are what `scipy.optimize.minimize` takes.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `fit` does.
+
+    Notes
+    -----
+    Every value is `kl_divergence` on the grid, where the sum of q over it is not above 1 (a grid that resolves q), and,
+    forward, where the grid holds as much of p as of q.
+
+    Examples
+    --------
+    >>> import fastkl
+    >>> from scipy.optimize import minimize
+    >>> p = fastkl.Mixture([fastkl.Normal(-2, 0.6), fastkl.Normal(2, 0.6)])
+    >>> objective = fastkl.kl_objective(p, "normal", direction="reverse")
+    >>> objective.names
+    ('loc', 'log(scale)')
+    >>> start = objective.theta(fastkl.Normal(1.5, 1))
+    >>> found = minimize(objective.fun, start, jac=objective.jac, hess=objective.hess, method="trust-exact")
+    >>> round(objective.density(found.x).scale, 4), round(found.fun, 4)
+    (0.6049, 0.6918)
+    """
+    problem = problem_of(p, family, grid, direction, log=log, covariance_type=covariance_type, df=df)
+    if problem.direction == "reverse":
+        problem.refuse_zeros()
+    return KLObjective(problem)

@@ -1,0 +1,307 @@
+"""The divergence as a function of the parameters of q, for many q at once, with gradients and Hessians.
+
+Reverse, with q conditioned on the grid: q_i = u_i / sum(u), and for G = log(q/p) the divergence is E[G] under q. Its
+derivatives follow from the scores s of log u and from their derivatives C:
+
+    gradient  cov(s, G)
+    Hessian   cov(s, s) + E[(s - E s)(s - E s)' (G - E G)] + cov(C, G).
+
+So all of it is made of sums of u and u g times 1, s, s s' and C: one pass is one Newton step. Forward, it is a constant
+less E[log q] under p, with the gradient -E[s] and the Hessian -E[C].
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastkl.densities import Density
+from fastkl.densities.moments import Moments
+from fastkl.fitting.charts import NormalChart
+from fastkl.fitting.univariate import UnivariateChart
+from fastkl.grids import Grid
+from fastkl.jit import TILE
+from fastkl.kernels.moments import DEGREE, TILTED_DEGREE, WINDOW, normal_moments
+from fastkl.kernels.polynomials import exponents, monomials
+from fastkl.kernels.records import STRIDE
+from fastkl.kernels.scores import score_sums
+from fastkl.validation import Floats
+
+POINTS_IN_SCALE = {1: (10, 80), 2: (5, 24), 3: (4, 8)}
+"""Points in a scale on a coarse and on a middle grid, by the number of axes; a Normal needs 2 for 15 digits, the rest
+is for p."""
+FEWEST_IN_SCALE = (3, 5)
+
+AT_KINK = 1e-12
+"""Where the masses agree to this, their ratio counts as 1: for q = p, the minimum lies on that kink."""
+
+
+class Local(NamedTuple):
+    """The divergence and its shape at n states."""
+
+    value: Floats
+    gradient: Floats
+    hessian: Floats
+    inside: Floats
+    """The mass of q on the grid."""
+
+    def at(self, chosen: Any) -> Local:
+        """Some of them."""
+        return Local(*(array[chosen] for array in self))
+
+
+class Expected(NamedTuple):
+    """Means over a grid, of n states: of the scores, their products and their derivatives, and of g times them."""
+
+    total: Floats
+    g: Floats
+    s: Floats
+    sg: Floats
+    ss: Floats
+    ssg: Floats
+    c: Floats
+    cg: Floats
+
+
+class Objective(ABC):
+    """A divergence to be minimised."""
+
+    chart: Any
+    grid: Grid
+    points_read: int = 0
+
+    @abstractmethod
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        """At these states, on every so many-th node of each axis."""
+
+    def strides(self, states: Floats, level: int) -> Any:
+        """How coarse a grid the states allow, shape (n, ndim), on the coarse (0) or the middle level (1)."""
+        points = POINTS_IN_SCALE.get(self.grid.ndim, FEWEST_IN_SCALE)[level]
+        wanted = self.chart.scales(states) / (points * self.steps(states))
+        even = np.array([axis.rule == "trapezoid" for axis in self.grid.parts])
+        return np.maximum(np.where(even, wanted, 1.0), 1.0).astype(np.int64)
+
+    def steps(self, states: Floats) -> Floats:
+        """The distances of nodes around the states, shape (n, ndim)."""
+        places = self.chart.places(states)
+        steps = [[axis.step_near(x) for axis, x in zip(self.grid.parts, at, strict=True)] for at in places.tolist()]
+        return np.array(steps)
+
+
+class _OnGrid(Objective):
+    """What takes sums over the grid, in tasks: runs of points for one state each."""
+
+    def __init__(self, p: Density, grid: Grid, *, mass: float, log_mass_inside: float) -> None:
+        """*mass* is the sum of p over the grid, *log_mass_inside* that of `fastkl.integrals` (B)."""
+        self.p_record = p.record(grid)
+        self.grid = grid
+        self.log_mass = math.log(mass)
+        self.log_mass_inside = log_mass_inside
+        self.axes = grid.record()
+
+    def _tasks(self, strides: Any, lower: Floats, upper: Floats) -> tuple[Any, Floats]:
+        """(which state, first point, behind the last) of each task, and the grid of each state.
+
+        Between *lower* and *upper*, on the first axis, is what counts of a state.
+        """
+        tasks, first_axis = [], self.grid.parts[0]
+        geometries = np.repeat(self.axes.geometry[np.newaxis], len(strides), axis=0)
+        geometries[:, :, STRIDE] = strides
+        for k, own in enumerate(strides.tolist()):
+            rest = math.prod(axis.count(s) for axis, s in zip(self.grid.parts[1:], own[1:], strict=True))
+            first, count = first_axis.window(lower[k], upper[k], own[0])
+            begin, end = first * rest, (first + count) * rest
+            self.points_read += end - begin
+            tasks += [(k, at, min(at + TILE, end)) for at in range(begin, end, TILE)]
+        return np.array(tasks, dtype=np.int64), geometries
+
+    def _local(self, e: Expected, log_inside: Floats, slope: Floats | None = None, bend: Floats | None = None) -> Local:
+        """The reverse divergence; *slope* and *bend* are the derivatives of the log of the constant of u."""
+        value = e.g - np.log(e.total) + self.log_mass
+        outer = _outer(e.s, e.s)
+        cov_s = e.ss - outer
+        gradient = e.sg - e.s * e.g[:, np.newaxis]
+        crossed = _outer(e.s, e.sg)
+        third = e.ssg - crossed - crossed.transpose(0, 2, 1) + (outer - cov_s) * e.g[:, np.newaxis, np.newaxis]
+        hessian = cov_s + third + e.cg - e.c * e.g[:, np.newaxis, np.newaxis]
+        # where the grid holds more of q than of p, the divergence has log(A/B) on top
+        more = np.minimum(log_inside, 0.0) - self.log_mass_inside
+        added = more > AT_KINK
+        if added.any():
+            value = value + np.where(added, more, 0.0)
+            moving = added & (log_inside < 0.0)
+            slope = np.zeros(1) if slope is None else slope
+            bend = np.zeros(1) if bend is None else bend
+            gradient = gradient + np.where(moving[:, np.newaxis], e.s - slope, 0.0)
+            hessian = hessian + np.where(moving[:, np.newaxis, np.newaxis], cov_s + e.c - bend, 0.0)
+        return Local(value, gradient, hessian, np.exp(np.minimum(log_inside, 0.0)))
+
+
+def _outer(a: Floats, b: Floats) -> Floats:
+    return a[:, :, np.newaxis] * b[:, np.newaxis, :]
+
+
+class ReverseNormal(_OnGrid):
+    """KL(q||p) for Normals of any dimension."""
+
+    def __init__(self, p: Density, grid: Grid, chart: NormalChart, *, mass: float, log_mass_inside: float) -> None:
+        super().__init__(p, grid, mass=mass, log_mass_inside=log_mass_inside)
+        self.chart: NormalChart = chart
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        chart, D = self.chart, self.grid.ndim
+        strides = np.ones((len(states), D), np.int64) if strides is None else strides
+        means, L = chart.split(states)
+        reach = WINDOW * L[:, 0, 0]
+        tasks, geometries = self._tasks(strides, means[:, 0] - reach, means[:, 0] + reach)
+        nodes, weights, _ = self.axes
+        M = len(exponents(D, TILTED_DEGREE))
+        partial = normal_moments(
+            len(tasks), tasks, np.ascontiguousarray(means), chart.whitenings(states), geometries, *self.p_record,
+            nodes, weights, *monomials(D, TILTED_DEGREE), length=1, items=_items(tasks), work=self.p_record.work,
+            outputs=2 * M,
+        )  # fmt: skip
+        sums = _by_state(partial, tasks, len(states))
+        total = sums[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):  # a state that has left the grid has no sums
+            m, g = sums[:, :M] / total[:, np.newaxis], sums[:, M:] / total[:, np.newaxis]
+            low = len(exponents(D, DEGREE))
+            means_of = Expected(
+                total, g[:, 0], m[:, chart.scores], g[:, chart.scores], m[:, chart.products], g[:, chart.products],
+                m[:, :low] @ chart.curvature.transpose(0, 2, 1), g[:, :low] @ chart.curvature.transpose(0, 2, 1),
+            )  # fmt: skip
+            means_of = means_of._replace(c=_by_first(means_of.c), cg=_by_first(means_of.cg))
+            log_inside = np.log(total) - chart.log_constants(states)
+            return _projected(self._local(means_of, log_inside, chart.slope_of_constant), chart.basis)
+
+
+def _by_first(array: Floats) -> Floats:
+    """From (k, n, k) to (n, k, k)."""
+    return array.transpose(1, 0, 2)
+
+
+def _projected(local: Local, basis: Floats) -> Local:
+    """In the coordinates of a family that is part of a larger one."""
+    return local._replace(gradient=local.gradient @ basis, hessian=basis.T @ local.hessian @ basis)
+
+
+def _items(tasks: Any) -> int:
+    return int((tasks[:, 2] - tasks[:, 1]).max(initial=1))
+
+
+def _by_state(partial: Floats, tasks: Any, n: int) -> Floats:
+    """The sums of the tasks of each state, which follow one another."""
+    begins = np.searchsorted(tasks[:, 0], np.arange(n))
+    return np.add.reduceat(partial, begins, axis=0)
+
+
+class ForwardNormal(Objective):
+    """KL(p||q) for Normals: a function of the moments of p, which one pass has given."""
+
+    def __init__(self, grid: Grid, chart: NormalChart, moments: Moments, log_mass_inside: float) -> None:
+        self.grid, self.chart, self.moments, self.log_mass_inside = grid, chart, moments, log_mass_inside
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        chart, D = self.chart, self.grid.ndim
+        W = chart.whitenings(states)
+        first = np.einsum("nij,nj->ni", W, self.moments.mean - chart.places(states))
+        second = W @ self.moments.cov @ W.transpose(0, 2, 1) + _outer(first, first)
+        by_power: dict[tuple[int, ...], Floats] = {(): np.ones(len(states))}
+        by_power |= {(i,): first[:, i] for i in range(D)}
+        by_power |= {(i, j): second[:, i, j] for i in range(D) for j in range(i, D)}
+        places = [tuple(d for d, count in enumerate(power) for _ in range(count)) for power in exponents(D, DEGREE)]
+        m = np.stack([by_power[place] for place in places], axis=1)
+        spread = 0.5 * np.trace(second, axis1=1, axis2=2) + chart.log_constants(states)
+        value = self.moments.log_p - math.log(self.moments.mass) + self.log_mass_inside + spread
+        gradient = chart.slope_of_constant - m[:, chart.scores]
+        hessian = -_by_first(m @ chart.curvature.transpose(0, 2, 1))
+        return _projected(Local(value, gradient, hessian, np.ones(len(states))), chart.basis)
+
+
+class _Univariate(_OnGrid):
+    """Families on the line, by their scores."""
+
+    by_p = 0
+
+    def __init__(self, p: Density, grid: Grid, chart: UnivariateChart, *, mass: float, log_mass_inside: float) -> None:
+        super().__init__(p, grid, mass=mass, log_mass_inside=log_mass_inside)
+        self.chart: UnivariateChart = chart
+
+    def _expected(self, states: Floats, strides: Any) -> Expected:
+        chart, k = self.chart, len(self.chart.names)
+        strides = np.ones((len(states), 1), np.int64) if strides is None else strides
+        reach = math.inf if self.by_p else chart.window
+        places, scales = chart.places(states)[:, 0], chart.scales(states)[:, 0]
+        ends = np.array([self.grid.line.lower, self.grid.line.upper])
+        tasks, geometries = self._tasks(
+            strides, np.maximum(places - reach * scales, ends[0]), np.minimum(places + reach * scales, ends[1])
+        )
+        nodes, weights, _ = self.axes
+        partial = score_sums(
+            len(tasks), tasks, chart.scores.address, chart.parameters(states), k, self.by_p, geometries,
+            *self.p_record, nodes, weights, length=1, items=_items(tasks), work=self.p_record.work,
+        )  # fmt: skip
+        sums = _by_state(partial, tasks, len(states))
+        pairs = k * (k + 1) // 2
+        total = sums[:, 0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            m, g = sums[:, ::2] / total[:, np.newaxis], sums[:, 1::2] / total[:, np.newaxis]
+        first, second, last = 1 + k, 1 + k + pairs, 1 + k + 2 * pairs
+        return Expected(
+            total, g[:, 0], m[:, 1:first], g[:, 1:first],
+            _square(m[:, first:second], k), _square(g[:, first:second], k),
+            _square(m[:, second:last], k), _square(g[:, second:last], k),
+        )  # fmt: skip
+
+
+def _square(upper: Floats, k: int) -> Floats:
+    """Symmetric matrices from their upper triangles."""
+    whole = np.empty((len(upper), k, k))
+    rows, columns = np.triu_indices(k)
+    whole[:, rows, columns] = upper
+    whole[:, columns, rows] = upper
+    return whole
+
+
+class ReverseUnivariate(_Univariate):
+    """KL(q||p) for a family on the line."""
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        expected = self._expected(states, strides)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return self._local(expected, np.log(expected.total))
+
+
+class ForwardUnivariate(_Univariate):
+    """KL(p||q) for a family on the line."""
+
+    by_p = 1
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        expected = self._expected(states, strides)
+        value = -expected.g - self.log_mass + self.log_mass_inside
+        return Local(value, -expected.s, -expected.c, np.ones(len(states)))
+
+    def strides(self, states: Floats, level: int) -> Any:
+        """All of p counts, on whatever scale it changes."""
+        return np.ones((len(states), 1), np.int64)
+
+
+class ForwardExponential(Objective):
+    """The same for an exponential family: a function of a few statistics of p, which one pass has given."""
+
+    def __init__(self, passing: ForwardUnivariate, state: Floats) -> None:
+        """*state* is any member of the family, best one near the answer."""
+        self.chart, self.grid = passing.chart, passing.grid
+        found = passing(state[np.newaxis])
+        self.points_read = passing.points_read
+        self.statistics = self.chart.statistics(state, -found.gradient[0])
+        self.constant = float(found.value[0]) + self.chart.at_statistics(state, self.statistics)[0]
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        parts = [self.chart.at_statistics(state, self.statistics) for state in states]
+        log_q, s, c = (np.array(column) for column in zip(*parts, strict=True))
+        return Local(self.constant - log_q, -s, -c, np.ones(len(states)))

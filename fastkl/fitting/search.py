@@ -1,0 +1,199 @@
+"""Every local minimum: damped Newton steps from many starts at once, on a coarse grid and then on the whole one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from fastkl.fitting.objectives import Local, Objective
+from fastkl.fitting.point import AT_LIMIT, AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
+from fastkl.validation import Floats
+
+FINEST_IN_SCALE = 3.0
+"""Points in a scale below which a coarse run goes on on a finer grid."""
+
+GTOLS = 1e-4, 1e-11
+"""Of the coarse and of the middle level: what is left for the whole grid is to confirm it."""
+MAX_COARSE_PASSES = 200
+MAX_REFINEMENTS = 12
+MAX_STEP = 1.0
+"""In any coordinate: a scale or a factor of e."""
+NUDGE = 0.1
+"""The step that leaves a saddle, along the direction in which the divergence bends down."""
+FLAT = 1e-9
+"""A Newton step below this leads nowhere."""
+SAME_MINIMUM = 1e-6
+"""Distance in any coordinate below which two minima are one."""
+NEARLY_SAME = 1e-2
+MASS_OF_ESCAPE = 0.5
+"""Mass outside the grid at which a run has escaped."""
+
+SUFFICIENT = 1e-4
+"""Share of the decrease that the slope promises which a step has to bring (Armijo)."""
+SMALLEST_SHARE = 1e-9
+"""Share of a Newton step below which the run has stalled."""
+ROUNDING = 1e-13
+"""Relative differences of the objective below this mean nothing."""
+
+
+def ends_of_runs(objective: Objective, starts: Iterable[Floats], *, gtol: float, max_passes: int) -> list[Point]:
+    """Where the runs from all starts end, without repetition: on ever finer grids, from each end on the one before."""
+    states = np.array(list(starts))
+    nits = np.zeros(len(states), np.int64)
+    ends: list[Point] = []
+    for level in range(len(GTOLS)):
+        going: list[Point] = []
+        for end in _coarse(objective, states, nits, level, min(max_passes, MAX_COARSE_PASSES)):
+            add_new(ends if end.status == ESCAPED else going, end, NEARLY_SAME)
+        states, nits = np.array([end.state for end in going]), np.array([end.nit for end in going])
+        if not going:
+            break
+    fine = [
+        descend(objective, state[np.newaxis], gtol=gtol, max_passes=max_passes, nits=nit)[0]
+        for state, nit in zip(states, nits, strict=True)
+    ]
+    for end in sorted(fine, key=lambda end: end.value):
+        add_new(ends, end, max(SAME_MINIMUM, _ripple(objective, end)))
+    return ends
+
+
+def _ripple(objective: Objective, end: Point) -> float:
+    """How far apart the minima are that the nodes make of one, where q has a kink: two steps, in scales."""
+    if not objective.chart.kinked:
+        return 0.0
+    state = end.state[np.newaxis]
+    return float((2.0 * objective.steps(state) / objective.chart.scales(state)).max())
+
+
+def add_new(points: list[Point], point: Point, tolerance: float) -> None:
+    """Add a point unless there is one that ended in the same way within *tolerance*."""
+    if all(point.status != other.status or point.apart(other) > tolerance for other in points):
+        points.append(point)
+
+
+def _coarse(objective: Objective, states: Floats, nits: Any, level: int, max_passes: int) -> list[Point]:
+    """Descend on as few nodes as the scales allow, and on more where one has shrunk."""
+    ends: list[Point] = []
+    for _ in range(MAX_REFINEMENTS):
+        strides = objective.strides(states, level)
+        found = descend(objective, states, strides, gtol=GTOLS[level], max_passes=max_passes, nits=nits)
+        finer = [end.status == AT_STEP and bool((own > 1).any()) for end, own in zip(found, strides, strict=True)]
+        ends += [end for end, more in zip(found, finer, strict=True) if not more]
+        again = [end for end, more in zip(found, finer, strict=True) if more]
+        if not again:
+            break
+        states, nits = np.array([end.state for end in again]), [end.nit for end in again]
+    else:
+        ends += again
+    return ends
+
+
+def descend(
+    objective: Objective, states: Floats, strides: Any = None, *, gtol: float, max_passes: int, nits: Any = 0
+) -> list[Point]:
+    """Damped Newton steps from each state until the gradient is below *gtol*, or another reason to stop.
+
+    *nits* are the steps that have led there; without *strides* every node counts.
+    """
+    runs = _Runs(objective, states, strides, nits, gtol)
+    for _ in range(max_passes - 1):
+        if not runs.advance():
+            break
+    return runs.ends()
+
+
+class _Runs:
+    """Several runs side by side; a pass over the grid tries one step of each."""
+
+    def __init__(self, objective: Objective, states: Floats, strides: Any, nits: Any, gtol: float) -> None:
+        self.objective, self.chart, self.gtol = objective, objective.chart, gtol
+        self.states = np.array(states, dtype=np.float64)
+        self.strides = np.ones((len(states), objective.grid.ndim), np.int64) if strides is None else strides
+        coarse = np.where(self.strides > 1, FINEST_IN_SCALE, 1.0) * self.strides
+        self.floor = coarse * objective.steps(self.states)
+        self.local = objective(self.states, self.strides)
+        self.nit = np.zeros(len(states), np.int64) + nits
+        self.share = np.ones(len(states))
+        self.step, self.slope = newton_steps(self.local)
+        self.status: list[str] = [""] * len(states)
+        self._look(range(len(states)))
+
+    def advance(self) -> bool:
+        """Try a step of every run that goes on; False if there is none."""
+        active = np.array([k for k, status in enumerate(self.status) if not status], dtype=np.int64)
+        while active.size:  # a scale below the floor needs no pass to be refused
+            trial = self.chart.move(self.states[active], self.share[active, np.newaxis] * self.step[active])
+            fine = (self.chart.scales(trial) >= self.floor[active]).all(axis=1) & np.isfinite(trial).all(axis=1)
+            if fine.all():
+                break
+            self.share[active[~fine]] *= 0.5
+            for k in active[~fine].tolist():
+                near = (self.chart.scales(self.states[k : k + 1])[0] < 1.5 * self.floor[k]).any()
+                if self.share[k] < SMALLEST_SHARE or near:
+                    self.status[k] = AT_STEP
+            active = np.array([k for k in active.tolist() if not self.status[k]], dtype=np.int64)
+        if not active.size:
+            return False
+        found = self.objective(trial, self.strides[active])
+        before = self.local.value[active]
+        rounding = ROUNDING * np.maximum(np.abs(before), 1.0)
+        promised = SUFFICIENT * self.share[active] * self.slope[active]
+        with np.errstate(invalid="ignore"):
+            taken: Any = np.asarray(found.value <= before + promised + rounding)
+        norms, norms_before = (np.abs(g).max(axis=1) for g in (found.gradient, self.local.gradient[active]))
+        for i, k in enumerate(active.tolist()):
+            if not taken[i]:
+                self.share[k] *= 0.5
+                if self.share[k] < SMALLEST_SHARE:
+                    self.status[k] = STALLED
+            elif found.value[i] >= before[i] - rounding[i] and norms[i] >= norms_before[i] > self.gtol:
+                self.status[k] = STALLED
+                taken[i] = False
+        chosen = active[taken]
+        self.states[chosen] = trial[taken]
+        for mine, theirs in zip(self.local, found, strict=True):
+            mine[chosen] = theirs[taken]
+        self.nit[chosen] += 1
+        self.share[chosen] = 1.0
+        self.step[chosen], self.slope[chosen] = newton_steps(found.at(taken))
+        self._look(chosen.tolist())
+        return True
+
+    def _look(self, runs: Iterable[int]) -> None:
+        """Whether these have arrived, or have left."""
+        for k in runs:
+            norm = np.abs(self.local.gradient[k]).max()
+            if not self.local.inside[k] >= MASS_OF_ESCAPE:
+                self.status[k] = ESCAPED
+            elif self.chart.limit(self.states[k]):
+                self.status[k] = AT_LIMIT
+            elif norm <= self.gtol and np.linalg.eigvalsh(self.local.hessian[k])[0] > 0.0:
+                self.status[k] = CONVERGED
+
+    def ends(self) -> list[Point]:
+        """Where the runs are now."""
+        return [
+            Point(
+                self.chart, self.states[k], float(self.local.value[k]), self.local.gradient[k], self.local.hessian[k],
+                self.status[k] or OUT_OF_PASSES, int(self.nit[k]),
+            )
+            for k in range(len(self.states))
+        ]  # fmt: skip
+
+
+def newton_steps(local: Local) -> tuple[Floats, Floats]:
+    """Steps downhill and their slopes: Newton's, with the Hessian's eigenvalues made positive, and bounded."""
+    usable: Any = np.isfinite(local.gradient).all(axis=1) & np.isfinite(local.hessian).all(axis=(1, 2))
+    gradient = np.where(usable[:, np.newaxis], local.gradient, 0.0)
+    hessian = np.where(usable[:, np.newaxis, np.newaxis], local.hessian, np.eye(gradient.shape[1]))
+    eigenvalues, vectors = np.linalg.eigh(hessian)
+    largest = np.maximum(np.abs(eigenvalues).max(axis=1, keepdims=True), 1e-300)
+    curvature = np.maximum(np.abs(eigenvalues), 1e-8 * largest)
+    along = np.einsum("nij,ni->nj", vectors, gradient) / curvature
+    flat = np.abs(along).max(axis=1) < NUDGE * FLAT
+    along[:, 0] = np.where(flat & (eigenvalues[:, 0] < 0.0), NUDGE, along[:, 0])
+    step = -np.einsum("nij,nj->ni", vectors, along)
+    step *= np.minimum(1.0, MAX_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))[:, np.newaxis]
+    return step, np.minimum((step * gradient).sum(axis=1), 0.0)

@@ -1,0 +1,154 @@
+"""The whole landscape of the divergence of Normals from p."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastkl.densities import Density
+from fastkl.densities.normal import LOG_SQRT_2PI, Normal
+from fastkl.fitting.fit import fit
+from fastkl.fitting.objectives import ForwardNormal
+from fastkl.fitting.problem import Problem, problem_of
+from fastkl.fitting.result import Direction, Minimum
+from fastkl.grids import Grid
+from fastkl.integrals import mass_inside
+from fastkl.kernels.surface import surface_sums
+from fastkl.validation import Floats, as_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+TOGETHER = 64
+"""Normals that are compared with p each time it is read."""
+
+
+@dataclass(frozen=True, eq=False)
+class KLSurface:
+    """Divergences of p and every Normal of a range, in nats.
+
+    Attributes
+    ----------
+    divergence : ndarray, shape (len(loc), len(scale))
+        KL(p||q) forward, KL(q||p) reverse; inf where q has no mass on the grid.
+    loc, scale : ndarray
+        Means and standard deviations of the Normals q.
+    minima : tuple of Minimum
+        The local minima in that range, best first, as `fit` finds them.
+    direction : {'forward', 'reverse'}
+    """
+
+    divergence: Floats
+    loc: Floats
+    scale: Floats
+    minima: tuple[Minimum, ...]
+    direction: Direction
+
+    def plot(self, ax: Axes | None = None) -> Axes:
+        """Draw the levels and mark the minima. Needs the extra ``fastkl[plot]``."""
+        from fastkl.plotting import plot_surface
+
+        return plot_surface(self, ax)
+
+
+def kl_surface(
+    p: Density | ArrayLike,
+    loc: ArrayLike,
+    scale: ArrayLike,
+    grid: Grid | None = None,
+    *,
+    direction: str | None = None,
+    log: bool = False,
+) -> KLSurface:
+    """The divergence of p and every Normal(loc[i], scale[j]), p being read once for many of them.
+
+    Parameters
+    ----------
+    p : Density or array_like
+        Of one dimension, as in `fit`.
+    loc : array_like, shape (n,)
+    scale : array_like, shape (m,)
+        > 0.
+    grid : Grid, optional
+        As in `fit`.
+    direction : {'forward', 'reverse'}
+        Required.
+    log : bool, default False
+        Whether an array `p` holds log-densities.
+
+    Returns
+    -------
+    KLSurface
+
+    Raises
+    ------
+    ValueError
+        If `loc` or `scale` is empty, not of one dimension or not finite, or a scale is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np, fastkl
+    >>> p = fastkl.Mixture([fastkl.Normal(-2, 0.6), fastkl.Normal(2, 0.6)])
+    >>> surface = fastkl.kl_surface(p, np.linspace(-3, 3, 31), np.geomspace(0.3, 3, 20), direction="reverse")
+    >>> surface.divergence.shape, [round(m.divergence, 4) for m in surface.minima]
+    ((31, 20), [0.6918, 0.6918, 1.1384])
+    """
+    locs, scales = as_line(loc, "loc"), as_line(scale, "scale")
+    for name, values in (("loc", locs), ("scale", scales)):
+        if values.size == 0:
+            raise ValueError(f"{name} needs at least one number, got none")
+    if not (scales > 0.0).all():
+        raise ValueError(f"every scale must be > 0, got {scales[scales <= 0.0][0]!r}")
+    problem = problem_of(p, Normal, grid, direction, log=log)
+    divergence = (_forward if problem.direction == "forward" else _reverse)(problem, locs, scales)
+    result = fit(
+        problem.target, Normal, problem.grid, direction=problem.direction, starts=_pits(divergence, locs, scales)
+    )
+    inside = tuple(
+        m for m in result.minima if locs.min() <= m.q.loc <= locs.max() and scales.min() <= m.q.scale <= scales.max()
+    )
+    return KLSurface(divergence, locs, scales, inside, problem.direction)
+
+
+def _reverse(problem: Problem, locs: Floats, scales: Floats) -> Floats:
+    """From the sums over the grid; see `fastkl.fitting.objectives`."""
+    every_loc, every_scale = np.repeat(locs, scales.size), np.tile(scales, locs.size)
+    sums, record = np.zeros((every_loc.size, 2)), problem.target.record(problem.grid)
+    surface_sums(
+        every_loc.size, every_loc, every_scale, *record, *problem.grid.record(), sums, length=TOGETHER,
+        items=problem.grid.size, work=record.work,
+    )  # fmt: skip
+    total, tilted = sums.T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_inside = np.minimum(np.log(total) - np.log(every_scale) - LOG_SQRT_2PI, 0.0)
+        value = tilted / total - np.log(total) + math.log(problem.mass)
+    more = log_inside - math.log(mass_inside(problem.target, problem.mass))
+    value = np.where(total > 0.0, np.maximum(value, 0.0) + np.maximum(more, 0.0), np.inf)
+    return np.asarray(value.reshape(locs.size, scales.size))
+
+
+def _forward(problem: Problem, locs: Floats, scales: Floats) -> Floats:
+    """From the moments of p; where the grid holds more of q than of p, with the logarithm of that."""
+    objective = problem.objective
+    assert isinstance(objective, ForwardNormal)
+    states = np.column_stack([np.repeat(locs, scales.size), np.tile(scales, locs.size)])
+    more = [
+        math.log1p(-outside) - objective.log_mass_inside if outside < 1.0 else 0.0
+        for outside in (Normal(*state).mass_outside(problem.grid) for state in states.tolist())
+    ]
+    value = np.maximum(objective(states).value, 0.0) + np.maximum(more, 0.0)
+    return np.asarray(value.reshape(locs.size, scales.size))
+
+
+def _pits(divergence: Floats, locs: Floats, scales: Floats) -> list[tuple[float, float]]:
+    """Where the surface is lower than at all neighbours, from where a fit sets out as well."""
+    padded = np.pad(divergence, 1, constant_values=np.inf)
+    n, m = divergence.shape
+    around = [padded[i : i + n, j : j + m] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
+    with np.errstate(invalid="ignore"):
+        low = np.isfinite(divergence) & np.all([divergence < other for other in around], axis=0)
+    return [(float(locs[i]), float(scales[j])) for i, j in np.argwhere(low)]

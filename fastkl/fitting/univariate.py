@@ -1,0 +1,330 @@
+"""The families on the line as a fit moves in them; see `fastkl.fitting.charts`."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastkl.densities import Beta, Density, Gamma, Laplace, Logistic, LogNormal, StudentT
+from fastkl.densities.normal import LOG_SQRT_2PI
+from fastkl.densities.stirling import log_beta
+from fastkl.fitting.charts import Chart
+from fastkl.jit import Implementation
+from fastkl.kernels import scores
+from fastkl.validation import Floats
+
+FAR = 45.0
+"""Scales from the mode at which an exponential tail is below 3e-20."""
+
+USUAL_DF = 6.0
+"""Where a search for df starts."""
+
+LARGEST_DF = 1e4
+"""Beyond it a StudentT is a Normal to four digits, and the divergence hardly depends on df."""
+
+SMALLEST_EXCESS = 1e-3
+
+
+POSITIVE = (0.0, math.inf)
+
+
+class UnivariateChart(Chart):
+    """A family whose log-density and scores a kernel knows."""
+
+    family: Any
+    scores: Implementation
+    window: float = math.inf
+    """Scales from its place beyond which the density is negligible."""
+
+    def parameters(self, states: Floats) -> Floats:
+        """What the kernel needs, a row for each state."""
+        return np.array([self._parameters(*state) for state in states.tolist()])
+
+    def _parameters(self, *state: float) -> list[float]:
+        raise NotImplementedError
+
+    def statistics(self, state: Floats, means: Floats) -> Floats:
+        """The statistics of p that are all that counts for an exponential family, from the mean scores at a state."""
+        raise NotImplementedError
+
+    def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
+        """The means of log q, of the scores and of their derivatives, from those statistics."""
+        raise NotImplementedError
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return self.names
+
+    def parameters_of_state(self, state: Floats) -> Floats:
+        return np.asarray(np.log(state))
+
+    def state_of_parameters(self, parameters: Floats) -> Floats:
+        return np.asarray(np.exp(parameters))
+
+    def tangent(self, state: Floats) -> Floats:
+        return np.eye(state.size)
+
+    def apart(self, state: Floats, other: Floats) -> float:
+        return float(np.abs(np.log(state / other)).max())
+
+    def move(self, states: Floats, steps: Floats) -> Floats:
+        """Parameters that are positive: their logarithms move."""
+        return np.asarray(states * np.exp(steps), dtype=np.float64)
+
+    def density(self, state: Floats) -> Any:
+        return self.family(*state.tolist())
+
+    def state(self, q: Density) -> Floats:
+        if not isinstance(q, self.family):
+            raise TypeError(f"expected a {self.family.__name__}, got {q!r}")
+        return self._state(q)
+
+    def _state(self, q: Any) -> Floats:
+        raise NotImplementedError
+
+
+class LocationScaleChart(UnivariateChart):
+    """A state is (loc, scale) and perhaps another positive parameter."""
+
+    names: tuple[str, ...] = ("loc/scale", "log(scale)")
+    scale_of_std = 1.0
+
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
+        if not cov[0, 0] > 0.0:
+            return None
+        return np.array([mean[0], math.sqrt(cov[0, 0]) * self.scale_of_std])
+
+    def move(self, states: Floats, steps: Floats) -> Floats:
+        moved = states.copy()
+        moved[:, 0] += states[:, 1] * steps[:, 0]
+        moved[:, 1:] *= np.exp(steps[:, 1:])
+        return moved
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("loc", *self.names[1:])
+
+    def parameters_of_state(self, state: Floats) -> Floats:
+        return np.concatenate([state[:1], np.log(state[1:])])
+
+    def state_of_parameters(self, parameters: Floats) -> Floats:
+        return np.concatenate([parameters[:1], np.exp(parameters[1:])])
+
+    def tangent(self, state: Floats) -> Floats:
+        return np.diag([state[1], *np.ones(state.size - 1)])
+
+    def places(self, states: Floats) -> Floats:
+        return states[:, :1]
+
+    def scales(self, states: Floats) -> Floats:
+        return states[:, 1:2]
+
+    def apart(self, state: Floats, other: Floats) -> float:
+        along = abs(state[0] - other[0]) / min(state[1], other[1])
+        return float(max(along, np.abs(np.log(state[1:] / other[1:])).max()))
+
+    def _parameters(self, *state: float) -> list[float]:
+        density = self.density(np.array(state))
+        return list(density.parameters())[:4]
+
+    def _state(self, q: Any) -> Floats:
+        return np.array([q.loc, q.scale])
+
+
+class LaplaceChart(LocationScaleChart):
+    """(loc, scale)."""
+
+    family, scores, window, scale_of_std = Laplace, scores.laplace, FAR, math.sqrt(0.5)
+    kinked = True
+
+
+class LogisticChart(LocationScaleChart):
+    """(loc, scale)."""
+
+    family, scores, window, scale_of_std = Logistic, scores.logistic, FAR, math.sqrt(3.0) / math.pi
+
+
+class StudentTChart(LocationScaleChart):
+    """(loc, scale, df)."""
+
+    names = ("loc/scale", "log(scale)", "log(df)")
+    family, scores = StudentT, scores.student_t
+
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
+        start = super().of_moments(mean, cov)
+        if start is None:
+            return None
+        return np.array([start[0], start[1] * math.sqrt((USUAL_DF - 2.0) / USUAL_DF), USUAL_DF])
+
+    def limit(self, state: Floats) -> str:
+        return (
+            f"df has passed {LARGEST_DF:g}: the tails are those of a Normal, fit one" if state[2] > LARGEST_DF else ""
+        )
+
+    def density(self, state: Floats) -> StudentT:
+        loc, scale, df = state.tolist()
+        return StudentT(df, loc, scale)
+
+    def _state(self, q: Any) -> Floats:
+        return np.array([q.loc, q.scale, q.df])
+
+    def _parameters(self, *state: float) -> list[float]:
+        from scipy.special import digamma, polygamma
+
+        df = state[2]
+        half = 0.5 * df
+        slope = half * float(digamma(half + 0.5) - digamma(half)) - 0.5
+        bend = slope + 0.5 + half * half * float(polygamma(1, half + 0.5) - polygamma(1, half))
+        return [*super()._parameters(*state), slope, bend]
+
+
+class StudentTOfDfChart(LocationScaleChart):
+    """(loc, scale), with df held."""
+
+    family, scores = StudentT, scores.student_t_of_df
+
+    def __init__(self, df: float) -> None:
+        self.df = df
+        self.scale_of_std = math.sqrt((df - 2.0) / df) if df > 2.5 else 0.5
+
+    def density(self, state: Floats) -> StudentT:
+        return StudentT(self.df, *state.tolist())
+
+
+class LogNormalChart(LocationScaleChart):
+    """(log of the scale, s): a Normal of log x."""
+
+    names = ("log(scale)/s", "log(s)")
+    family, scores, support = LogNormal, scores.log_normal, POSITIVE
+
+    def statistics(self, state: Floats, means: Floats) -> Floats:
+        """The mean and the variance of log x."""
+        loc, s = state
+        return np.array([loc + s * means[0], s * s * (means[1] + 1.0 - means[0] ** 2)])
+
+    def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
+        loc, s = state
+        first = (statistics[0] - loc) / s
+        second = statistics[1] / (s * s) + first * first
+        log_q = self.parameters(state[np.newaxis])[0, 0] - statistics[0] - 0.5 * second
+        return log_q, np.array([first, second - 1.0]), -np.array([[1.0, 2.0 * first], [2.0 * first, 2.0 * second]])
+
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
+        if not (mean[0] > 0.0 and cov[0, 0] > 0.0):
+            return None
+        square = math.log1p(cov[0, 0] / mean[0] ** 2)
+        return np.array([math.log(mean[0]) - 0.5 * square, math.sqrt(square)])
+
+    def density(self, state: Floats) -> LogNormal:
+        loc, s = state.tolist()
+        return LogNormal(s, math.exp(loc))
+
+    def _state(self, q: Any) -> Floats:
+        return np.array([math.log(q.scale), q.s])
+
+    @property
+    def parameter_names(self) -> tuple[str, ...]:  # type: ignore[override]
+        return ("log(scale)", "log(s)")
+
+    def places(self, states: Floats) -> Floats:
+        return np.exp(states[:, :1])
+
+    def scales(self, states: Floats) -> Floats:
+        """That around the mode, where it is smallest."""
+        return np.exp(states[:, :1] - states[:, 1:] ** 2) * states[:, 1:]
+
+    def _parameters(self, *state: float) -> list[float]:
+        loc, s = state
+        return [-LOG_SQRT_2PI - math.log(s), loc, 1.0 / s]
+
+
+class GammaChart(UnivariateChart):
+    """(a, scale), with loc at 0."""
+
+    names = ("log(a)", "log(scale)")
+    family, scores, support = Gamma, scores.gamma, POSITIVE
+
+    def statistics(self, state: Floats, means: Floats) -> Floats:
+        """The means of log x and of x."""
+        a, scale = state
+        logarithm = (means[0] - self.parameters(state[np.newaxis])[0, 3]) / a
+        return np.array([logarithm + math.log(scale), (means[1] + a) * scale])
+
+    def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
+        factor, scale, a, of_a, of_a_twice = self.parameters(state[np.newaxis])[0]
+        logarithm, position = statistics[0] - math.log(scale), statistics[1] / scale
+        second = np.array([[a * logarithm + of_a_twice, -a], [-a, -position]])
+        return factor + (a - 1.0) * logarithm - position, np.array([a * logarithm + of_a, position - a]), second
+
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
+        if not (mean[0] > 0.0 and cov[0, 0] > 0.0):
+            return None
+        return np.array([mean[0] ** 2 / cov[0, 0], cov[0, 0] / mean[0]])
+
+    def density(self, state: Floats) -> Gamma:
+        a, scale = state.tolist()
+        return Gamma(a, 0.0, scale)
+
+    def _state(self, q: Any) -> Floats:
+        if q.loc != 0.0:
+            raise ValueError(f"a Gamma is fitted with loc = 0, got {q!r}")
+        return np.array([q.a, q.scale])
+
+    def places(self, states: Floats) -> Floats:
+        return states[:, :1] * states[:, 1:]
+
+    def scales(self, states: Floats) -> Floats:
+        return np.sqrt(states[:, :1]) * states[:, 1:]
+
+    def _parameters(self, *state: float) -> list[float]:
+        from scipy.special import digamma, gammaln, polygamma
+
+        a, scale = state
+        slope = -a * float(digamma(a))
+        return [-float(gammaln(a)) - math.log(scale), scale, a, slope, slope - a * a * float(polygamma(1, a))]
+
+
+class BetaChart(UnivariateChart):
+    """(a, b)."""
+
+    names = ("log(a)", "log(b)")
+    family, scores, support = Beta, scores.beta, (0.0, 1.0)
+
+    def statistics(self, state: Floats, means: Floats) -> Floats:
+        """The means of log x and of log(1 - x)."""
+        parameters = self.parameters(state[np.newaxis])[0]
+        return np.asarray((means - parameters[3:5]) / state)
+
+    def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
+        factor, a, b, of_a, of_b, aa, ab, bb = self.parameters(state[np.newaxis])[0]
+        left, right = a * statistics[0], b * statistics[1]
+        log_q = factor + (a - 1.0) * statistics[0] + (b - 1.0) * statistics[1]
+        return log_q, np.array([left + of_a, right + of_b]), np.array([[left + aa, ab], [ab, right + bb]])
+
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
+        m, variance = float(mean[0]), float(cov[0, 0])
+        if not (0.0 < m < 1.0 and variance > 0.0):
+            return None
+        total = max(m * (1.0 - m) / variance - 1.0, SMALLEST_EXCESS)
+        return np.array([m * total, (1.0 - m) * total])
+
+    def _state(self, q: Any) -> Floats:
+        return np.array([q.a, q.b])
+
+    def places(self, states: Floats) -> Floats:
+        return np.asarray(states[:, :1] / states.sum(axis=1, keepdims=True))
+
+    def scales(self, states: Floats) -> Floats:
+        mean, total = self.places(states), states.sum(axis=1, keepdims=True)
+        return np.asarray(np.sqrt(mean * (1.0 - mean) / (total + 1.0)))
+
+    def _parameters(self, *state: float) -> list[float]:
+        from scipy.special import digamma, polygamma
+
+        a, b = state
+        of_a, of_b = (-x * float(digamma(x) - digamma(a + b)) for x in (a, b))
+        both = float(polygamma(1, a + b))
+        twice = [of + x * x * (both - float(polygamma(1, x))) for x, of in ((a, of_a), (b, of_b))]
+        return [-log_beta(a, b), a, b, of_a, of_b, twice[0], a * b * both, twice[1]]

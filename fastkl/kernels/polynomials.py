@@ -1,0 +1,64 @@
+"""Sums of polynomials of D coordinates over a grid, row by row.
+
+Along a row only the last coordinate changes. So a row gives a few sums of powers of that coordinate, and every
+monomial takes one of them, times a monomial of the other coordinates, which costs nothing beside the points.
+"""
+
+from __future__ import annotations
+
+import itertools
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkl.jit import block
+
+Indices = NDArray[np.int64]
+
+
+class Monomials(NamedTuple):
+    """All monomials of D coordinates up to a degree, in the order of :func:`exponents`, as a kernel wants them."""
+
+    parent: Indices
+    """Of the monomials of the coordinates but the last: each is another one ..."""
+    factor: Indices
+    """... times this coordinate; the first one is 1."""
+    outer: Indices
+    """Of all monomials: which one of those it takes ..."""
+    power: Indices
+    """... times which power of the last coordinate."""
+
+
+@cache
+def exponents(ndim: int, degree: int) -> tuple[tuple[int, ...], ...]:
+    """The exponents of every monomial, of low degree first: 1, the coordinates, their products ..."""
+    found = []
+    for total in range(degree + 1):
+        for chosen in itertools.combinations_with_replacement(range(ndim), total):
+            found.append(tuple(chosen.count(d) for d in range(ndim)))
+    return tuple(found)
+
+
+@cache
+def monomials(ndim: int, degree: int) -> Monomials:
+    """The table of the monomials of *ndim* coordinates up to *degree*."""
+    outer = exponents(ndim - 1, degree)
+    parent, factor = np.zeros(len(outer), np.int64), np.zeros(len(outer), np.int64)
+    for i, powers in enumerate(outer[1:], start=1):
+        d = next(d for d, power in enumerate(powers) if power)
+        parent[i] = outer.index((*powers[:d], powers[d] - 1, *powers[d + 1 :]))
+        factor[i] = d
+    rows = [(outer.index(powers[:-1]), powers[-1]) for powers in exponents(ndim, degree)]
+    return Monomials(parent, factor, *np.ascontiguousarray(np.array(rows, dtype=np.int64).T))
+
+
+@block
+def add_row(share, z, sums, parent, factor, outer, power, products, out):
+    """Add share times the sums of a row, by powers of the last coordinate, to those of all monomials."""
+    products[0] = share
+    for i in range(1, parent.size):
+        products[i] = products[parent[i]] * z[factor[i]]
+    for m in range(outer.size):
+        out[m] += products[outer[m]] * sums[power[m]]

@@ -1,0 +1,101 @@
+"""What one step of expectation maximisation takes: how much of p each component of a mixture of Normals answers for."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastkl.elementary import exp_or_zero, log
+from fastkl.jit import block, tiled
+from fastkl.kernels.axes import count, enter_row, fill_axis
+from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.moments import DEGREE
+from fastkl.kernels.polynomials import add_row
+from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+
+
+@block
+def _exponents(x, factor, loc, slope, out, top):
+    """out = factor - z**2/2, the logarithm of a component, and top = the larger of it and top."""
+    for i in range(x.size):
+        z = (x[i] - loc) * slope
+        out[i] = factor - 0.5 * z * z
+        top[i] = max(top[i], out[i])
+
+
+@block
+def _moments(x, share, part, loc, slope, sums):
+    """Add the sums of share part z**k, k = 0, 1, 2."""
+    s0, s1, s2 = 0.0, 0.0, 0.0
+    for i in range(x.size):
+        z = (x[i] - loc) * slope
+        own = share[i] * part[i]
+        s0 += own
+        s1 += own * z
+        s2 += own * z * z
+    sums[0] += s0
+    sums[1] += s1
+    sums[2] += s2
+
+
+@tiled(outputs=0)
+def responsibility_sums(
+    partial, start, stop, factors, centres, whitenings, functions, components, values, table_nodes, nodes, weights,
+    geometry, parent, factor, outer_of, power_of,
+):  # fmt: skip
+    """The integrals of p, of p log q, and for each component of p r times every monomial up to degree 2 of its z.
+
+    r is its share of q, and z = W (x - centre). A component is exp(factor - |z|**2/2).
+    """
+    D, parts, M = geometry.shape[0], factors.size, outer_of.size
+    inner, length = geometry[D - 1], count(geometry[D - 1])
+    x, w, scratch, share = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    top, total, logs = np.empty(BLOCK), np.empty(BLOCK), np.empty((parts, BLOCK))
+    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
+    z, on_row, sums = np.zeros((parts, D)), np.empty((parts, 3)), np.empty((parts, DEGREE + 1))
+    products = np.empty(parent.size)
+    begin = start
+    while begin < stop:
+        first = begin % length
+        n = min(length - first, stop - begin)
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        begin += n
+        for k in range(parts):
+            squared, shift = 0.0, 0.0
+            for i in range(D - 1):
+                z[k, i] = 0.0
+                for j in range(i + 1):
+                    z[k, i] += whitenings[k, i, j] * (outer[j] - centres[k, j])
+                squared += z[k, i] * z[k, i]
+                shift += whitenings[k, D - 1, i] * (outer[i] - centres[k, i])
+            slope = whitenings[k, D - 1, D - 1]
+            on_row[k, 0] = factors[k] - 0.5 * squared
+            on_row[k, 1] = centres[k, D - 1] - shift / slope
+            on_row[k, 2] = slope
+        sums[:] = 0.0
+        mass, log_q = 0.0, 0.0
+        for i in range(first, first + n, BLOCK):
+            m = min(BLOCK, first + n - i)
+            at[START] = i
+            fill_axis(nodes, weights, inner, i, x[:m], w[:m])
+            evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, share[:m])
+            for j in range(m):
+                share[j] = w[j] * exp_or_zero(share[j])
+                top[j] = -np.inf
+                total[j] = 0.0
+            for k in range(parts):
+                _exponents(x[:m], on_row[k, 0], on_row[k, 1], on_row[k, 2], logs[k, :m], top[:m])
+            for k in range(parts):
+                for j in range(m):
+                    logs[k, j] = exp_or_zero(logs[k, j] - top[j])
+                    total[j] += logs[k, j]
+            for j in range(m):
+                mass += share[j]
+                log_q += share[j] * (top[j] + log(total[j]))
+                share[j] /= total[j]
+            for k in range(parts):
+                _moments(x[:m], share[:m], logs[k, :m], on_row[k, 1], on_row[k, 2], sums[k])
+        partial[0] += shared * mass
+        partial[1] += shared * log_q
+        for k in range(parts):
+            own = partial[2 + k * M : 2 + (k + 1) * M]
+            add_row(shared, z[k], sums[k], parent, factor, outer_of, power_of, products, own)

@@ -1,0 +1,192 @@
+"""Families on the line as a fit moves in them: log q with its first and second derivatives, and their moments.
+
+The derivatives are with respect to coordinates in which a step means the same everywhere: loc in units of the scale,
+and the logarithms of all other parameters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastkl.elementary import exp_or_zero, log
+from fastkl.jit import Interface, block, scalar, tiled
+from fastkl.kernels.axes import count, fill_axis, place_in_row
+from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.families import log1p
+from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+
+MOST = 3
+"""Coordinates of a family."""
+
+PAIRS = MOST * (MOST + 1) // 2
+
+SCORES = Interface("void(float64[::1], float64[::1], float64[:, ::1])")
+"""``(parameters, x, out)``: the rows of out are log q, the k scores, and the upper triangle of their derivatives."""
+_scores = SCORES.call
+
+
+@scalar
+def _location_scale(z, slope, curvature):
+    """Scores and their derivatives from those of log q with respect to z: (s1, s2, c11, c12, c22)."""
+    return -slope, -z * slope - 1.0, curvature, z * curvature + slope, z * z * curvature + z * slope
+
+
+@SCORES.implement
+def laplace(parameters, x, out):
+    """In (loc/scale, log(scale))."""
+    factor, loc, inverse_scale = parameters[0], parameters[1], parameters[2]
+    for i in range(x.size):
+        z = (x[i] - loc) * inverse_scale
+        sign = 1.0 if z > 0.0 else -1.0 if z < 0.0 else 0.0
+        out[0, i] = factor - abs(z)
+        out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = _location_scale(z, -sign, 0.0)
+
+
+@SCORES.implement
+def logistic(parameters, x, out):
+    """In (loc/scale, log(scale))."""
+    factor, loc, inverse_scale = parameters[0], parameters[1], parameters[2]
+    for i in range(x.size):
+        z = (x[i] - loc) * inverse_scale
+        e = exp_or_zero(-abs(z))
+        half = (1.0 - e) / (1.0 + e)
+        out[0, i] = factor - abs(z) - 2.0 * log1p(e)
+        curvature = -2.0 * e / ((1.0 + e) * (1.0 + e))
+        out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = _location_scale(
+            z, -half if z >= 0.0 else half, curvature
+        )
+
+
+@SCORES.implement
+def student_t(parameters, x, out):
+    """With log(df) as the third coordinate."""
+    factor, loc, inverse_scale, df = parameters[0], parameters[1], parameters[2], parameters[3]
+    of_df, of_df_twice = parameters[4], parameters[5]  # of -A, the log of the constant, with respect to log(df)
+    for i in range(x.size):
+        z = (x[i] - loc) * inverse_scale
+        square, total = z * z, df + z * z
+        logarithm = log1p(square / df)
+        s1, s2, c11, c12, c22 = _location_scale(
+            z, -(df + 1.0) * z / total, -(df + 1.0) * (df - square) / (total * total)
+        )
+        along = df * (square - 1.0) / (total * total)
+        out[0, i] = factor - 0.5 * (df + 1.0) * logarithm
+        out[1, i], out[2, i] = s1, s2
+        out[3, i] = of_df - 0.5 * df * logarithm + 0.5 * (df + 1.0) * square / total
+        out[4, i], out[5, i], out[6, i], out[7, i], out[8, i] = c11, c12, z * along, c22, square * along
+        bend = -0.5 * logarithm + square / total - 0.5 * (df + 1.0) * square / (total * total)
+        out[9, i] = of_df_twice + df * bend
+
+
+@SCORES.implement
+def student_t_of_df(parameters, x, out):
+    """With df held."""
+    factor, loc, inverse_scale, df = parameters[0], parameters[1], parameters[2], parameters[3]
+    for i in range(x.size):
+        z = (x[i] - loc) * inverse_scale
+        square, total = z * z, df + z * z
+        out[0, i] = factor - 0.5 * (df + 1.0) * log1p(square / df)
+        out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = _location_scale(
+            z, -(df + 1.0) * z / total, -(df + 1.0) * (df - square) / (total * total)
+        )
+
+
+@SCORES.implement
+def gamma(parameters, x, out):
+    """In (log(a), log(scale)); the derivatives of the constant come with the parameters."""
+    factor, scale, a = parameters[0], parameters[1], parameters[2]
+    of_a, of_a_twice = parameters[3], parameters[4]
+    for i in range(x.size):
+        position = x[i] / scale
+        logarithm = log(position)
+        out[0, i] = factor + (a - 1.0) * logarithm - position
+        out[1, i] = a * logarithm + of_a
+        out[2, i] = position - a
+        out[3, i] = a * logarithm + of_a_twice
+        out[4, i] = -a
+        out[5, i] = -position
+
+
+@SCORES.implement
+def beta(parameters, x, out):
+    """In (log(a), log(b)); the derivatives of the constant come with the parameters."""
+    factor, a, b = parameters[0], parameters[1], parameters[2]
+    for i in range(x.size):
+        left, right = log(x[i]), log1p(-x[i])
+        out[0, i] = factor + (a - 1.0) * left + (b - 1.0) * right
+        out[1, i] = a * left + parameters[3]
+        out[2, i] = b * right + parameters[4]
+        out[3, i] = a * left + parameters[5]
+        out[4, i] = parameters[6]
+        out[5, i] = b * right + parameters[7]
+
+
+@SCORES.implement
+def log_normal(parameters, x, out):
+    """In (log(scale)/s, log(s)): a Normal in log x."""
+    factor, loc, inverse_scale = parameters[0], parameters[1], parameters[2]
+    for i in range(x.size):
+        logarithm = log(x[i])
+        z = (logarithm - loc) * inverse_scale
+        out[0, i] = factor - logarithm - 0.5 * z * z
+        out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = _location_scale(z, -z, -1.0)
+
+
+@block
+def _add(u, tilted, values, at, partial):
+    """Add the sums of u times the values, and of u g times them."""
+    plain, with_g = 0.0, 0.0
+    for i in range(u.size):
+        plain += u[i] * values[i]
+        with_g += tilted[i] * values[i]
+    partial[at] += plain
+    partial[at + 1] += with_g
+
+
+@tiled(outputs=2 * (1 + MOST + 2 * PAIRS))
+def score_sums(
+    partial, start, stop, tasks, address, parameters, coordinates, by_p, geometries, functions, components, values,
+    table_nodes, nodes, weights,
+):  # fmt: skip
+    """Sums of u and of u g, times 1, the scores, their products and their derivatives, pairs in the upper triangle.
+
+    g = log(q/p), and u = w q, or w p where *by_p* is 1. A task is (which q, first point, behind the last point).
+    """
+    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    u, tilted, product = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    scores = np.empty((1 + MOST + PAIRS, BLOCK))
+    outer, at = np.empty(0), np.empty(PLACE, np.int64)
+    pairs = coordinates * (coordinates + 1) // 2
+    for t in range(start, stop):
+        q, begin, end = tasks[t]
+        axis = geometries[q, 0]
+        place_in_row(axis, 0, at)
+        for i in range(begin, end, BLOCK):
+            n = min(BLOCK, end - i, count(axis) - i)
+            at[START] = i
+            fill_axis(nodes, weights, axis, i, x[:n], w[:n])
+            evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
+            _scores(address, parameters[q], x[:n], scores)
+            log_q = scores[0]
+            for j in range(n):
+                share = w[j] * exp_or_zero(log_p[j] if by_p == 1 else log_q[j])
+                g = log_q[j] - log_p[j] if share > 0.0 else 0.0  # not 0 * inf
+                u[j], tilted[j] = share, share * g
+                product[j] = 1.0
+            for row in range(1, 1 + coordinates + pairs):
+                for j in range(n):
+                    scores[row, j] = scores[row, j] if u[j] > 0.0 else 0.0
+            _add(u[:n], tilted[:n], product[:n], 0, partial)
+            place = 2
+            for a in range(coordinates):
+                _add(u[:n], tilted[:n], scores[1 + a, :n], place, partial)
+                place += 2
+            for a in range(coordinates):
+                for b in range(a, coordinates):
+                    for j in range(n):
+                        product[j] = scores[1 + a, j] * scores[1 + b, j]
+                    _add(u[:n], tilted[:n], product[:n], place, partial)
+                    place += 2
+            for c in range(pairs):
+                _add(u[:n], tilted[:n], scores[1 + coordinates + c, :n], place, partial)
+                place += 2
