@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import itertools
 import os
 import platform
 import subprocess
@@ -19,9 +20,8 @@ from importlib.metadata import version
 from statistics import median
 
 from bench.pages import write_part
-from bench.suite import arrays
+from bench.suite import arrays, fits
 from bench.suite.blocks import medians
-from bench.suite.fits import Fit
 from bench.suite.integrals import AgainstJax, Billion, Tables
 from bench.suite.startup import FIRST_FITS
 from bench.suite.sums import KLSum
@@ -103,11 +103,30 @@ def _integral(quick: bool) -> Iterator[Row]:
 
 
 def _fits(quick: bool) -> Iterator[Row]:
-    for direction in Fit.params[0]:
-        bench, n = Fit(), 10_000
+    for direction in fits.Fit.params[0]:
+        bench, n = fits.Fit(), 10_000
         bench.setup(direction, n)
         (seconds,) = medians(lambda bench=bench, direction=direction: bench.fit(direction), **_counts(quick))
         yield f"{direction} fit of a Normal, 10⁴ points", f"{seconds * 1e3:.1f} ms", ""
+    if quick:
+        return
+    for case, direction in itertools.product(*fits.AgainstDivergence.params):
+        table = fits.AgainstDivergence()
+        table.setup(case, direction)
+        ratio = table.track_ratio_to_divergence(case, direction)
+        yield f"{direction} fit of a table of log values, {case}", "", f"{ratio:.2g} of `kl_divergence(p, q)`"
+    for case, form in itertools.product(*fits.AgainstJax.params):
+        against, work = fits.AgainstJax(), f"reverse fit of all minima, {case}"
+        try:
+            against.setup(case, form)
+        except NotImplementedError as reason:
+            yield work, "not measured", str(reason)
+            continue
+        ratio = against.track_ratio_to_jax(case, form)
+        yield work, "", f"1/{1 / ratio:.0f} of one run of L-BFGS-B with jax.jit, {form}"
+    for direction in fits.Memory.params:
+        peak = fits.Memory().track_peak(direction)
+        yield f"{direction} fit of a table, 10⁸ points", f"{peak:.1f} MiB above the table", ""
 
 
 def _startup(quick: bool) -> Iterator[Row]:

@@ -215,7 +215,7 @@ BAD = {
     "infinite": (lambda: integrate(where(np.inf)), ValueError, r"finite.*gave inf at x = 1\.1"),
     "log NaN": (lambda: integrate(where(np.nan), log=True), ValueError, r"a log-density.*gave nan at x = 1\.1"),
     "log inf": (lambda: integrate(where(np.inf), log=True), ValueError, r"below inf.*gave inf at x = 1\.1"),
-    "NaN on a plane": (lambda: integrate(where(np.nan), ndim=2), ValueError, r"gave nan at x = \[ ?1\.5 -6\. ?\]"),
+    "NaN on a plane": (lambda: integrate(where(np.nan), ndim=2), ValueError, r"gave nan at x = 1\.5, -6\.0"),
     "a column": (lambda: integrate(lambda x: x[:, None]), ValueError, r"shape \(191, 1\) for 191 points"),
     "one number": (lambda: integrate(lambda x: 1.0), ValueError, r"shape \(\) for 191 points"),
     "nothing": (lambda: integrate(lambda x: None), ValueError, r"shape \(\) for 191 points"),

@@ -114,7 +114,7 @@ VALUE_ERRORS = {
     ),
     "fit: a batch": (lambda: _forward(Tabulated(GRID, [ONES, ONES])), "(2,) | batch[index]"),
     "fit: two dimensions": (lambda: _forward(M4), "one dimension | 4"),
-    "fit: a grid of two axes": (lambda: _forward(N, grid=Grid.uniform([0, 0], [1, 1], 9)), "one axis | (9, 9)"),
+    "fit: a grid of two axes": (lambda: _forward(N, grid=Grid.uniform([0, 0], [1, 1], 9)), "1 dimension | (9, 9)"),
     "as_density: NaN": (
         lambda: kl_divergence(as_density(lambda x: x * np.nan), N, GRID),
         ">= 0 | nan | x = -4.0",

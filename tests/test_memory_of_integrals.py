@@ -19,13 +19,9 @@ pytestmark = [
 ]
 
 MEASURE = """
-import resource, sys
 import fastkl
+from bench.suite.peak import peak
 from fastkl import Gamma, Grid, Laplace, Mixture, MultivariateNormal, Normal, StudentT, kl_divergence
-
-def peak():
-    kibibytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return kibibytes if sys.platform == "darwin" else 1024 * kibibytes
 
 {pair}
 # what is compiled or loaded now does not count; 200000 points are enough for the parallel driver

@@ -71,39 +71,59 @@ class AgainstDivergence:
 
 
 class AgainstJax:
-    """A reverse fit of all minima, against one run of L-BFGS-B with values and gradients by jax.jit."""
+    """A reverse fit of all minima, against one run of L-BFGS-B with values and gradients by jax.jit.
 
-    params = (tuple(CASES),)
-    param_names = ("case",)
+    Two forms of the divergence: written out along the axes, and of points with a triangular solve, as one finds it in
+    variational inference.
+    """
+
+    params = (tuple(CASES), ("along the axes", "of points"))
+    param_names = ("case", "jax form")
     timeout = 600
 
-    def setup(self, case):
+    def setup(self, case, form):
         try:
             import jax
         except ModuleNotFoundError:
             raise NotImplementedError("jax is not installed") from None
         jax.config.update("jax_enable_x64", True)
         import jax.numpy as jnp
+        from jax.scipy.linalg import solve_triangular
 
         p, self.grid, self.family = CASES[case]
         self.p = tabulated(p, self.grid)
         D = self.grid.ndim
-        log_p = jnp.asarray(self.p.values)
-        axes = [jnp.asarray(x).reshape([-1 if k == d else 1 for k in range(D)]) for d, x in enumerate(self.grid.axes)]
-        cell = float(np.prod([axis.step for axis in self.grid.parts]))
         rows, columns = np.tril_indices(D)
+        cell = float(np.prod([axis.step for axis in self.grid.parts]))
 
-        def divergence(theta):
+        def factor(theta):
             L = jnp.zeros((D, D)).at[rows, columns].set(theta[D:])
-            scales = jnp.exp(jnp.diag(L))
-            L = L - jnp.diag(jnp.diag(L)) + jnp.diag(scales)
-            W = jnp.linalg.inv(L)
-            z = [sum(W[i, j] * (axes[j] - theta[j]) for j in range(i + 1)) for i in range(D)]
-            log_q = -0.5 * sum(part * part for part in z) - jnp.log(scales).sum() - 0.5 * D * jnp.log(2 * jnp.pi)
+            return L - jnp.diag(jnp.diag(L)) + jnp.diag(jnp.exp(jnp.diag(L)))
+
+        def squares_along_axes(theta, axes):
+            W = jnp.linalg.inv(factor(theta))
+            return sum(sum(W[i, j] * (axes[j] - theta[j]) for j in range(i + 1)) ** 2 for i in range(D))
+
+        def squares_of_points(theta, points):
+            return jnp.sum(solve_triangular(factor(theta), (points - theta[:D]).T, lower=True) ** 2, axis=0)
+
+        if form == "of points":
+            squares, log_p = squares_of_points, jnp.asarray(self.p.values.ravel())
+            points = self.grid.points(np.arange(self.grid.size)).reshape(-1, D)
+            where = jnp.asarray(points)
+        else:
+            squares, log_p = squares_along_axes, jnp.asarray(self.p.values)
+            shapes = [[-1 if k == d else 1 for k in range(D)] for d in range(D)]
+            where = [jnp.asarray(x).reshape(shape) for x, shape in zip(self.grid.axes, shapes, strict=True)]
+
+        def divergence(theta, where, log_p):
+            log_scale = jnp.sum(jnp.log(jnp.diag(factor(theta))))
+            log_q = -0.5 * squares(theta, where) - log_scale - 0.5 * D * jnp.log(2 * jnp.pi)
             return cell * jnp.sum(jnp.exp(log_q) * (log_q - log_p))
 
-        self.value_and_gradient = jax.jit(jax.value_and_grad(divergence))
-        self.start = np.concatenate([np.zeros(D), np.zeros(len(rows))])
+        compiled = jax.jit(jax.value_and_grad(divergence))
+        self.value_and_gradient = lambda theta: compiled(theta, where, log_p)
+        self.start = np.zeros(D + len(rows))
         self.descend()
 
     def descend(self):
@@ -118,38 +138,37 @@ class AgainstJax:
     def fit(self):
         return fastkl.fit(self.p, self.family, direction="reverse")
 
-    def track_ratio_to_jax(self, case):
+    def track_ratio_to_jax(self, case, form):
         return ratio(self.fit, self.descend, blocks=3, calls=2)
 
     track_ratio_to_jax.unit = "L-BFGS-B with jax.jit"
 
 
 PEAK = """
-import sys, resource, numpy as np, fastkl
+import sys, numpy as np, fastkl
+from bench.suite.peak import peak
 n, direction = int(sys.argv[1]), sys.argv[2]
 grid = fastkl.Grid.uniform(-20.0, 20.0, n)
 logs = np.empty(n)
 for run, x in grid.chunk(2**16):
     logs[run] = np.logaddexp(-0.5 * ((x + 2) / 0.6) ** 2, -0.5 * ((x - 2) / 0.6) ** 2)
-p = fastkl.Tabulated(grid, logs, log=True)
-small = fastkl.Grid.uniform(-20.0, 20.0, 10**6)  # long enough to be run in threads
-fastkl.fit(fastkl.Tabulated(small, logs[:: -(-n // 10**6)][: 10**6] * 1.0, log=True) if n > 10**6 else p,
-           "normal", direction=direction)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-fastkl.fit(p, "normal", direction=direction)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+fastkl.fit(fastkl.Tabulated(grid, logs, log=True), "normal", direction=direction)
+print((peak() - logs.nbytes) / 2**20)
 """
 
 
 class Memory:
-    """MiB that a fit of 10^8 tabulated points takes at its peak, above the table."""
+    """MiB that a fit of 10^8 tabulated points takes at its peak, above the table and above a fit of 10^6 points."""
 
     params = ("forward", "reverse")
     param_names = ("direction",)
     timeout = 600
 
-    def track_peak(self, direction):
-        command = [sys.executable, "-c", PEAK, "100000000", direction]
+    def peak(self, n, direction):
+        command = [sys.executable, "-c", PEAK, str(n), direction]
         return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    def track_peak(self, direction):
+        return self.peak(10**8, direction) - self.peak(10**6, direction)
 
     track_peak.unit = "MiB"

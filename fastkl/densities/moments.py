@@ -1,4 +1,7 @@
-"""Moments of a density on a grid, in one pass."""
+"""Moments of a density on a grid, in one pass.
+
+On a small grid they are sums over arrays, so that no kernel has to be compiled for them.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from fastkl.densities.values import log_values
 from fastkl.grids import Grid
+from fastkl.jit import SMALL_POINTS
 from fastkl.kernels.moments import DEGREE, density_moments
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.validation import Floats
@@ -31,6 +36,8 @@ class Moments(NamedTuple):
 
 def moments(density: Density, grid: Grid) -> Moments:
     """Moments of the part of *density* that is on *grid*; NaN where it has no mass there."""
+    if grid.size <= SMALL_POINTS:
+        return _of_values(log_values(density, grid).reshape(grid.shape), grid)
     lower, upper = np.array(grid.lower), np.array(grid.upper)
     found = _about(density, grid, 0.5 * (lower + upper), 2.0 / (upper - lower))
     offset = found.mean - 0.5 * (lower + upper)
@@ -39,6 +46,28 @@ def moments(density: Density, grid: Grid) -> Moments:
         # a difference of squares has lost the digits of a far-away or narrow density: take them about the mean
         found = _about(density, grid, found.mean, 2.0 / (upper - lower))
     return found
+
+
+def _of_values(logs: Floats, grid: Grid) -> Moments:
+    """From an array of log-densities: from its marginals on one axis and on two."""
+    with np.errstate(over="ignore"):
+        share = np.exp(logs)
+    for d, weights in enumerate(grid.weights):
+        share *= weights.reshape([-1 if k == d else 1 for k in range(grid.ndim)])
+    mass, others = float(share.sum()), [tuple(k for k in range(grid.ndim) if k != d) for d in range(grid.ndim)]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        middle = [0.5 * (axis.lower + axis.upper) for axis in grid.parts]
+        offsets = [x - centre for x, centre in zip(grid.axes, middle, strict=True)]
+        shifts = np.array([share.sum(axis=o) @ x for o, x in zip(others, offsets, strict=True)]) / mass
+        offsets = [x - shift for x, shift in zip(offsets, shifts, strict=True)]
+        cov = np.empty((grid.ndim, grid.ndim))
+        for i in range(grid.ndim):
+            cov[i, i] = share.sum(axis=others[i]) @ offsets[i] ** 2 / mass
+            for j in range(i):
+                both = share.sum(axis=tuple(k for k in range(grid.ndim) if k not in (i, j)))
+                cov[i, j] = cov[j, i] = offsets[j] @ both @ offsets[i] / mass
+        log_p = float((share * np.where(share > 0.0, logs, 0.0)).sum()) / mass if mass > 0.0 else np.nan
+    return Moments(mass, np.array(middle) + shifts, cov, log_p)
 
 
 def _about(density: Density, grid: Grid, centre: Floats, slopes: Floats) -> Moments:

@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from fastkl.densities import Density
+from fastkl.densities.values import log_values
 from fastkl.grids import Grid
+from fastkl.jit import SMALL_POINTS
 from fastkl.kernels.peaks import cell_peaks
 from fastkl.validation import Floats
 
@@ -123,6 +125,27 @@ def landscape(p: Density, grid: Grid) -> Landscape:
     most = CELLS.get(grid.ndim, FEWEST_CELLS)
     sides = np.array([-(-n // most) for n in grid.shape], dtype=np.int64)
     cells = np.array([-(-n // side) for n, side in zip(grid.shape, sides.tolist(), strict=True)], dtype=np.int64)
+    peaks, has_zero = (_peaks_of_values if grid.size <= SMALL_POINTS else _peaks)(p, grid, sides, cells)
+    centres, widths = [], []
+    for axis, side, count in zip(grid.parts, sides.tolist(), cells.tolist(), strict=True):
+        first = np.arange(count) * side
+        begin, end = axis.nodes_at(first), axis.nodes_at(np.minimum(first + side, axis.n) - 1)
+        centres.append(0.5 * (begin + end))
+        widths.append(np.diff([axis.lower, *(0.5 * (end[:-1] + begin[1:])), axis.upper]))
+    return Landscape(peaks, tuple(centres), tuple(widths), has_zero)
+
+
+def _peaks_of_values(p: Density, grid: Grid, sides: Any, cells: Any) -> tuple[Floats, bool]:
+    """The peak of each cell, and whether p is 0 somewhere, without a kernel that would have to be compiled."""
+    logs = log_values(p, grid).reshape(grid.shape)
+    has_zero = bool((logs == -np.inf).any())
+    for d, side in enumerate(sides.tolist()):
+        logs = np.maximum.reduceat(logs, np.arange(0, grid.shape[d], side), axis=d)
+    return logs, has_zero
+
+
+def _peaks(p: Density, grid: Grid, sides: Any, cells: Any) -> tuple[Floats, bool]:
+    """The same by a kernel."""
     in_strip = int(min(max(STRIP_POINTS // sides[-1], 1), cells[-1]))
     strips = int(np.prod(cells[:-1])) * -(-int(cells[-1]) // in_strip)
     peaks = np.full(int(np.prod(cells)), -np.inf)
@@ -131,13 +154,7 @@ def landscape(p: Density, grid: Grid) -> Landscape:
         strips, *record, *grid.record(), sides, cells, in_strip, peaks, length=1,
         items=int(np.prod(sides)) * in_strip, work=record.work,
     )  # fmt: skip
-    centres, widths = [], []
-    for axis, side, count in zip(grid.parts, sides.tolist(), cells.tolist(), strict=True):
-        first = np.arange(count) * side
-        begin, end = axis.nodes_at(first), axis.nodes_at(np.minimum(first + side, axis.n) - 1)
-        centres.append(0.5 * (begin + end))
-        widths.append(np.diff([axis.lower, *(0.5 * (end[:-1] + begin[1:])), axis.upper]))
-    return Landscape(peaks.reshape(cells), tuple(centres), tuple(widths), bool(zeros.any()))
+    return peaks.reshape(cells), bool(zeros.any())
 
 
 def _shifted(shape: tuple[int, ...], offset: tuple[int, ...]) -> tuple[Any, Any]:

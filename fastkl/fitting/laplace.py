@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from fastkl.densities import Laplace
+from fastkl.densities.values import log_values
 from fastkl.fitting.objectives import Objective
 from fastkl.fitting.point import CONVERGED, STALLED, Point
 from fastkl.fitting.problem import Problem
 from fastkl.grids import Grid
 from fastkl.jit import TILE
-from fastkl.kernels.density import log_density
 from fastkl.kernels.integrals import mass
 from fastkl.validation import Floats
 
@@ -65,8 +65,7 @@ def _weighted_median(problem: Problem) -> tuple[float, float]:
     passed = np.cumsum(of_tiles)
     tile = int(np.searchsorted(passed, 0.5 * passed[-1]))
     start, stop = tile * TILE, min(tile * TILE + TILE, grid.size)
-    logs = np.empty(stop - start)
-    log_density(logs.size, *record, *grid.record(), start, logs, offset=start)
+    logs = log_values(problem.target, grid, start, stop)
     weights = grid.weights[0][start:stop] * np.exp(logs)
     inside = np.cumsum(weights) + (passed[tile - 1] if tile else 0.0)
     at = min(int(np.searchsorted(inside, 0.5 * passed[-1])), logs.size - 1)

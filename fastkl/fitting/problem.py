@@ -206,7 +206,8 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
         if log:
             raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
         if grid is not None and as_grid(grid).ndim != p.ndim:
-            raise ValueError(f"p has {p.ndim} dimensions, but the grid is of shape {grid.shape}")
+            dimensions = "1 dimension" if p.ndim == 1 else f"{p.ndim} dimensions"
+            raise ValueError(f"p has {dimensions}, but the grid is of shape {grid.shape}")
         if isinstance(p, Tabulated):
             return p, p.grid if grid is None else grid, False
         return p, grid, grid is None

@@ -8,10 +8,10 @@ from typing import Any, cast
 import numpy as np
 
 from fastkl.densities import Density, Tabulated
+from fastkl.densities.values import log_values
 from fastkl.divergences import entropy
 from fastkl.grids import Grid
 from fastkl.integrals.quadrature import mass_inside, require_mass
-from fastkl.kernels.density import log_density
 from fastkl.validation import Floats
 
 LOWEST = -700.0
@@ -32,7 +32,7 @@ def batch_divergence(p: Density, q: Density, grid: Grid) -> Floats:
         if isinstance(density, Tabulated) and density.grid != grid:
             raise ValueError(f"a batch is summed on its own grid, {grid!r}, but a table lives on {density.grid!r}")
     _check_shapes(p, q)
-    logs = [None if _is_plain(density) else _logarithms(density, grid) for density in (p, q)]
+    logs = [None if _is_plain(density) else log_values(density, grid).reshape(grid.shape) for density in (p, q)]
     log = any(isinstance(d, Tabulated) and d.log for d in (p, q)) or any(map(_underflows, logs))
     values = [_values(density, own, log) for density, own in zip((p, q), logs, strict=True)]
     weights = math.prod(np.ix_(*grid.weights)) if grid.ndim > 1 else grid.weights[0]
@@ -59,12 +59,6 @@ def _check_shapes(p: Density, q: Density) -> None:
 def _is_plain(density: Density) -> bool:
     """Whether its values can be read where they are."""
     return isinstance(density, Tabulated) and density.floor is None
-
-
-def _logarithms(density: Density, grid: Grid) -> Floats:
-    out = np.empty(grid.size)
-    log_density(grid.size, *density.record(grid), *grid.record(), 0, out)
-    return out.reshape(grid.shape)
 
 
 def _underflows(logs: Floats | None) -> bool:

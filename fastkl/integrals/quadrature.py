@@ -9,9 +9,9 @@ from typing import NamedTuple
 import numpy as np
 
 from fastkl.densities import Density, Tabulated
+from fastkl.densities.values import log_values
 from fastkl.grids import Grid
 from fastkl.jit import SMALL_POINTS
-from fastkl.kernels.density import log_density
 from fastkl.kernels.integrals import (
     SKIPPED,
     kl_integral,
@@ -145,9 +145,6 @@ def first_zero(p: Density, grid: Grid, support: tuple[float, float]) -> tuple[fl
 
 def _log_densities(grid: Grid, *densities: Density) -> Iterator[tuple[int, list[Floats]]]:
     """The logarithms at the nodes, a limited number at a time, with the number of the first node."""
-    records = [density.record(grid) for density in densities]
     for start in range(0, grid.size, POINTS_AT_ONCE):
-        logs = [np.empty(min(POINTS_AT_ONCE, grid.size - start)) for _ in records]
-        for record, out in zip(records, logs, strict=True):
-            log_density(out.size, *record, *grid.record(), start, out, offset=start)
-        yield start, logs
+        stop = min(start + POINTS_AT_ONCE, grid.size)
+        yield start, [log_values(density, grid, start, stop) for density in densities]

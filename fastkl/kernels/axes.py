@@ -71,10 +71,10 @@ def even_axis(nodes, weights, axis, start, x, w):
         x[i] = upper if j == last else lower + step * j
     for i in range(w.size):
         w[i] = step * stride
-    if start == 0:
-        w[0] = weight_at(nodes, weights, axis, 0)
-    for i in range(max(count(axis) - 2 - start, 0), w.size):  # the last two, whose steps may be shorter
-        w[i] = weight_at(nodes, weights, axis, start + i)
+    for k in range(-2, 1):  # the last two, whose steps may be shorter, and the first one
+        i = (count(axis) + k if k < 0 else 0) - start
+        if 0 <= i < w.size:
+            w[i] = weight_at(nodes, weights, axis, start + i)
 
 
 @AXIS.implement

@@ -12,7 +12,7 @@ from fastkl.elementary import exp_or_zero, fast_exp
 from fastkl.jit import block, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis, last_below
 from fastkl.kernels.density import BLOCK, evaluate
-from fastkl.kernels.polynomials import add_row
+from fastkl.kernels.polynomials import add_row, fill_products
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
 WINDOW = 9.0
@@ -55,7 +55,8 @@ def density_moments(
         first = begin % length
         shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
         n = min(length - first, stop - begin)
-        sums[:] = 0.0
+        for k in range(sums.size):
+            sums[k] = 0.0
         entropy[0] = 0.0
         for i in range(first, first + n, BLOCK):
             m = min(BLOCK, first + n - i)
@@ -65,7 +66,8 @@ def density_moments(
             _row_of_density(x[:m], w[:m], log_p[:m], centre[D - 1], slopes[D - 1], sums, entropy)
         for d in range(D - 1):
             z[d] = (outer[d] - centre[d]) * slopes[d]
-        add_row(shared, z, sums, parent, factor, outer_of, power_of, products, partial[:last])
+        fill_products(shared, z, parent, factor, products)
+        add_row(products, sums, outer_of, power_of, partial[:last])
         partial[last] += shared * entropy[0]
         begin += n
 
@@ -123,7 +125,7 @@ def normal_moments(
     outer, z, at = np.empty(D - 1), np.empty(D - 1), np.empty(PLACE, np.int64)
     sums, tilted, products = np.empty(TILTED_DEGREE + 1), np.empty(TILTED_DEGREE + 1), np.empty(parent.size)
     for t in range(start, stop):
-        q, begin, end = tasks[t]
+        q, begin, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
         centre, W, geometry = centres[q], whitenings[q], geometries[q]
         inner, length = geometry[D - 1], count(geometry[D - 1])
         slope = W[D - 1, D - 1]
@@ -145,8 +147,8 @@ def normal_moments(
             loc, half = centre[D - 1] - shift / slope, np.sqrt(room) / slope
             after = min(first + n, last_below(nodes, inner, loc + half) + 2)
             first = max(first, last_below(nodes, inner, loc - half))
-            sums[:] = 0.0
-            tilted[:] = 0.0
+            for k in range(sums.size):
+                sums[k], tilted[k] = 0.0, 0.0
             for i in range(first, after, BLOCK):
                 m = min(BLOCK, after - i)
                 at[START] = i
@@ -155,5 +157,6 @@ def normal_moments(
                     functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, log_p[:m]
                 )
                 _row_of_normal(x[:m], w[:m], log_p[:m], loc, slope, -0.5 * squared, sums, tilted)
-            add_row(shared, z, sums, parent, factor, outer_of, power_of, products, partial[:count_of_all])
-            add_row(shared, z, tilted, parent, factor, outer_of, power_of, products, partial[count_of_all:])
+            fill_products(shared, z, parent, factor, products)
+            add_row(products, sums, outer_of, power_of, partial[:count_of_all])
+            add_row(products, tilted, outer_of, power_of, partial[count_of_all:])

@@ -55,10 +55,15 @@ def monomials(ndim: int, degree: int) -> Monomials:
 
 
 @block
-def add_row(share, z, sums, parent, factor, outer, power, products, out):
-    """Add share times the sums of a row, by powers of the last coordinate, to those of all monomials."""
+def fill_products(share, z, parent, factor, products):
+    """Share times every monomial of the coordinates but the last."""
     products[0] = share
     for i in range(1, parent.size):
         products[i] = products[parent[i]] * z[factor[i]]
+
+
+@block
+def add_row(products, sums, outer, power, out):
+    """Add the sums of a row, by powers of the last coordinate, to those of all monomials."""
     for m in range(outer.size):
         out[m] += products[outer[m]] * sums[power[m]]

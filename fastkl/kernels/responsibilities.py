@@ -9,7 +9,7 @@ from fastkl.jit import block, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.moments import DEGREE
-from fastkl.kernels.polynomials import add_row
+from fastkl.kernels.polynomials import add_row, fill_products
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
 
@@ -98,4 +98,5 @@ def responsibility_sums(
         partial[1] += shared * log_q
         for k in range(parts):
             own = partial[2 + k * M : 2 + (k + 1) * M]
-            add_row(shared, z[k], sums[k], parent, factor, outer_of, power_of, products, own)
+            fill_products(shared, z[k], parent, factor, products)
+            add_row(products, sums[k], outer_of, power_of, own)

@@ -158,7 +158,7 @@ def score_sums(
     outer, at = np.empty(0), np.empty(PLACE, np.int64)
     pairs = coordinates * (coordinates + 1) // 2
     for t in range(start, stop):
-        q, begin, end = tasks[t]
+        q, begin, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
         axis = geometries[q, 0]
         place_in_row(axis, 0, at)
         for i in range(begin, end, BLOCK):

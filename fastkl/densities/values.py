@@ -1,0 +1,26 @@
+"""The log-densities at the nodes of a grid, as an array."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastkl.grids import Grid
+from fastkl.jit import SMALL_POINTS
+from fastkl.kernels.density import log_density
+from fastkl.validation import Floats
+
+if TYPE_CHECKING:
+    from fastkl.densities.density import Density
+
+
+def log_values(density: Density, grid: Grid, start: int = 0, stop: int | None = None) -> Floats:
+    """Those at the points start <= i < stop, one after the other; by default all of them."""
+    stop = grid.size if stop is None else stop
+    if density.is_normal and stop - start <= SMALL_POINTS:  # NumPy knows them, and no kernel has to be compiled
+        return np.asarray(density.logpdf(grid.points(np.arange(start, stop))), dtype=np.float64)
+    record = density.record(grid)
+    logs = np.empty(stop - start)
+    log_density(logs.size, *record, *grid.record(), start, logs, offset=start, work=record.work)
+    return logs
