@@ -25,6 +25,7 @@ CELLS = {1: 1024, 2: 96, 3: 32}
 FEWEST_CELLS = 16
 
 STRIP_POINTS = 2**13
+VECTOR = 8
 
 MAX_BASINS = 12
 """More modes than this are merged, the shallowest first."""
@@ -76,13 +77,13 @@ class Landscape:
         return mean, cov + np.diag([float(np.median(width)) ** 2 / 12.0 for width in self.widths])
 
     @cached_property
-    def basins(self) -> Any:
-        """The number of the basin of each cell: of the mode that the steepest ascent leads to."""
+    def basins(self) -> tuple[Any, set[tuple[int, int]]]:
+        """The number of the basin of each cell, of the mode that the ascent leads to; and which basins are neighbours."""
         return _merged(self.peak, _ascents(self.peak))
 
     def starts(self) -> Iterator[Moments]:
         """(mean, covariance) of where to start."""
-        basins = self.basins
+        basins, neighbours = self.basins
         count = int(basins.max()) + 1
         flat = self.peak.ravel()
         own: dict[int, Moments] = {}
@@ -95,7 +96,7 @@ class Landscape:
                 own[basin] = whole
         if count > 1:
             yield from own.values()
-        for group in itertools.islice(_groups(count, set(_passes(self.peak, basins))), MAX_GROUPS):
+        for group in itertools.islice(_groups(count, neighbours), MAX_GROUPS):
             if all(basin in own for basin in group):
                 yield _between([own[basin] for basin in group])
         yield from self._dispersed()
@@ -124,6 +125,7 @@ def landscape(p: Density, grid: Grid) -> Landscape:
     """One pass over p."""
     most = CELLS.get(grid.ndim, FEWEST_CELLS)
     sides = np.array([-(-n // most) for n in grid.shape], dtype=np.int64)
+    sides[-1] += -sides[-1] % VECTOR if sides[-1] > VECTOR else 0  # so that vectors leave no rest
     cells = np.array([-(-n // side) for n, side in zip(grid.shape, sides.tolist(), strict=True)], dtype=np.int64)
     peaks, has_zero = (_peaks_of_values if grid.size <= SMALL_POINTS else _peaks)(p, grid, sides, cells)
     centres, widths = [], []
@@ -186,7 +188,7 @@ def _ascents(peak: Floats) -> Any:
         way = further
 
 
-def _merged(peak: Floats, way: Any) -> Any:
+def _merged(peak: Floats, way: Any) -> tuple[Any, set[tuple[int, int]]]:
     """Basins numbered from 0, the shallowest merged into the neighbour across their highest pass while too many."""
     modes, basins = np.unique(way, return_inverse=True)
     basins = basins.ravel()
@@ -213,8 +215,9 @@ def _merged(peak: Floats, way: Any) -> Any:
                 pair = (min(a, b), max(a, b))
                 joined[pair] = max(height, joined.get(pair, -np.inf))
         passes = joined
-    root = np.array([_root(parent, basin) for basin in range(len(heights))])
-    return np.unique(root[basins], return_inverse=True)[1].ravel()
+    number = {basin: k for k, basin in enumerate(sorted(alive))}
+    final = np.array([number[_root(parent, basin)] for basin in range(len(heights))])
+    return final[basins], {(number[a], number[b]) for a, b in passes}
 
 
 def _root(parent: list[int], basin: int) -> int:

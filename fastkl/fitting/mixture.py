@@ -224,7 +224,7 @@ def _point(chart: MixtureChart, state: Floats, step: _Step, hessian: Floats, sta
 
 def _starts(landscape: Landscape, chart: MixtureChart, floor: Floats) -> Iterator[Floats]:
     """Mixtures whose parts share the cells of p: its basins, slabs along its main axes, and clusters."""
-    basins = landscape.basins
+    basins = landscape.basins[0]
     by_mass = np.bincount(basins, weights=landscape.mass)
     largest = np.argsort(-by_mass, kind="stable")[: chart.parts]
     if largest.size == chart.parts and chart.parts > 1:

@@ -14,7 +14,7 @@ from fastkl.validation import Floats
 FINEST_IN_SCALE = 3.0
 """Points in a scale below which a coarse run goes on on a finer grid."""
 
-GTOLS = 1e-4, 1e-11
+GTOLS = 1e-3, 1e-11
 """Of the coarse and of the middle level: what is left for the whole grid is to confirm it."""
 MAX_COARSE_PASSES = 200
 MAX_REFINEMENTS = 12
@@ -50,10 +50,9 @@ def ends_of_runs(objective: Objective, starts: Iterable[Floats], *, gtol: float,
         states, nits = np.array([end.state for end in going]), np.array([end.nit for end in going])
         if not going:
             break
-    fine = [
-        descend(objective, state[np.newaxis], gtol=gtol, max_passes=max_passes, nits=nit)[0]
-        for state, nit in zip(states, nits, strict=True)
-    ]
+    if not states.size:
+        return ends
+    fine = descend(objective, states, gtol=gtol, max_passes=max_passes, nits=nits)
     for end in sorted(fine, key=lambda end: end.value):
         add_new(ends, end, max(SAME_MINIMUM, _ripple(objective, end)))
     return ends
@@ -116,9 +115,9 @@ class _Runs:
         self.local = objective(self.states, self.strides)
         self.nit = np.zeros(len(states), np.int64) + nits
         self.share = np.ones(len(states))
-        self.step, self.slope = newton_steps(self.local)
+        self.step, self.slope, lowest = newton_steps(self.local)
         self.status: list[str] = [""] * len(states)
-        self._look(range(len(states)))
+        self._look(range(len(states)), lowest)
 
     def advance(self) -> bool:
         """Try a step of every run that goes on; False if there is none."""
@@ -157,19 +156,19 @@ class _Runs:
             mine[chosen] = theirs[taken]
         self.nit[chosen] += 1
         self.share[chosen] = 1.0
-        self.step[chosen], self.slope[chosen] = newton_steps(found.at(taken))
-        self._look(chosen.tolist())
+        self.step[chosen], self.slope[chosen], lowest = newton_steps(found.at(taken))
+        self._look(chosen.tolist(), lowest)
         return True
 
-    def _look(self, runs: Iterable[int]) -> None:
-        """Whether these have arrived, or have left."""
-        for k in runs:
+    def _look(self, runs: Iterable[int], lowest: Floats) -> None:
+        """Whether these have arrived, or have left; *lowest* are the smallest eigenvalues of their Hessians."""
+        for k, eigenvalue in zip(runs, lowest.tolist(), strict=True):
             norm = np.abs(self.local.gradient[k]).max()
             if not self.local.inside[k] >= MASS_OF_ESCAPE:
                 self.status[k] = ESCAPED
             elif self.chart.limit(self.states[k]):
                 self.status[k] = AT_LIMIT
-            elif norm <= self.gtol and np.linalg.eigvalsh(self.local.hessian[k])[0] > 0.0:
+            elif norm <= self.gtol and eigenvalue > 0.0:
                 self.status[k] = CONVERGED
 
     def ends(self) -> list[Point]:
@@ -183,8 +182,11 @@ class _Runs:
         ]  # fmt: skip
 
 
-def newton_steps(local: Local) -> tuple[Floats, Floats]:
-    """Steps downhill and their slopes: Newton's, with the Hessian's eigenvalues made positive, and bounded."""
+def newton_steps(local: Local) -> tuple[Floats, Floats, Floats]:
+    """Steps downhill, their slopes, and the smallest eigenvalues of the Hessians.
+
+    The steps are Newton's, with the eigenvalues made positive, and bounded.
+    """
     usable: Any = np.isfinite(local.gradient).all(axis=1) & np.isfinite(local.hessian).all(axis=(1, 2))
     gradient = np.where(usable[:, np.newaxis], local.gradient, 0.0)
     hessian = np.where(usable[:, np.newaxis, np.newaxis], local.hessian, np.eye(gradient.shape[1]))
@@ -196,4 +198,4 @@ def newton_steps(local: Local) -> tuple[Floats, Floats]:
     along[:, 0] = np.where(flat & (eigenvalues[:, 0] < 0.0), NUDGE, along[:, 0])
     step = -np.einsum("nij,nj->ni", vectors, along)
     step *= np.minimum(1.0, MAX_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))[:, np.newaxis]
-    return step, np.minimum((step * gradient).sum(axis=1), 0.0)
+    return step, np.minimum((step * gradient).sum(axis=1), 0.0), eigenvalues[:, 0]

@@ -99,7 +99,8 @@ def _drive(
     ones tend to be neighbours.
     """
     each = -(-(last - first) // SPREAD)
-    for k in numba.prange(each * SPREAD):
+    slots = each * SPREAD if each > 1 else last - first  # a few tiles are shared out as well
+    for k in numba.prange(slots):
         t = first + k % each * SPREAD + k // each
         if t < last:
             start = t * length
