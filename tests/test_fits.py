@@ -14,7 +14,7 @@ from fastkl.jit import JIT_DISABLED
 from tests.derivatives import check_derivatives
 
 P = Mixture([Normal(-2, 0.6), Normal(2, 0.6)])
-WIDE = Grid.uniform(-20, 20, 401 if JIT_DISABLED else 4001)
+WIDE = Grid.uniform(-20, 20, 321 if JIT_DISABLED else 4001)
 CHEAP = Grid.uniform(-24, 24, 241) if JIT_DISABLED else None
 few = settings(max_examples=3 if JIT_DISABLED else 40, deadline=None)
 
@@ -134,7 +134,7 @@ def test_uneven_nodes():
     np.testing.assert_allclose([m.divergence for m in result.minima], [0.69184, 0.69184, 1.13838], atol=1e-3)
 
 
-@pytest.mark.parametrize("loc", [-2.5, 0.0, 3.0])
+@pytest.mark.parametrize("loc", [0.0] if JIT_DISABLED else [-2.5, 0.0, 3.0])
 @pytest.mark.parametrize("scale", [0.4, 1.9])
 def test_gradient_and_hessian_are_those_of_the_divergence(loc, scale):
     grid = Grid.uniform(-4, 4.5, 300)  # p and q are cut off, so that the logarithm of the masses takes part

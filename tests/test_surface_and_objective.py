@@ -24,7 +24,7 @@ from fastkl import (
 from fastkl.jit import JIT_DISABLED
 
 P = Mixture([Normal(-2, 0.6), Normal(2, 0.6)], [0.4, 0.6])
-LINE = Grid.uniform(-16, 16, 161 if JIT_DISABLED else 641)
+LINE = Grid.uniform(-16, 16, 101 if JIT_DISABLED else 641)
 TABLE = Tabulated(LINE, P.logpdf(LINE.axes[0]) + 3.0, log=True)
 PLANE = Grid.uniform([-12, -12], [12, 12], 81)
 BUMPS = Mixture([MultivariateNormal([-1, 0], [[1, 0.4], [0.4, 1]]), MultivariateNormal([1, 1], [[0.8, 0], [0, 1.3]])])
@@ -37,7 +37,7 @@ WAVY = {
 
 CASES = {
     "normal": (TABLE, Normal(0.3, 1.7), {}),
-    "laplace": (TABLE, Laplace(0.33, 1.3), {}),
+    "laplace": (TABLE, Laplace(0.475, 1.3), {}),
     "logistic": (TABLE, Logistic(0.3, 1.1), {}),
     "student_t": (TABLE, StudentT(5, 0.3, 1.1), {}),
     "student_t of df": (TABLE, StudentT(5, 0.3, 1.1), {"df": 5}),
@@ -86,6 +86,7 @@ def test_an_objective_is_the_divergence_with_its_derivatives(name, direction):
     np.testing.assert_allclose(objective.theta(objective.density(theta)), theta, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="dozens of passes take seconds each without compiled code")
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 @pytest.mark.parametrize("name", ["normal", "student_t", "full"])
 def test_another_optimiser_finds_what_a_fit_finds(name, direction):
@@ -131,6 +132,7 @@ def test_a_surface_holds_divergences(p, direction):
     np.testing.assert_allclose([surface.divergence[i, j] for i, j, _ in pairs], expected, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.skipif(JIT_DISABLED, reason="dozens of passes take seconds each without compiled code")
 def test_the_minima_of_a_surface_are_those_of_the_fit_within_its_range():
     result = fit(P, Normal, LINE, direction="reverse")
     whole = kl_surface(P, np.linspace(-4, 4, 33), np.geomspace(0.3, 4, 20), LINE, direction="reverse")

@@ -78,7 +78,7 @@ class Landscape:
 
     @cached_property
     def basins(self) -> tuple[Any, set[tuple[int, int]]]:
-        """The number of the basin of each cell, of the mode that the ascent leads to; and which basins are neighbours."""
+        """The basin of each cell, which is the mode that the ascent leads to, by number; and which are neighbours."""
         return _merged(self.peak, _ascents(self.peak))
 
     def starts(self) -> Iterator[Moments]:

@@ -402,8 +402,8 @@ def test_cell_peaks_of_a_mixture():
     assert not has_zero
 
 
-@pytest.mark.parametrize("zero", [0, 1, BLOCK - 1, BLOCK, 5 * BLOCK + 16])
-@pytest.mark.parametrize("side", [1, 7, BLOCK + 7])
+@pytest.mark.parametrize("zero", [0, BLOCK] if JIT_DISABLED else [0, 1, BLOCK - 1, BLOCK, 5 * BLOCK + 16])
+@pytest.mark.parametrize("side", [7] if JIT_DISABLED else [1, 7, BLOCK + 7])
 @pytest.mark.parametrize("log", [False, True])
 def test_cell_peaks_see_a_single_zero(zero, side, log):
     n = 5 * BLOCK + 17
