@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument(
         "--covariance-type", default="full", help="of a multivariate_normal: full, diag or spherical [full]"
     )
+    fit.add_argument("--components", type=int, metavar="N", help="of a mixture, which is fitted forward")
     fit.add_argument("--df", type=float, help="hold the degrees of freedom of a student_t")
     fit.add_argument("--direction", default="both", choices=("both", "forward", "reverse"), help="[both]")
     _add_common(fit)
@@ -142,7 +143,11 @@ def _fit(arguments: argparse.Namespace) -> tuple[str, int]:
     )
     directions = ("forward", "reverse") if arguments.direction == "both" else (arguments.direction,)
     family = arguments.family or ("normal" if target.ndim == 1 else "multivariate_normal")
-    options = {"covariance_type": arguments.covariance_type, "df": arguments.df}
+    options = {
+        "covariance_type": arguments.covariance_type,
+        "n_components": arguments.components,
+        "df": arguments.df,
+    }
     results = [fastkl.fit(target, family, arguments.grid, direction=d, **options) for d in directions]
     grid = results[0].grid
     column = f", column {arguments.samples}" if arguments.samples else ""
@@ -230,6 +235,8 @@ def _bandwidth(text: str) -> str | float:
 
 def _numbers(q: Any) -> dict[str, Any]:
     """The parameters of a density."""
+    if isinstance(q, fastkl.Mixture):
+        return {"weights": list(q.weights), "components": [_numbers(part) for part in q.components]}
     if isinstance(q, fastkl.MultivariateNormal):
         return {"mean": q.mean.tolist(), "cov": q.cov.tolist()}
     return dict(vars(q))

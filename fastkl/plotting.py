@@ -100,17 +100,17 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
 
 def _draw_curves(result: FitResult, ax: Axes, x: Floats) -> None:
     color = COLOR[result.direction]
-    p = result.p.pdf(x)
+    p = _finite(result.p.pdf(x))
     filled = ax.fill_between(x, p, color="0.85", linewidth=0, label="p")
     filled.sticky_edges.y.append(0.0)  # the axis starts at 0 and stays free above
     ax.plot(x, p, color="0.45", linewidth=1)
     for minimum in result.minima[1:]:
-        ax.plot(x, minimum.q.pdf(x), color=color, alpha=0.45, linewidth=1.2, linestyle=":")
+        ax.plot(x, _finite(minimum.q.pdf(x)), color=color, alpha=0.45, linewidth=1.2, linestyle=":")
     if len(result.minima) > 1:
         ax.plot([], [], color=color, alpha=0.45, linewidth=1.2, linestyle=":", label="other minima")
     label = f"q = {short(result.q, digits=3)}"
     linestyle = "--" if result.direction == "forward" else "-"
-    ax.plot(x, result.q.pdf(x), color=color, linewidth=2, linestyle=linestyle, label=label)
+    ax.plot(x, _finite(result.q.pdf(x)), color=color, linewidth=2, linestyle=linestyle, label=label)
     ax.set_xlabel("x")
     ax.set_ylabel("density")
     ax.set_xlim(x[0], x[-1])
@@ -142,6 +142,11 @@ def _draw_contours(result: FitResult, ax: Axes, lines: tuple[Floats, Floats]) ->
     ax.set_xlabel("x[0]")
     ax.set_ylabel("x[1]")
     _finish(result, ax)
+
+
+def _finite(density: Floats) -> Floats:
+    """Without the poles of a density, which no picture can show."""
+    return np.where(np.isfinite(density), density, 0.0)
 
 
 def _levels(density: Floats) -> list[float]:
@@ -179,6 +184,8 @@ def plot_surface(surface: KLSurface, ax: Axes | None = None) -> Axes:
 
         _, ax = pyplot.subplots(figsize=(5.2, 4.2), layout="constrained")
     finite = surface.divergence[np.isfinite(surface.divergence)]
+    if min(surface.divergence.shape) < 2:
+        raise ValueError(f"a surface of shape {surface.divergence.shape} has no levels to draw: take 2 by 2 or more")
     if finite.size == 0:
         raise ValueError("every divergence of this surface is infinite: there is nothing to draw")
     levels = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, SURFACE_LEVELS)))
@@ -207,7 +214,7 @@ def _visible_range(result: FitResult) -> tuple[float, float]:
     curves = [result.p, result.q, *(m.q for m in result.minima)]
     seen = np.zeros(x.size, dtype=bool)
     for curve in curves:
-        density = curve.pdf(x)
+        density = _finite(curve.pdf(x))
         seen |= density > VISIBLE * density.max()
     at = np.flatnonzero(seen)
     return float(x[max(at[0] - 1, 0)]), float(x[min(at[-1] + 1, x.size - 1)])

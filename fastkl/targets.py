@@ -86,7 +86,7 @@ def _normal(place: str, spread: str) -> Normal | MultivariateNormal:
     if not place.startswith("["):
         return Normal(float(place), float(spread))
     try:
-        mean, cov = json.loads(place), json.loads(spread)
+        mean, cov = (json.loads(re.sub(r"(?<![\d.])\.(?=\d)", "0.", part)) for part in (place, spread))  # .5 as 0.5
     except json.JSONDecodeError as error:
         raise ValueError(f"cannot read N({place}, {spread}): {error}") from None
     return MultivariateNormal(mean, cov)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastkl.closed_forms import closed_form
 from fastkl.densities import Density
 from fastkl.fitting.charts import MixtureChart, NormalChart
-from fastkl.fitting.laplace import forward_laplace
+from fastkl.fitting.laplace import forward_laplace, reverse_laplace
 from fastkl.fitting.mixture import fit_mixture
 from fastkl.fitting.point import AT_LIMIT, AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
 from fastkl.fitting.problem import Problem, problem_of
@@ -18,7 +20,8 @@ from fastkl.fitting.result import FitResult, Minimum
 from fastkl.fitting.search import SAME_MINIMUM, add_new, descend, ends_of_runs
 from fastkl.fitting.univariate import LaplaceChart
 from fastkl.grids import Grid
-from fastkl.integrals import mass_outside, quadrature_error, too_coarse
+from fastkl.grids.panels import DivergentTailError
+from fastkl.integrals import common_grid, integrate, mass_outside, quadrature_error, too_coarse
 from fastkl.validation import Floats, as_count, as_real
 
 TIE = 1e-12
@@ -26,6 +29,9 @@ TIE = 1e-12
 
 MAX_GRIDS = 3
 """Grids that are chosen, at most: for a guess, for the minima found, and for what became of them."""
+
+SAME_DIGITS = 1e-9
+"""Two quadratures that are right agree to this, relatively."""
 
 LOWER = 1e-9
 """A run that has not converged counts as lower than a minimum by this much, relatively."""
@@ -120,7 +126,8 @@ def fit(
     problem = problem_of(
         p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df
     )
-    problem, ends, read = _solve(problem, () if starts is None else starts, gtol, max_passes)
+    with np.errstate(all="ignore"):  # of runs that have left the grid, whose numbers are not used
+        problem, ends, read = _solve(problem, () if starts is None else starts, gtol, max_passes)
     found = _ordered([end for end in ends if end.status == CONVERGED])
     best = _best(ends, found[0] if found else None)
 
@@ -138,6 +145,7 @@ def fit(
     if not complaint and not error <= allowed:
         size = f"{allowed:.2g}"
         complaint = f"the quadrature error {error:.2g} is above rtol * divergence + atol = {size}; take a finer grid"
+    complaint = complaint or _disagreement(problem, q, whole.divergence, allowed)
     log_normalizer = problem.target.log_normalizer
     return FitResult(
         q=q,
@@ -165,6 +173,8 @@ def fit(
 
 def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int) -> tuple[Problem, list[Point], int]:
     """(the problem, perhaps on a grid chosen anew; where the search ends; how many points it has read)."""
+    if isinstance(given, Density):
+        raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {given!r}")
     given = [problem.as_state(start) for start in given]
     if problem.direction == "reverse":
         problem.refuse_zeros()
@@ -187,6 +197,9 @@ def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int)
         smooth = problem.target.is_normal and isinstance(problem.chart, NormalChart)  # the first grid fits the minima
         if not kept or not problem.chosen or smooth:
             break
+        if isinstance(problem.chart, LaplaceChart):
+            problem, ends = reverse_laplace(problem, kept, gtol)
+            return problem, _distinct(ends), read
         # the grid was chosen for a guess: take one for the minima, and see whether they move
         moved = problem.covering([end.q for end in kept])
         if moved.grid == problem.grid:
@@ -195,13 +208,17 @@ def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int)
     return problem, ends, read
 
 
+def _distinct(points: list[Point]) -> list[Point]:
+    ends: list[Point] = []
+    for point in sorted(points, key=lambda point: point.value):
+        add_new(ends, point, SAME_MINIMUM)
+    return ends
+
+
 def _ends(problem: Problem, starts: list[Floats], gtol: float, max_passes: int) -> list[Point]:
     if problem.direction == "reverse":
         return ends_of_runs(problem.objective, starts, gtol=gtol, max_passes=max_passes)
-    ends: list[Point] = []
-    for end in descend(problem.objective, np.array(starts), gtol=gtol, max_passes=max_passes):
-        add_new(ends, end, SAME_MINIMUM)
-    return ends
+    return _distinct(descend(problem.objective, np.array(starts), gtol=gtol, max_passes=max_passes))
 
 
 def _minimum(end: Point, divergence: float) -> Minimum:
@@ -222,12 +239,27 @@ def _ordered(ends: list[Point]) -> list[Point]:
 
 def _best(ends: list[Point], minimum: Point | None) -> Point:
     """The best minimum, unless a run that did not converge has come lower; one that escaped only if all did."""
-    lowest = min(ends, key=lambda end: (end.status == ESCAPED, end.value))
+    lowest = min(ends, key=lambda end: (end.status == ESCAPED, math.isnan(end.value), end.value))
     if minimum is None or (
         lowest.status != ESCAPED and lowest.value < minimum.value - LOWER * max(1.0, abs(minimum.value))
     ):
         return lowest
     return minimum
+
+
+def _disagreement(problem: Problem, q: Density, divergence: float, allowed: float) -> str:
+    """What a grid that is chosen for p and this q says against the one of the fit, or nothing."""
+    if not problem.chosen or (problem.target.is_normal and q.is_normal):
+        return ""
+    order = problem.order(q)
+    try:
+        again = closed_form(*order)
+        again = integrate(*order, common_grid(*order)).divergence if again is None else again
+    except DivergentTailError as error:
+        return str(error)
+    if abs(again - divergence) <= allowed + abs(divergence) * SAME_DIGITS:
+        return ""
+    return f"on a grid for this q the divergence is {again:.6g}, not {divergence:.6g}; give a grid"
 
 
 def _complaint(best: Point, runs: int) -> str:
@@ -243,5 +275,7 @@ def _complaint(best: Point, runs: int) -> str:
     if best.status == OUT_OF_PASSES:
         return f"not converged: a gradient of {best.gradient_norm:.2g} after max_passes; raise max_passes"
     if best.status == STALLED:
-        return f"not converged: the divergence no longer falls at a gradient of {best.gradient_norm:.2g}, above gtol"
+        hint = "; fewer components may do" if isinstance(best.chart, MixtureChart) else ""
+        size = f"{best.gradient_norm:.2g}, above gtol"
+        return f"not converged: the divergence no longer falls at a gradient of {size}{hint}"
     return ""

@@ -1,7 +1,8 @@
-"""The forward fit of a Laplace density: the median of p, and the mean distance from it.
+"""Fits of a Laplace density, whose kink moves with loc.
 
-KL(p||q) has a kink wherever loc meets a node, and is least at the weighted median of the nodes; so it is found there
-and not by Newton steps.
+Forward, KL(p||q) on given nodes has a kink wherever loc meets one, and is least at their weighted median; q's scale is
+the mean distance from it. On a grid that is chosen, in both directions, panels end at the kink: then sums are exact,
+and so is their gradient, and every step takes a grid of its own.
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import numpy as np
 
 from fastkl.densities import Laplace
 from fastkl.densities.values import log_values
-from fastkl.fitting.objectives import Objective
-from fastkl.fitting.point import CONVERGED, STALLED, Point
+from fastkl.fitting.objectives import Local, Objective
+from fastkl.fitting.point import CONVERGED, ESCAPED, STALLED, Point
 from fastkl.fitting.problem import Problem
+from fastkl.fitting.search import SUFFICIENT, newton_steps
 from fastkl.grids import Grid
 from fastkl.jit import TILE
 from fastkl.kernels.integrals import mass
 from fastkl.validation import Floats
 
 MAX_GRIDS = 30
+SMALLEST_SHARE = 1e-6
+ROUNDING = 1e-13
 
 
 def forward_laplace(problem: Problem, gtol: float) -> tuple[Problem, Point, int]:
     """(the problem, on the grid that was chosen last; the fit; points read)."""
+    problem.state_of_moments(problem.moments.mean, problem.moments.cov)  # refuses a p without spread
     median, weight = _weighted_median(problem)
     state = np.array([median, 1.0])
     objective, step = problem.objective, 0.0
@@ -70,3 +75,43 @@ def _weighted_median(problem: Problem) -> tuple[float, float]:
     inside = np.cumsum(weights) + (passed[tile - 1] if tile else 0.0)
     at = min(int(np.searchsorted(inside, 0.5 * passed[-1])), logs.size - 1)
     return grid.line.node(start + at), float(weights[at] / passed[-1]) * (1.0 + 1e-9)
+
+
+def reverse_laplace(problem: Problem, ends: list[Point], gtol: float) -> tuple[Problem, list[Point]]:
+    """(the problem, on a grid for all minima; those ends, each polished on grids of its own)."""
+    polished = [end if end.status == ESCAPED else _polished(problem, end, gtol) for end in ends]
+    found = [end.q for end in polished if end.status == CONVERGED]
+    return (problem.covering(found) if found else problem), polished
+
+
+def _polished(problem: Problem, end: Point, gtol: float) -> Point:
+    state, local, nit, status = end.state, _at_kink(problem, end.state), end.nit, STALLED
+    for _ in range(MAX_GRIDS):
+        step, slope, lowest = newton_steps(local)
+        if np.abs(local.gradient).max() <= gtol:
+            status = CONVERGED if lowest[0] > 0.0 else STALLED
+            break
+        share = 1.0
+        while share > SMALLEST_SHARE:
+            trial = problem.chart.move(state[np.newaxis], share * step)[0]
+            found = _at_kink(problem, trial)
+            if found.value[0] <= local.value[0] + SUFFICIENT * share * slope[0] + ROUNDING:
+                break
+            share *= 0.5
+        else:
+            break
+        state, local, nit = trial, found, nit + 1
+    return Point(problem.chart, state, float(local.value[0]), local.gradient[0], local.hessian[0], status, nit)
+
+
+def _at_kink(problem: Problem, state: Floats) -> Local:
+    """The divergence on panels that end at loc; the Hessian has the term that the jump of the slope adds there.
+
+    The derivative of the score sign(x - loc) is -2 scale at loc alone, whose mean is -1: the Hessian changes by
+    -(G(loc) - E G), G = log(q/p).
+    """
+    q = Laplace(*state)
+    own = replace(problem, grid=Grid.cover(problem.target, q))
+    local = own.objective(state[np.newaxis])
+    local.hessian[0, 0, 0] -= float(q.logpdf(q.loc) - problem.target.logpdf(q.loc)) - float(local.value[0])
+    return local

@@ -30,7 +30,8 @@ FEWEST_COARSE_POINTS = 24
 
 NEAR = 1e-3
 """The gradient from which on Newton steps are tried."""
-MAX_CYCLES = 400
+COARSE_PASSES = 20
+"""Of the coarse grid, for each of the whole one that a run may take."""
 DIFFERENCE = 1e-4
 """Step of the differences that the Hessian is made of: its error is the square of it."""
 FLAT = 1e-7
@@ -57,6 +58,8 @@ class _Expectation:
         self.record, self.axes = problem.target.record(problem.grid), problem.grid.record(strides)
         self.size = problem.grid.count(strides)
         self.points_read = 0
+        self.left = math.inf
+        """How many passes a run may still take."""
 
     def __call__(self, state: Floats) -> _Step:
         chart, D = self.chart, self.chart.ndim
@@ -69,6 +72,7 @@ class _Expectation:
             work=self.record.work + chart.parts, outputs=2 + chart.parts * M,
         )  # fmt: skip
         self.points_read += self.size
+        self.left -= 1
         mass, log_q = sums[:2].tolist()
         own = sums[2:].reshape(chart.parts, M) / mass
         shares = own[:, 0]
@@ -105,13 +109,18 @@ def fit_mixture(problem: Problem, given: Iterable[Floats], gtol: float, max_pass
     parts = chart.parts
     held = int(min(grid.size, (landscape.peak > -np.inf).sum() * max(grid.size // landscape.peak.size, 1)))
     if parts * NODES_OF_PART > held:
-        raise ValueError(f"n_components={parts} is more than the grid can hold: p is positive at {held} of its nodes")
+        raise ValueError(
+            f"n_components={parts} is more than the grid can hold: a component takes {NODES_OF_PART} nodes, and p is "
+            f"positive at {held}"
+        )
     most = COARSE_POINTS.get(grid.ndim, FEWEST_COARSE_POINTS)
     strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid.parts]
     coarse, fine = _Expectation(problem, chart, strides), _Expectation(problem, chart, [1] * grid.ndim)
-    floor = np.array([axis.step for axis in grid.parts])
+    floor = np.array([axis.step if axis.is_uniform else np.diff(axis.nodes).min() for axis in grid.parts])
+    budget = COARSE_PASSES * max_passes
     ends: list[Point] = []
     for start in (*_starts(landscape, chart, floor), *given):
+        coarse.left = budget
         near = _near_minimum(coarse, start, floor)
         if any(chart.apart(near, end.state) < NEAR for end in ends):
             continue
@@ -125,7 +134,7 @@ def _near_minimum(expectation: _Expectation, state: Floats, floor: Floats) -> Fl
     """EM, extrapolated where that goes down."""
     chart = expectation.chart
     here = expectation(state)
-    for _ in range(MAX_CYCLES):
+    while expectation.left > 0:
         if np.abs(here.gradient).max() <= NEAR * 0.1 or (chart.scales(state[np.newaxis])[0] < floor).any():
             break
         first = expectation(here.next)
@@ -192,6 +201,8 @@ def _polished(
     for expectation, tolerance, most in ((coarse, 0.1 * gtol, 60), (fine, gtol, max_passes)):
         step, status = expectation(state), OUT_OF_PASSES
         for _ in range(most):
+            if coarse.left <= 0:
+                return _point(chart, state, step, hessian, OUT_OF_PASSES, nit)
             if (chart.scales(state[np.newaxis])[0] < floor).any():
                 return _point(chart, state, step, hessian, AT_STEP, nit)
             if np.abs(step.gradient).max() <= tolerance:

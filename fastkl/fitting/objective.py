@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities import Density
+from fastkl.densities import Density, Mixture
+from fastkl.fitting.families import family_of
 from fastkl.fitting.problem import problem_of
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_line
 
 OFF = 1e-18
 """A q with less than this on the grid is more than `fastkl.kernels.moments.WINDOW` standard deviations away from it."""
+
+
+FARTHEST = 300.0
+"""Of a logarithm of a parameter: exp(300) squared is still a double."""
 
 
 class KLObjective:
@@ -69,11 +74,14 @@ class KLObjective:
         return parameters
 
     def _evaluate(self, parameters: Floats) -> tuple[float, Floats, Floats]:
+        k = len(self.names)
+        beyond = np.inf, np.full(k, np.nan), np.full((k, k), np.nan)
+        if any(abs(x) > FARTHEST for x, name in zip(parameters.tolist(), self.names, strict=True) if "log(" in name):
+            return beyond
         state = self._chart.state_of_parameters(parameters)
         local = self._problem.objective(state[np.newaxis])
         if not (np.isfinite(local.value[0]) and local.inside[0] > OFF):
-            k = len(self.names)
-            return np.inf, np.full(k, np.nan), np.full((k, k), np.nan)
+            return beyond
         # from local coordinates, theta = theta(0) + T step + (second order): see `Chart.tangent`
         tangent = self._chart.tangent(state)
         gradient = np.linalg.solve(tangent.T, local.gradient[0])
@@ -127,7 +135,11 @@ def kl_objective(
     >>> round(objective.density(found.x).scale, 4), round(found.fun, 4)
     (0.6049, 0.6918)
     """
+    if family_of(family) is Mixture:
+        raise ValueError("a mixture has no objective of this kind; fit it with fit(p, 'mixture', ...)")
     problem = problem_of(p, family, grid, direction, log=log, covariance_type=covariance_type, df=df)
+    if problem.chosen and problem.chart.kinked:
+        raise ValueError("the kink of a Laplace moves with loc, and no grid can be chosen for all: give grid=")
     if problem.direction == "reverse":
         problem.refuse_zeros()
     return KLObjective(problem)

@@ -166,7 +166,7 @@ class ReverseNormal(_OnGrid):
         )  # fmt: skip
         sums = _by_state(partial, tasks, len(states))
         total = sums[:, 0]
-        with np.errstate(divide="ignore", invalid="ignore"):  # a state that has left the grid has no sums
+        with np.errstate(all="ignore"):  # a state that has left the grid has no sums
             m, g = sums[:, :M] / total[:, np.newaxis], sums[:, M:] / total[:, np.newaxis]
             low = len(exponents(D, DEGREE))
             means_of = Expected(
@@ -305,3 +305,7 @@ class ForwardExponential(Objective):
         parts = [self.chart.at_statistics(state, self.statistics) for state in states]
         log_q, s, c = (np.array(column) for column in zip(*parts, strict=True))
         return Local(self.constant - log_q, -s, -c, np.ones(len(states)))
+
+    def steps(self, states: Floats) -> Floats:
+        """No node matters: the statistics are all that is known of p."""
+        return np.zeros((len(states), 1))

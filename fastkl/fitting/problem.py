@@ -28,13 +28,16 @@ from fastkl.fitting.point import Point
 from fastkl.fitting.result import Direction
 from fastkl.fitting.univariate import BetaChart, GammaChart, LogNormalChart, UnivariateChart
 from fastkl.grids import Grid, as_grid
-from fastkl.integrals import Integral, common_grid, first_zero, integrate, mass_inside, require_mass
+from fastkl.integrals import Integral, common_grid, first_zero, integrate, mass_inside, refuse_poles, require_mass
 from fastkl.validation import Floats
 
 DIRECTIONS = "'forward' (min KL(p||q), q covers all of p) or 'reverse' (min KL(q||p), q settles on a mode of p)"
 
 LARGE, RESOLVED = 0.05, 2.0
 """Of a divergence that a difference of logarithms still gives with 13 digits; of a scale, in steps, that sums to 1."""
+
+FLAT = 1e-12
+"""Of the eigenvalues of correlations: below it p has no spread in some direction, up to rounding."""
 
 STEPS_OF_START = 2.0
 """No start is narrower than this many steps of the grid."""
@@ -54,12 +57,17 @@ class Problem:
     @cached_property
     def landscape(self) -> Landscape:
         """The peaks of the target, in one pass."""
-        return landscape(self.target, self.grid)
+        found = landscape(self.target, self.grid)
+        if found.peak.max() == math.inf:
+            refuse_poles(self.grid, self.target)
+        return found
 
     @cached_property
     def moments(self) -> Moments:
         """Those of the target on the grid, in one pass."""
         found = moments(self.target, self.grid)
+        if not math.isfinite(found.mass):
+            refuse_poles(self.grid, self.target)
         require_mass(self.target, self.grid, found.mass)
         return found
 
@@ -120,14 +128,19 @@ class Problem:
     def state_of_moments(self, mean: Floats, cov: Floats) -> Floats:
         """The member of the family with these moments."""
         state = self.chart.of_moments(mean, cov, self.direction)
-        if state is None:
+        std = np.sqrt(np.maximum(np.diag(cov), 0.0))
+        flat = state is not None and cov.shape[0] > 1 and self._is_full() and _least_share(cov, std) < FLAT
+        if state is None or flat:
             steps = [axis.step for axis in self.grid.parts]
             places = np.where(np.abs(mean) < 1e-9 * np.array(steps), 0.0, mean)
             place = ", ".join(f"{x:.6g}" for x in places)
             raise ValueError(
-                f"p sits on the single grid point x = {place}, or has no spread along an axis: no q has that"
+                f"p sits on the single grid point x = {place}, or has no spread in some direction, which no q has"
             )
         return state
+
+    def _is_full(self) -> bool:
+        return isinstance(self.chart, NormalChart) and self.chart.covariance_type == "full"
 
     def starts(self) -> list[Floats]:
         """Where the runs begin."""
@@ -157,7 +170,13 @@ class Problem:
             raise ValueError(f"a start must have {self.grid.ndim} dimensions, got {start!r}")
         if isinstance(start, Normal) and not (isinstance(self.chart, NormalChart) and self.chart.line):
             return self.state_of_moments(np.array([start.loc]), np.array([[start.scale**2]]))
-        return self.chart.state(start)
+        state = self.chart.state(start)
+        if self.direction == "reverse":
+            places, scales = self.chart.places(state[np.newaxis])[0], self.chart.scales(state[np.newaxis])[0]
+            if (scales < self.objective.steps(state[np.newaxis])[0]).any():  # too narrow for the nodes to see
+                wider = self._wide_enough(places, np.diag(scales**2))
+                return state if wider is None else wider
+        return state
 
     def refuse_zeros(self) -> None:
         """In a reverse fit, a p that is 0 where every q is positive makes every divergence infinite."""
@@ -166,6 +185,9 @@ class Problem:
             return
         place = ", ".join(f"{x:.6g}" for x in zero)
         start = f"p is 0 at x = {place}, so KL(q||p) is infinite for every q; "
+        if self.grid.ndim == 1 and not self.target.support[0] <= zero[0] <= self.target.support[1]:
+            lower, upper = self.target.support
+            raise ValueError(f"{start}p lives between {lower:g} and {upper:g}: take a family that does, or that grid")
         if isinstance(self.target, Tabulated) and not self.target.grid.contains(self.grid):
             table = self.target.grid
             raise ValueError(f"{start}its table ends at {table.lower} and {table.upper}: fit on that grid")
@@ -200,6 +222,11 @@ def problem_of(
     return problem
 
 
+def _least_share(cov: Floats, std: Floats) -> float:
+    """The smallest eigenvalue of the correlations."""
+    return float(np.linalg.eigvalsh(cov / np.outer(std, std))[0])
+
+
 def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Density, Grid | None, bool]:
     """(the density, the grid or None where one is to be chosen, whether it is to be chosen)."""
     if isinstance(p, Density):
@@ -221,7 +248,10 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
 
 def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
     """A grid for p and for a q that covers all of it, which may be wider than every part of p."""
-    mean = np.atleast_1d(target.mean)
+    try:
+        mean = np.atleast_1d(target.mean)
+    except TypeError:
+        raise TypeError(f"{target!r} does not say where it is: give grid=") from None
     cov = np.atleast_2d(target.std**2 if target.ndim == 1 else target.cov)  # type: ignore[attr-defined]
     if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
         return common_grid(target)
@@ -256,7 +286,7 @@ def _check_support(problem: Problem, family: str) -> None:
 def checked_direction(direction: str | None) -> Direction:
     """A direction, or an error that explains both."""
     if direction is None:
-        raise TypeError(f"fit() needs a direction: {DIRECTIONS}")
+        raise TypeError(f"a direction is required: {DIRECTIONS}")
     for known in get_args(Direction):
         if direction == known:
             return known  # type: ignore[no-any-return]

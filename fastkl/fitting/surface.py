@@ -102,7 +102,7 @@ def kl_surface(
         if values.size == 0:
             raise ValueError(f"{name} needs at least one number, got none")
     if not (scales > 0.0).all():
-        raise ValueError(f"every scale must be > 0, got {scales[scales <= 0.0][0]!r}")
+        raise ValueError(f"every scale must be > 0, got {float(scales[scales <= 0.0][0])!r}")
     problem = problem_of(p, Normal, grid, direction, log=log)
     divergence = (_forward if problem.direction == "forward" else _reverse)(problem, locs, scales)
     result = fit(

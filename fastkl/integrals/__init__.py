@@ -2,7 +2,15 @@
 
 from fastkl.integrals.divergence import KLResult, common_grid, kl_divergence, nats_per_unit
 from fastkl.integrals.error import quadrature_error, too_coarse
-from fastkl.integrals.quadrature import Integral, first_zero, integrate, mass_inside, mass_outside, require_mass
+from fastkl.integrals.quadrature import (
+    Integral,
+    first_zero,
+    integrate,
+    mass_inside,
+    mass_outside,
+    refuse_poles,
+    require_mass,
+)
 
 __all__ = [
     "Integral",
@@ -15,6 +23,7 @@ __all__ = [
     "mass_outside",
     "nats_per_unit",
     "quadrature_error",
+    "refuse_poles",
     "require_mass",
     "too_coarse",
 ]

@@ -80,7 +80,7 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
         limit = 0.0
         total, mass_a, mass_b, surplus, skipped = sums(0.0).tolist()
     if math.isnan(mass_a) or math.isnan(mass_b):
-        _refuse_poles(a, b, grid)
+        refuse_poles(grid, a, b)
     for density, mass in ((a, mass_a), (b, mass_b)):
         require_mass(density, grid, mass)
     correction = phi(surplus / mass_a) if mass_a + surplus > 0.0 else math.inf
@@ -99,9 +99,9 @@ def require_mass(density: Density, grid: Grid, mass: float) -> None:
         raise NoMassError(f"{density!r} has no mass on the grid {box}: its sum is {mass!r}")
 
 
-def _refuse_poles(a: Density, b: Density, grid: Grid) -> None:
-    """Say which density is infinite at which node."""
-    for density in (a, b):
+def refuse_poles(grid: Grid, *densities: Density) -> None:
+    """Say which density is infinite at which node, if one is."""
+    for density in densities:
         for start, logs in _log_densities(grid, density):
             if (logs[0] == np.inf).any():
                 x = grid.point(start + int(np.argmax(logs[0] == np.inf)))
