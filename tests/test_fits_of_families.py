@@ -40,6 +40,7 @@ MEMBERS = {
     "log_normal": (LogNormal(0.5, 3), Grid.from_edges(np.linspace(0, 10, 2000 // FEWER) ** 2)),
 }
 """A member of each family, and a grid for it."""
+TWO_BUMPS = Mixture([Normal(-2, 0.6), Normal(2, 0.6)])
 every_family = pytest.mark.parametrize("name", MEMBERS)
 
 
@@ -434,3 +435,50 @@ def test_affine_equivariance(name):
         np.testing.assert_allclose(there.divergence, here.divergence, rtol=1e-8)
         np.testing.assert_allclose((there.q.loc - shift) / factor, here.q.loc, atol=1e-6)
         np.testing.assert_allclose(there.q.scale / factor, here.q.scale, rtol=1e-6)
+
+
+@slow
+def test_a_reverse_laplace_has_its_kink_where_the_integral_wants_it():
+    # minimised by composite Gauss-Legendre quadrature broken at loc, and Nelder-Mead
+    result = fit(TWO_BUMPS, "laplace", direction="reverse")
+    assert result.success, result.message
+    found = [(m.q.loc, m.q.scale, m.divergence) for m in result.minima]
+    expected = [(-1.96896722, 0.46568936, 0.735950666184), (1.96896722, 0.46568936, 0.735950666184)]
+    np.testing.assert_allclose(found, expected, rtol=2e-8)
+
+
+@slow
+@pytest.mark.parametrize("df", [1.0, 1.5, 2.0])
+def test_an_infinite_divergence_is_no_success(df):
+    forward = fit(StudentT(df), "normal", direction="forward")
+    assert not forward.success
+    assert "inf" in forward.message
+    reverse = fit(TWO_BUMPS, "student_t", direction="reverse", df=df)
+    assert not reverse.success
+
+
+@slow
+def test_a_start_that_the_nodes_cannot_see_does_no_harm():
+    result = fit(Normal(0, 1), "normal", direction="reverse", starts=[(0, 1e-300), (0, 1e300), (1e300, 1)])
+    assert result.success, result.message
+    assert result.divergence < 1e-15
+    with pytest.raises(TypeError, match="starts is a sequence"):
+        fit(Normal(0, 1), "normal", direction="reverse", starts=Normal(0, 1))
+
+
+@slow
+def test_forward_log_normal_of_a_pole():
+    result = fit(Gamma(0.5), "log_normal", direction="forward")
+    np.testing.assert_allclose(result.q.s, np.sqrt(polygamma(1, 0.5)), rtol=1e-9)
+    np.testing.assert_allclose(result.q.scale, np.exp(digamma(0.5)), rtol=1e-9)
+
+
+@pytest.mark.parametrize("family", ["gamma", "normal"])
+def test_a_pole_at_a_node_is_named(family):
+    with pytest.raises(ValueError, match=r"infinite at the node x = 0\.0"):
+        fit(Gamma(0.5), family, Grid.uniform(0, 40, 101), direction="reverse" if family == "gamma" else "forward")
+
+
+def test_a_support_that_does_not_hold_the_grid_is_named():
+    with pytest.raises(ValueError, match="p lives between 0 and inf"):
+        fit(Gamma(3), "normal", Grid.uniform(-1, 20, 101), direction="reverse")
