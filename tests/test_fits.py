@@ -16,6 +16,7 @@ from tests.derivatives import check_derivatives
 P = Mixture([Normal(-2, 0.6), Normal(2, 0.6)])
 WIDE = Grid.uniform(-20, 20, 321 if JIT_DISABLED else 4001)
 CHEAP = Grid.uniform(-24, 24, 241) if JIT_DISABLED else None
+slow = pytest.mark.skipif(JIT_DISABLED, reason="dozens of passes take seconds each without compiled code")
 few = settings(max_examples=3 if JIT_DISABLED else 40, deadline=None)
 
 
@@ -107,6 +108,7 @@ def test_the_minima_are_those_of_the_whole_surface(p):
     assert {int(distances.argmin()) for distances in nearest} == set(range(len(found)))
 
 
+@slow
 @pytest.mark.parametrize("shift", [-900.0, 0.0, 12345.678])
 def test_the_constant_of_log_values_does_not_matter(shift):
     x = WIDE.axes[0]
@@ -117,6 +119,7 @@ def test_the_constant_of_log_values_does_not_matter(shift):
     np.testing.assert_allclose(result.elbo, shift - result.divergence, atol=1e-9)
 
 
+@slow
 @pytest.mark.parametrize(("factor", "shift"), [(1e-3, 0.0), (100.0, 500.0)])
 def test_affine_equivariance(factor, shift):
     moved = Mixture([Normal(shift + factor * n.loc, factor * n.scale) for n in P.components])
@@ -151,6 +154,7 @@ def test_a_falling_p_has_its_infimum_at_infinity_and_is_no_success():
     assert "escaped" in result.message
 
 
+@slow
 def test_a_wide_p_is_not_fitted_by_leaving_the_grid():
     # from (0, 2.5) on [-16, 16] a plain optimiser of KL(q||p) ended at scale 4e10
     result = fit(P, Normal, Grid.uniform(-16, 16, 401), direction="reverse", starts=[(0, 2.5), Normal(3, 40)])

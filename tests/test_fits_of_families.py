@@ -67,6 +67,7 @@ def test_a_formula_is_its_own_fit(name, direction):
     assert len(result.minima) == 1
 
 
+@slow
 @every_family
 def test_a_table_is_its_own_fit_in_reverse(name):
     p, grid = MEMBERS[name]
@@ -278,6 +279,7 @@ def test_reverse_in_closed_form():
     np.testing.assert_allclose(numbers(result.q), [1, np.sqrt(2)], rtol=1e-8)
 
 
+@slow
 @both_directions
 def test_a_held_df_stays(direction):
     p, grid = MEMBERS["student_t"]
@@ -395,6 +397,7 @@ def test_a_node_at_the_end_of_the_support_is_refused_forward_where_p_is_positive
         fit(Normal(1, 2), family, Grid.uniform(0, 14, 101), direction="forward")
 
 
+@slow
 @both_directions
 def test_a_node_at_the_end_of_the_support_is_fine_where_both_are_0(direction):
     grid = Grid.uniform(0, 60, 601)

@@ -126,6 +126,7 @@ def test_forward_has_the_moments_of_p(ndim, covariance_type):
     np.testing.assert_allclose(q.cov, restricted(cov, covariance_type), rtol=1e-12, atol=1e-12)
 
 
+@slow
 @dimensions
 def test_reverse_mean_field_has_the_conditional_variances(ndim):
     p = correlated(ndim)
@@ -145,6 +146,7 @@ def test_reverse_mean_field_has_the_conditional_variances(ndim):
         np.testing.assert_allclose(result.q.cov, expected, rtol=1e-9, atol=1e-12)
 
 
+@slow
 def test_one_axis_is_the_line():
     grid = Grid.uniform(-12, 12, 241)
     p = Mixture([Normal(-2, 0.9), Normal(2, 1.6)], [0.3, 0.7])

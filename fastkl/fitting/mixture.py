@@ -28,8 +28,10 @@ COARSE_POINTS = {1: 4096, 2: 192, 3: 48}
 """Along each axis, by the number of axes."""
 FEWEST_COARSE_POINTS = 24
 
-NEAR = 1e-3
+NEAR_ENOUGH = 1e-4
 """The gradient from which on Newton steps are tried."""
+NEAR = 1e-3
+"""Distance in any coordinate below which two of these lead to one minimum."""
 COARSE_PASSES = 20
 """Of the coarse grid, for each of the whole one that a run may take."""
 DIFFERENCE = 1e-4
@@ -132,30 +134,29 @@ def fit_mixture(problem: Problem, given: Iterable[Floats], gtol: float, max_pass
 
 def _near_minimum(expectation: _Expectation, state: Floats, floor: Floats) -> Floats:
     """EM, extrapolated where that goes down."""
-    chart = expectation.chart
-    here = expectation(state)
+    chart, here = expectation.chart, expectation(state)
     while expectation.left > 0:
-        if np.abs(here.gradient).max() <= NEAR * 0.1 or (chart.scales(state[np.newaxis])[0] < floor).any():
+        if np.abs(here.gradient).max() <= NEAR_ENOUGH or (chart.scales(state[np.newaxis])[0] < floor).any():
             break
-        first = expectation(here.next)
-        r = _free(chart, here.next) - _free(chart, state)
-        v = _free(chart, first.next) - _free(chart, here.next) - r
-        length = -math.sqrt(float(r @ r) / max(float(v @ v), 1e-300))
-        candidates = []
-        if length < -1.0 and np.isfinite(v).all():
-            candidates = [_bound(chart, _free(chart, state) - 2.0 * length * r + length * length * v)]
-        state, here = _lower(expectation, candidates, here.value, first.next)
+        once = here.next
+        twice = expectation(once).next
+        further = _extrapolated(chart, state, once, twice)
+        found = None if further is None else expectation(further)
+        if further is not None and found is not None and found.value <= here.value:
+            state, here = further, found
+        else:
+            state, here = twice, expectation(twice)
     return state
 
 
-def _lower(
-    expectation: _Expectation, candidates: list[Floats], value: float, otherwise: Floats
-) -> tuple[Floats, _Step]:
-    for state in candidates:
-        step = expectation(state)
-        if step.value <= value:
-            return state, step
-    return otherwise, expectation(otherwise)
+def _extrapolated(chart: MixtureChart, state: Floats, once: Floats, twice: Floats) -> Floats | None:
+    """Where the steps of EM are heading, in unconstrained parameters; nothing where that is not ahead."""
+    start, r = _free(chart, state), _free(chart, once) - _free(chart, state)
+    v = _free(chart, twice) - _free(chart, once) - r
+    length = math.sqrt(float(r @ r) / max(float(v @ v), 1e-300))
+    if not (length > 1.0 and np.isfinite(v).all()):
+        return None
+    return _bound(chart, start + 2.0 * length * r + length * length * v)
 
 
 def _diagonal(chart: MixtureChart) -> list[int]:
