@@ -290,10 +290,16 @@ class ForwardUnivariate(_Univariate):
         return np.ones((len(states), 1), np.int64)
 
 
+class ForwardScores(ForwardUnivariate):
+    """Its value and gradient alone."""
+
+    by_p = 2
+
+
 class ForwardExponential(Objective):
     """The same for an exponential family: a function of a few statistics of p, which one pass has given."""
 
-    def __init__(self, passing: ForwardUnivariate, state: Floats) -> None:
+    def __init__(self, passing: ForwardScores, state: Floats) -> None:
         """*state* is any member of the family, best one near the answer."""
         self.chart, self.grid = passing.chart, passing.grid
         found = passing(state[np.newaxis])

@@ -19,6 +19,7 @@ from fastkl.fitting.landscape import Landscape, landscape
 from fastkl.fitting.objectives import (
     ForwardExponential,
     ForwardNormal,
+    ForwardScores,
     ForwardUnivariate,
     Objective,
     ReverseNormal,
@@ -120,10 +121,10 @@ class Problem:
         assert isinstance(self.chart, UnivariateChart)
         if self.direction == "reverse":
             return ReverseUnivariate(self.target, self.grid, self.chart, **sums)
-        passing = ForwardUnivariate(self.target, self.grid, self.chart, **sums)
         if isinstance(self.chart, GammaChart | BetaChart | LogNormalChart):
+            passing = ForwardScores(self.target, self.grid, self.chart, **sums)
             return ForwardExponential(passing, self.state_of_moments(self.moments.mean, self.moments.cov))
-        return passing
+        return ForwardUnivariate(self.target, self.grid, self.chart, **sums)
 
     def state_of_moments(self, mean: Floats, cov: Floats) -> Floats:
         """The member of the family with these moments."""
