@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 from fastkl.densities import (
     Beta,
@@ -16,6 +16,7 @@ from fastkl.densities import (
     Normal,
     StudentT,
 )
+from fastkl.densities.families import FAMILIES as UNIVARIATE
 from fastkl.fitting.charts import Chart, MixtureChart, NormalChart
 from fastkl.fitting.univariate import (
     BetaChart,
@@ -28,14 +29,9 @@ from fastkl.fitting.univariate import (
 )
 from fastkl.validation import as_count, as_real
 
-FAMILIES: dict[str, type[Any]] = {
+FAMILIES: dict[str, Any] = {
     "normal": Normal,
-    "laplace": Laplace,
-    "logistic": Logistic,
-    "student_t": StudentT,
-    "gamma": Gamma,
-    "beta": Beta,
-    "log_normal": LogNormal,
+    **UNIVARIATE,
     "multivariate_normal": MultivariateNormal,
     "mixture": Mixture,
 }
@@ -59,9 +55,9 @@ def family_of(family: Any) -> type[Any]:
     if isinstance(family, str):
         for name, known in FAMILIES.items():
             if family.lower().replace("_", "") == name.replace("_", ""):
-                return known
+                return cast(type[Any], known)
     elif family in FAMILIES.values():
-        return family  # type: ignore[no-any-return]
+        return cast(type[Any], family)
     raise ValueError(f"family must be {', '.join(map(repr, FAMILIES))} or its class, got {family!r}")
 
 

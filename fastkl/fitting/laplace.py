@@ -32,20 +32,19 @@ def forward_laplace(problem: Problem, gtol: float) -> tuple[Problem, Point, int]
     problem.state_of_moments(problem.moments.mean, problem.moments.cov)  # refuses a p without spread
     median, weight = _weighted_median(problem)
     state = np.array([median, 1.0])
-    objective, step = problem.objective, 0.0
+    objective = problem.objective
     state[1] = _mean_distance(objective, state)
     for _ in range(MAX_GRIDS if problem.chosen else 0):
         # with panels that end at the median its kink costs nothing, and the median need not be a node
         problem = replace(problem, grid=Grid.cover(problem.target, Laplace(*state)))
         objective, weight = problem.objective, 0.0
+        state[1] = _mean_distance(objective, state)
         above = -float(objective(state[np.newaxis]).gradient[0, 0])  # P(x > loc) - P(x < loc)
         slope = 2.0 * float(problem.target.pdf(state[0]))
         step = above / slope if slope > 0.0 else 0.0
         if abs(step) < 0.1 * gtol * state[1]:
             break
         state[0] += step
-        state[1] = _mean_distance(objective, state)
-    state[1] = _mean_distance(objective, state)
     local = objective(state[np.newaxis])
     gradient = local.gradient[0]
     # the gradient jumps by twice the weight of the node at the median: 0 is one of the values between

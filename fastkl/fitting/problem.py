@@ -27,7 +27,7 @@ from fastkl.fitting.objectives import (
 )
 from fastkl.fitting.point import Point
 from fastkl.fitting.result import Direction
-from fastkl.fitting.univariate import BetaChart, GammaChart, LogNormalChart, UnivariateChart
+from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
 from fastkl.grids import Grid, as_grid
 from fastkl.integrals import Integral, common_grid, first_zero, integrate, mass_inside, refuse_poles, require_mass
 from fastkl.validation import Floats
@@ -121,7 +121,7 @@ class Problem:
         assert isinstance(self.chart, UnivariateChart)
         if self.direction == "reverse":
             return ReverseUnivariate(self.target, self.grid, self.chart, **sums)
-        if isinstance(self.chart, GammaChart | BetaChart | LogNormalChart):
+        if isinstance(self.chart, ExponentialChart):
             passing = ForwardScores(self.target, self.grid, self.chart, **sums)
             return ForwardExponential(passing, self.state_of_moments(self.moments.mean, self.moments.cov))
         return ForwardUnivariate(self.target, self.grid, self.chart, **sums)

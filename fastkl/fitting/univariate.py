@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from typing import Any
 
 import numpy as np
@@ -42,16 +43,9 @@ class UnivariateChart(Chart):
         """What the kernel needs, a row for each state."""
         return np.array([self._parameters(*state) for state in states.tolist()])
 
+    @abstractmethod
     def _parameters(self, *state: float) -> list[float]:
-        raise NotImplementedError
-
-    def statistics(self, state: Floats, means: Floats) -> Floats:
-        """The statistics of p that are all that counts for an exponential family, from the mean scores at a state."""
-        raise NotImplementedError
-
-    def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
-        """The means of log q, of the scores and of their derivatives, from those statistics."""
-        raise NotImplementedError
+        """Those of one state."""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -81,8 +75,21 @@ class UnivariateChart(Chart):
             raise TypeError(f"expected a {self.family.__name__}, got {q!r}")
         return self._state(q)
 
+    @abstractmethod
     def _state(self, q: Any) -> Floats:
-        raise NotImplementedError
+        """The state of a member of the family."""
+
+
+class ExponentialChart(UnivariateChart):
+    """An exponential family: all that counts of p is the means of a few statistics."""
+
+    @abstractmethod
+    def statistics(self, state: Floats, means: Floats) -> Floats:
+        """Those means, from the mean scores at a state."""
+
+    @abstractmethod
+    def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
+        """The means of log q, of the scores and of their derivatives, from those statistics."""
 
 
 class LocationScaleChart(UnivariateChart):
@@ -193,7 +200,7 @@ class StudentTOfDfChart(LocationScaleChart):
         return StudentT(self.df, *state.tolist())
 
 
-class LogNormalChart(LocationScaleChart):
+class LogNormalChart(LocationScaleChart, ExponentialChart):
     """(log of the scale, s): a Normal of log x."""
 
     names = ("log(scale)/s", "log(s)")
@@ -240,7 +247,7 @@ class LogNormalChart(LocationScaleChart):
         return [-LOG_SQRT_2PI - math.log(s), loc, 1.0 / s]
 
 
-class GammaChart(UnivariateChart):
+class GammaChart(ExponentialChart):
     """(a, scale), with loc at 0."""
 
     names = ("log(a)", "log(scale)")
@@ -286,7 +293,7 @@ class GammaChart(UnivariateChart):
         return [-float(gammaln(a)) - math.log(scale), scale, a, slope, slope - a * a * float(polygamma(1, a))]
 
 
-class BetaChart(UnivariateChart):
+class BetaChart(ExponentialChart):
     """(a, b)."""
 
     names = ("log(a)", "log(b)")

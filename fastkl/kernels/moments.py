@@ -12,7 +12,7 @@ from fastkl.elementary import exp_or_zero, fast_exp
 from fastkl.jit import block, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis, last_below
 from fastkl.kernels.density import BLOCK, evaluate
-from fastkl.kernels.polynomials import add_row, fill_products
+from fastkl.kernels.polynomials import add_row, enter_component, fill_products
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
 WINDOW = 9.0
@@ -134,17 +134,11 @@ def normal_moments(
             n = min(length - first, end - begin)
             shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
             begin += n
-            squared, shift = 0.0, 0.0
-            for i in range(D - 1):
-                z[i] = 0.0
-                for j in range(i + 1):
-                    z[i] += W[i, j] * (outer[j] - centre[j])
-                squared += z[i] * z[i]
-                shift += W[D - 1, i] * (outer[i] - centre[i])
+            squared, loc = enter_component(W, centre, outer, z)
             room = WINDOW * WINDOW - squared
             if room <= 0.0:
                 continue
-            loc, half = centre[D - 1] - shift / slope, np.sqrt(room) / slope
+            half = np.sqrt(room) / slope
             after = min(first + n, last_below(nodes, inner, loc + half) + 2)
             first = max(first, last_below(nodes, inner, loc - half))
             for k in range(sums.size):

@@ -55,6 +55,20 @@ def monomials(ndim: int, degree: int) -> Monomials:
 
 
 @block
+def enter_component(W, centre, outer, z):
+    """(|z|**2, place) on a row: of the entries of z = W (x - centre) but the last, and where the last one is 0."""
+    inner = outer.size
+    squared, shift = 0.0, 0.0
+    for i in range(inner):
+        z[i] = 0.0
+        for j in range(i + 1):
+            z[i] += W[i, j] * (outer[j] - centre[j])
+        squared += z[i] * z[i]
+        shift += W[inner, i] * (outer[i] - centre[i])
+    return squared, centre[inner] - shift / W[inner, inner]
+
+
+@block
 def fill_products(share, z, parent, factor, products):
     """Share times every monomial of the coordinates but the last."""
     products[0] = share

@@ -9,7 +9,7 @@ from fastkl.jit import block, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.moments import DEGREE
-from fastkl.kernels.polynomials import add_row, fill_products
+from fastkl.kernels.polynomials import add_row, enter_component, fill_products
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
 
@@ -60,17 +60,10 @@ def responsibility_sums(
         shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
         begin += n
         for k in range(parts):
-            squared, shift = 0.0, 0.0
-            for i in range(D - 1):
-                z[k, i] = 0.0
-                for j in range(i + 1):
-                    z[k, i] += whitenings[k, i, j] * (outer[j] - centres[k, j])
-                squared += z[k, i] * z[k, i]
-                shift += whitenings[k, D - 1, i] * (outer[i] - centres[k, i])
-            slope = whitenings[k, D - 1, D - 1]
+            squared, loc = enter_component(whitenings[k], centres[k], outer, z[k])
             on_row[k, 0] = factors[k] - 0.5 * squared
-            on_row[k, 1] = centres[k, D - 1] - shift / slope
-            on_row[k, 2] = slope
+            on_row[k, 1] = loc
+            on_row[k, 2] = whitenings[k, D - 1, D - 1]
         sums[:] = 0.0
         mass, log_q = 0.0, 0.0
         for i in range(first, first + n, BLOCK):
