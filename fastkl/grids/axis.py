@@ -20,6 +20,12 @@ MIN_POINTS = 8
 MIN_ORDER = 4
 """Nodes of a panel: every fourth node, which an error is estimated from, is then in each of them."""
 
+IRREGULAR = 0.1
+"""Neighbouring steps whose ratio is farther from 1 do not follow a smooth map of equal ones."""
+
+RUN = 2**16
+"""Nodes that are looked at together."""
+
 Rule = Literal["trapezoid", "simpson", "midpoint", "gauss-legendre"]
 
 
@@ -107,6 +113,8 @@ class Axis:
 
     def weights(self, stride: int = 1) -> Floats:
         """The weights of every `stride`-th node and the last one."""
+        if self.rule == "midpoint" and stride == 1:
+            return rules.widths(self.edges)
         chosen = rules.every(self.n, stride)
         if self.rule == "trapezoid" and self.is_uniform:
             i = np.arange(chosen.size)
@@ -116,7 +124,7 @@ class Axis:
         if self.rule == "simpson" and nodes.size % 2:
             return rules.simpson(nodes)
         if self.rule == "midpoint":
-            return rules.widths(self.edges) if stride == 1 else rules.between_edges(nodes, self.lower, self.upper)
+            return rules.between_edges(nodes, self.lower, self.upper)
         if self.rule == "gauss-legendre":
             return self._weights_of_panels(chosen)
         return rules.trapezoid(nodes)
@@ -157,11 +165,31 @@ class Axis:
         at = int(np.clip(np.searchsorted(self.nodes, x), 1, self.n - 2))
         return float(max(self.nodes[at] - self.nodes[at - 1], self.nodes[at + 1] - self.nodes[at]))
 
+    @cached_property
+    def is_irregular(self) -> bool:
+        """Whether steps jump, so that a rule on every second node has little to do with the rule on all of them."""
+        if self.is_uniform or self.rule == "gauss-legendre":
+            return False
+        return any(
+            (np.abs(np.diff(steps)) > IRREGULAR * steps[1:]).any()
+            for steps in (np.diff(self.nodes[at : at + RUN + 2]) for at in range(0, self.n - 2, RUN))
+        )
+
     def geometry(self, stride: int, nodes_begin: int, weights_begin: int) -> Geometry:
         """The row of numbers that a kernel reads."""
-        begins = (-1 if self.is_uniform else nodes_begin, -1 if self.rule == "trapezoid" else weights_begin)
-        fill = (even_axis if begins == (-1, -1) else given_axis).address
+        begins = (
+            -1 if self.is_uniform else nodes_begin,
+            weights_begin if self.rule in ("simpson", "gauss-legendre") else -1,
+            weights_begin if self.rule == "midpoint" else -1,
+        )
+        fill = (even_axis if begins == (-1, -1, -1) else given_axis).address
         return Geometry(self.lower, self.upper, self.step, self.n - 1, stride, *begins, fill)
+
+    def for_weights(self, stride: int) -> Floats:
+        """What a kernel needs for the weights beside the nodes: the edges of the cells, or the weights themselves."""
+        if self.rule == "trapezoid":
+            return NOTHING
+        return self.edges if self.rule == "midpoint" else self.weights(stride)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Axis):

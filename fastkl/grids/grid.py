@@ -260,8 +260,7 @@ class Grid:
         for axis, own in zip(self.parts, self._strides(stride), strict=True):
             rows.append(axis.geometry(own, sum(map(len, nodes)), sum(map(len, weights))))
             nodes.append(axis.nodes)
-            if axis.rule != "trapezoid":
-                weights.append(axis.weights(own))
+            weights.append(axis.for_weights(own))
         return Axes(_joined(nodes), _joined(weights), np.array(rows, dtype=np.float64))
 
     def contains(self, other: Grid) -> bool:

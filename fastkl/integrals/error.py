@@ -22,11 +22,11 @@ of the two coarser sums is about the first; with n, 3n/4 and n/2 it is the secon
 ENOUGH = 2**17
 """Points from which an error is estimated where there are many more, if they put it below `FINE_ENOUGH`."""
 
-FINE_ENOUGH = 1e-10
+FINE_ENOUGH = 1e-9
 """Of the divergence."""
 
-IRREGULAR = 0.1
-"""Neighbouring steps whose ratio is farther from 1 do not follow a smooth map of equal ones."""
+FEWER = 8
+"""By so much the stride falls until that is so."""
 
 IRREGULAR_SAFETY, IRREGULAR_GAIN = 6.0, 8.0
 """An irregular rule gains 4 where a step is halved, give or take chance; what it gained last time may be chance."""
@@ -81,10 +81,11 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
     if coarse:
         return least + _from_coarser(a, b, whole, [(other, 1) for other in coarse], ORDER_POWER)
     stride = 2 ** int(math.log2(max(grid.size / ENOUGH, 1.0)) / grid.ndim)
-    if stride > 2:  # a few points tell it, where there are far more than enough
+    while stride > 2:  # a few points tell it, where there are far more than enough, or some more
         found = _from_coarser(a, b, whole, [(grid, stride), (grid, 2 * stride)], STRIDE_POWER)
         if found <= FINE_ENOUGH * whole.divergence:
             return least + found
+        stride //= FEWER
     return least + _from_coarser(a, b, whole, [(grid, 2), (grid, 4)], STRIDE_POWER)
 
 
@@ -96,7 +97,7 @@ def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Gri
         return math.inf
     grid = rules[0][0]
     last, before = abs(whole.divergence - first.divergence), abs(first.divergence - second.divergence)
-    if any(_is_irregular(axis) for axis in grid.parts):
+    if any(axis.is_irregular for axis in grid.parts):
         return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN)
     gain = math.sqrt(last / before) if last < before and not _hides_its_error(grid) else 1.0
     unit = min(whole.divergence, 1.0)
@@ -136,14 +137,6 @@ def _coarser_panels(grid: Grid) -> tuple[Grid, Grid] | None:
         Grid(tuple(Axis.gauss_legendre(axis.edges, 3 * order // 4) for axis, order in with_orders)),
         Grid(tuple(Axis.gauss_legendre(axis.edges, order // 2) for axis, order in with_orders)),
     )
-
-
-def _is_irregular(axis: Axis) -> bool:
-    """Whether steps jump, so that a rule on every second node has little to do with the rule on all of them."""
-    if axis.is_uniform or axis.rule == "gauss-legendre":
-        return False
-    steps = np.diff(axis.nodes)
-    return bool((np.abs(np.diff(steps)) > IRREGULAR * steps[1:]).any())
 
 
 def _hides_its_error(grid: Grid) -> bool:

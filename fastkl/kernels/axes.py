@@ -10,7 +10,7 @@ neighbouring nodes costs up to 1e-12.
 from __future__ import annotations
 
 from fastkl.jit import Interface, block, scalar
-from fastkl.kernels.records import BASE, END, EVEN, EVERY, FILL, LAST, LOWER, NODES, STEP, STRIDE, UPPER, WEIGHTS
+from fastkl.kernels.records import BASE, EDGES, END, EVEN, EVERY, FILL, LAST, LOWER, NODES, STEP, STRIDE, UPPER, WEIGHTS
 
 AXIS = Interface("void(float64[::1], float64[::1], float64[::1], int64, float64[::1], float64[::1])")
 """``(nodes, weights, axis, start, x, w)``: x[i] = node start + i, w[i] = its weight."""
@@ -45,10 +45,19 @@ def weight_at(nodes, weights, axis, i):
     if axis[WEIGHTS] >= 0.0:
         return weights[int(axis[WEIGHTS]) + i]
     stride, last = int(axis[STRIDE]), int(axis[LAST])
+    if axis[EDGES] >= 0.0 and stride == 1:
+        return weights[int(axis[EDGES]) + i + 1] - weights[int(axis[EDGES]) + i]
     after, before = full_index(i + 1, stride, last), full_index(i - 1, stride, last)
-    if axis[NODES] >= 0.0:
-        return 0.5 * (nodes[int(axis[NODES]) + after] - nodes[int(axis[NODES]) + before])
-    return 0.5 * axis[STEP] * (after - before)
+    if axis[NODES] < 0.0:
+        return 0.5 * axis[STEP] * (after - before)
+    first = int(axis[NODES])
+    weight = 0.5 * (nodes[first + after] - nodes[first + before])
+    # some of the cells: the function is constant from the outer nodes to the ends, which are nodes of other rules
+    if i == 0:
+        weight += nodes[first] - axis[LOWER]
+    if full_index(i, stride, last) == last:
+        weight += axis[UPPER] - nodes[first + last]
+    return weight
 
 
 @scalar
@@ -80,10 +89,20 @@ def even_axis(nodes, weights, axis, start, x, w):
 @AXIS.implement
 def given_axis(nodes, weights, axis, start, x, w):
     """Any nodes and weights."""
-    for i in range(x.size):
-        x[i] = node_at(nodes, axis, start + i)
-    for i in range(w.size):
-        w[i] = weight_at(nodes, weights, axis, start + i)
+    if axis[NODES] >= 0.0 and axis[STRIDE] == 1.0:
+        run = nodes[int(axis[NODES]) + start : int(axis[NODES]) + start + x.size]
+        for i in range(x.size):
+            x[i] = run[i]
+    else:
+        for i in range(x.size):
+            x[i] = node_at(nodes, axis, start + i)
+    if axis[EDGES] >= 0.0 and axis[STRIDE] == 1.0:
+        edges = weights[int(axis[EDGES]) + start : int(axis[EDGES]) + start + w.size + 1]
+        for i in range(w.size):
+            w[i] = edges[i + 1] - edges[i]
+    else:
+        for i in range(w.size):
+            w[i] = weight_at(nodes, weights, axis, start + i)
 
 
 @scalar

@@ -17,7 +17,7 @@ from fastkl.jit import Implementation
 
 Floats = NDArray[np.float64]
 
-LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS, FILL = range(8)
+LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS, EDGES, FILL = range(9)
 FACTOR, BY_LOG, LOWEST = range(3)
 LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF, REACH_OF = range(4)
 BASE, START, EVERY, END, EVEN = range(5)
@@ -38,7 +38,9 @@ class Geometry(NamedTuple):
     nodes: float
     """Where its nodes begin in `Axes.nodes`; -1 where they are equally spaced."""
     weights: float
-    """Where its weights begin in `Axes.weights`; -1 for those of the trapezoid rule."""
+    """Where its weights begin in `Axes.weights`; -1 for those of the trapezoid and of the midpoint rule."""
+    edges: float
+    """Where the edges of its cells begin in `Axes.weights`; -1 unless the rule is the midpoint one."""
     fill: float
     """The address of the function that fills in nodes and weights: see `fastkl.kernels.axes`."""
 

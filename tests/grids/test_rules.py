@@ -9,6 +9,8 @@ import pytest
 
 from fastkl import Grid
 from fastkl.grids import Axis
+from fastkl.jit import tiled
+from fastkl.kernels.axes import fill_axis, weight_at
 
 RNG = np.random.default_rng(12)
 EDGES = np.array([-1.0, -0.7, 0.1, 0.15, 2.0])
@@ -44,6 +46,14 @@ def chosen(axis, stride):
     """Every stride-th node and the last one."""
     nodes = axis.all_nodes
     return nodes[np.unique([*range(0, nodes.size, stride), nodes.size - 1])]
+
+
+@tiled(outputs=0)
+def seen(partial, start, stop, nodes, weights, geometry, x, filled, single):
+    axis = geometry[0]
+    fill_axis(nodes, weights, axis, start, x[start:stop], filled[start:stop])
+    for i in range(start, stop):
+        single[i] = weight_at(nodes, weights, axis, i)
 
 
 @each_axis
@@ -159,6 +169,18 @@ def test_a_record_has_nothing_of_the_length_of_a_uniform_axis():
     mixed = Grid((Axis.uniform(0.0, 1.0, 10**8), Axis.gauss_legendre([0.0, 1.0], 9)))
     assert mixed.size == 9 * 10**8
     assert mixed.record().nodes.size == mixed.record().weights.size == 9
+
+
+@each_axis
+@each_stride
+def test_a_kernel_sees_the_nodes_and_weights_of_a_rule(axis, degrees, stride):
+    grid, n = Grid((axis,)), axis.count(stride)
+    x, filled, single = np.empty(n), np.empty(n), np.empty(n)
+    seen(n, *grid.record(stride), x, filled, single, length=5)
+    np.testing.assert_array_equal(x, chosen(axis, stride))
+    np.testing.assert_array_equal(filled, single)
+    # up to three sums of numbers up to 2
+    np.testing.assert_allclose(filled, axis.weights(stride), rtol=0, atol=1e-15)
 
 
 @pytest.mark.parametrize("stride", [2, 4])
