@@ -189,6 +189,43 @@ def test_forward_log_normal_has_the_moments_of_log_x():
     np.testing.assert_allclose(q.s**2, share @ (logs - mean) ** 2, rtol=1e-12)
 
 
+MANY = {
+    "gamma": (Grid.uniform(1e-3, 60, 2_000_001), Gamma(3, 0, 1), lambda q: q.a * q.scale),
+    "log_normal": (Grid.uniform(1e-3, 60, 2_000_001), LogNormal(0.4, 4), lambda q: np.log(q.scale)),
+    "beta": (Grid.uniform(1e-5, 1 - 1e-5, 2_000_001), Beta(3, 5), lambda q: digamma(q.a) - digamma(q.a + q.b)),
+    "normal": (Grid.uniform(-9, 90, 2_000_001), Normal(1, 2), lambda q: q.loc),
+}
+"""A grid with more points than are looked at first, a member, and what a forward fit has in common with p."""
+OF_X = {"gamma": lambda x: x, "log_normal": np.log, "beta": np.log, "normal": lambda x: x}
+
+
+def is_fitted(name, p, **tolerances):
+    grid, _, common = MANY[name]
+    result = fit(p, name, direction="forward", **tolerances)
+    assert result.converged
+    np.testing.assert_allclose(common(result.q), share_of_nodes(p) @ OF_X[name](grid.axes[0]), rtol=1e-12)
+    assert result.divergence == pytest.approx(kl_divergence(p, result.q, grid), rel=1e-12, abs=1e-14)
+
+
+@slow
+@pytest.mark.parametrize("noise", [0.0, 1.0])  # of noise, few points tell as much as a small sample
+@pytest.mark.parametrize("name", MANY)
+def test_forward_of_many_points(name, noise):
+    grid, member, _ = MANY[name]
+    x = grid.axes[0]
+    logs = member.logpdf(x) + 0.3 * np.sin(x * 100 / np.ptp(x))
+    logs += noise * np.random.default_rng(7).normal(size=x.size)
+    is_fitted(name, Tabulated(grid, logs, log=True), gtol=1e-13)
+
+
+@slow
+@pytest.mark.parametrize("name", ["gamma", "log_normal", "normal"])  # a Beta would have b = 10^8, and too few digits
+def test_forward_of_what_few_points_do_not_show(name):
+    grid, _, _ = MANY[name]
+    logs = -0.5 * ((np.arange(grid.size) - 2_013.0) / 5.0) ** 2
+    is_fitted(name, Tabulated(grid, logs, log=True), gtol=1e-10)
+
+
 def test_forward_laplace_of_a_table_has_its_median_and_mean_distance():
     p = table_of(P, LINE)
     result = fit(p, "laplace", direction="forward")

@@ -22,6 +22,17 @@ POINTS_AT_ONCE = 2**16
 CASES = {"1-D, 10^7 points": (P, LINE, "normal"), "2-D, 2000 x 2000": (TWO_BUMPS, SQUARE, "multivariate_normal")}
 """(p, grid, family); p is tabulated as log values."""
 
+N = 10**7
+POSITIVE, UNIT = fastkl.Grid.uniform(120 / N, 120, N), fastkl.Grid.uniform(1 / N, 1 - 1 / N, N)
+EXPONENTIAL = {
+    "Gamma, 10^7 points": (fastkl.Mixture([fastkl.Gamma(3, 0, 1), fastkl.Gamma(9, 0, 1)]), POSITIVE, "gamma"),
+    "LogNormal, 10^7 points": (
+        fastkl.Mixture([fastkl.LogNormal(0.4, 3), fastkl.LogNormal(0.3, 9)]), POSITIVE, "log_normal",
+    ),
+    "Beta, 10^7 points": (fastkl.Mixture([fastkl.Beta(3, 7), fastkl.Beta(9, 4)]), UNIT, "beta"),
+}  # fmt: skip
+"""The same for exponential families whose forward fit needs more than moments."""
+
 
 def tabulated(p, grid):
     logs = np.empty(grid.size)
@@ -48,12 +59,12 @@ class Fit:
 class AgainstDivergence:
     """A fit, with all its minima, in units of one `kl_divergence` of the same p and the fitted q."""
 
-    params = (tuple(CASES), ("forward", "reverse"))
+    params = (tuple(CASES) + tuple(EXPONENTIAL), ("forward", "reverse"))
     param_names = ("case", "direction")
     timeout = 600
 
     def setup(self, case, direction):
-        p, self.grid, self.family = CASES[case]
+        p, self.grid, self.family = (CASES | EXPONENTIAL)[case]
         self.p, self.direction = tabulated(p, self.grid), direction
         self.q = self.fit().q
 

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 OFF_CENTRE = 5.0
 """Standard deviations between the mean and the place that moments are taken about: beyond it they lose two digits."""
 
+ROUGH_POINTS = 2**14
+"""Points that tell where a density is."""
+
 
 class Moments(NamedTuple):
     """What one pass tells."""
@@ -38,14 +41,25 @@ def moments(density: Density, grid: Grid) -> Moments:
     """Moments of the part of *density* that is on *grid*; NaN where it has no mass there."""
     if grid.size <= SMALL_POINTS:
         return _of_values(log_values(density, grid).reshape(grid.shape), grid)
-    lower, upper = np.array(grid.lower), np.array(grid.upper)
-    found = _about(density, grid, 0.5 * (lower + upper), 2.0 / (upper - lower))
-    offset = found.mean - 0.5 * (lower + upper)
+    rough = rough_moments(density, grid)
+    centre = rough.mean if np.isfinite(rough.mean).all() else _middle(grid)
+    found = _about(density, grid, centre)
     variance = np.diag(found.cov)
-    if found.mass > 0.0 and (np.abs(offset) > OFF_CENTRE * np.sqrt(np.maximum(variance, 0.0))).any():
-        # a difference of squares has lost the digits of a far-away or narrow density: take them about the mean
-        found = _about(density, grid, found.mean, 2.0 / (upper - lower))
+    if found.mass > 0.0 and (np.abs(found.mean - centre) > OFF_CENTRE * np.sqrt(np.maximum(variance, 0.0))).any():
+        # a difference of squares has lost the digits of a density that the few points missed: take them about the mean
+        found = _about(density, grid, found.mean)
     return found
+
+
+def rough_moments(density: Density, grid: Grid) -> Moments:
+    """The same from a few of the points, where there are many: NaN if *density* lies between them."""
+    if grid.size <= SMALL_POINTS:
+        return moments(density, grid)
+    return _about(density, grid, _middle(grid), int((grid.size / ROUGH_POINTS) ** (1.0 / grid.ndim)))
+
+
+def _middle(grid: Grid) -> Floats:
+    return np.array([0.5 * (axis.lower + axis.upper) for axis in grid.parts])
 
 
 def _of_values(logs: Floats, grid: Grid) -> Moments:
@@ -70,12 +84,13 @@ def _of_values(logs: Floats, grid: Grid) -> Moments:
     return Moments(mass, np.array(middle) + shifts, cov, log_p)
 
 
-def _about(density: Density, grid: Grid, centre: Floats, slopes: Floats) -> Moments:
+def _about(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> Moments:
+    slopes = 2.0 / (np.array(grid.upper) - np.array(grid.lower))
     powers = exponents(grid.ndim, DEGREE)
     record = density.record(grid)
     about = (np.asarray(centre, dtype=np.float64), slopes)
     sums = density_moments.total(
-        grid.size, *record, *grid.record(), *about, *monomials(grid.ndim, DEGREE), work=record.work,
+        grid.count(stride), *record, *grid.record(stride), *about, *monomials(grid.ndim, DEGREE), work=record.work,
         outputs=len(powers) + 1,
     )  # fmt: skip
     mass = float(sums[0])

@@ -187,12 +187,12 @@ def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int)
     elif isinstance(problem.chart, NormalChart):
         state = problem.state_of_moments(problem.moments.mean, problem.moments.cov)
         ends = descend(problem.objective, state[np.newaxis], gtol=gtol, max_passes=1)
-        return problem, ends, problem.grid.size
+        return problem, ends, problem.points_read
     starts = [*problem.starts(), *given]
-    read = problem.grid.size
+    read = 0
     for _ in range(MAX_GRIDS):
         ends = _ends(problem, starts, gtol, max_passes)
-        read += problem.objective.points_read
+        read += problem.points_read
         kept = [end for end in ends if end.status not in (ESCAPED, AT_LIMIT)]
         smooth = problem.target.is_normal and isinstance(problem.chart, NormalChart)  # the first grid fits the minima
         if not kept or not problem.chosen or smooth:

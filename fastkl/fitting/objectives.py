@@ -21,13 +21,15 @@ import numpy as np
 from fastkl.densities import Density
 from fastkl.densities.moments import Moments
 from fastkl.fitting.charts import NormalChart
-from fastkl.fitting.univariate import UnivariateChart
+from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
 from fastkl.grids import Grid
 from fastkl.jit import TILE
+from fastkl.kernels.integrals import MASS_A
 from fastkl.kernels.moments import DEGREE, TILTED_DEGREE, WINDOW, normal_moments
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.kernels.records import STRIDE
 from fastkl.kernels.scores import score_sums
+from fastkl.kernels.statistics import LOG_RATIO, statistic_sums
 from fastkl.validation import Floats
 
 POINTS_IN_SCALE = {1: (10, 80), 2: (5, 24), 3: (4, 8)}
@@ -37,6 +39,9 @@ FEWEST_IN_SCALE = (3, 5)
 
 AT_KINK = 1e-12
 """Where the masses agree to this, their ratio counts as 1: for q = p, the minimum lies on that kink."""
+
+NEAR = 1e-5
+"""In any coordinate: so close to a minimum the divergence is a parabola, to the third power of this."""
 
 
 class Local(NamedTuple):
@@ -72,6 +77,8 @@ class Objective(ABC):
     chart: Any
     grid: Grid
     points_read: int = 0
+    digits_above: float = math.inf
+    """A value above this has 13 digits; a smaller one is a difference of larger numbers."""
 
     @abstractmethod
     def __call__(self, states: Floats, strides: Any = None) -> Local:
@@ -81,7 +88,7 @@ class Objective(ABC):
         """How coarse a grid the states allow, shape (n, ndim), on the coarse (0) or the middle level (1)."""
         points = POINTS_IN_SCALE.get(self.grid.ndim, FEWEST_IN_SCALE)[level]
         wanted = self.chart.scales(states) / (points * self.steps(states))
-        even = np.array([axis.rule == "trapezoid" for axis in self.grid.parts])
+        even = np.array([axis.rule in ("trapezoid", "midpoint") for axis in self.grid.parts])
         return np.maximum(np.where(even, wanted, 1.0), 1.0).astype(np.int64)
 
     def steps(self, states: Floats) -> Floats:
@@ -147,6 +154,8 @@ def _outer(a: Floats, b: Floats) -> Floats:
 class ReverseNormal(_OnGrid):
     """KL(q||p) for Normals of any dimension."""
 
+    digits_above = 0.05
+
     def __init__(self, p: Density, grid: Grid, chart: NormalChart, *, mass: float, log_mass_inside: float) -> None:
         super().__init__(p, grid, mass=mass, log_mass_inside=log_mass_inside)
         self.chart: NormalChart = chart
@@ -201,6 +210,8 @@ def _by_state(partial: Floats, tasks: Any, n: int) -> Floats:
 class ForwardNormal(Objective):
     """KL(p||q) for Normals: a function of the moments of p, which one pass has given."""
 
+    digits_above = 0.05
+
     def __init__(self, grid: Grid, chart: NormalChart, moments: Moments, log_mass_inside: float) -> None:
         self.grid, self.chart, self.moments, self.log_mass_inside = grid, chart, moments, log_mass_inside
 
@@ -224,7 +235,7 @@ class ForwardNormal(Objective):
 class _Univariate(_OnGrid):
     """Families on the line, by their scores."""
 
-    by_p = 0
+    by_p = False
 
     def __init__(self, p: Density, grid: Grid, chart: UnivariateChart, *, mass: float, log_mass_inside: float) -> None:
         super().__init__(p, grid, mass=mass, log_mass_inside=log_mass_inside)
@@ -269,6 +280,8 @@ def _square(upper: Floats, k: int) -> Floats:
 class ReverseUnivariate(_Univariate):
     """KL(q||p) for a family on the line."""
 
+    digits_above = 0.01
+
     def __call__(self, states: Floats, strides: Any = None) -> Local:
         expected = self._expected(states, strides)
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -278,7 +291,7 @@ class ReverseUnivariate(_Univariate):
 class ForwardUnivariate(_Univariate):
     """KL(p||q) for a family on the line."""
 
-    by_p = 1
+    by_p = True
 
     def __call__(self, states: Floats, strides: Any = None) -> Local:
         expected = self._expected(states, strides)
@@ -290,25 +303,51 @@ class ForwardUnivariate(_Univariate):
         return np.ones((len(states), 1), np.int64)
 
 
-class ForwardScores(ForwardUnivariate):
-    """Its value and gradient alone."""
+class Statistics(NamedTuple):
+    """What a pass over p tells an exponential family, seen from one member q of it."""
 
-    by_p = 2
+    state: Floats
+    """That of q."""
+    sums: Floats
+    """Of `fastkl.kernels.integrals.kl_integral`, for p and q."""
+    log_ratio: float
+    """The mean of log(p/q) under p."""
+    means: Floats
+    """Those of the statistics."""
+
+    @property
+    def mass(self) -> float:
+        """The integral of p over the grid."""
+        return float(self.sums[MASS_A])
+
+
+def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, stride: int = 1) -> Statistics:
+    """In one pass, over every so many-th node."""
+    record = p.record(grid)
+    sums = statistic_sums.total(
+        grid.count(stride), chart.of_x.address, *chart.linear(state), *record, *grid.record(stride), work=record.work
+    )
+    log_ratio, *means = sums[LOG_RATIO:] / sums[MASS_A]
+    return Statistics(state, sums[:LOG_RATIO], float(log_ratio), chart.statistics(state, np.array(means)))
 
 
 class ForwardExponential(Objective):
-    """The same for an exponential family: a function of a few statistics of p, which one pass has given."""
+    """The same for an exponential family: a function of the means of its statistics."""
 
-    def __init__(self, passing: ForwardScores, state: Floats) -> None:
-        """*state* is any member of the family, best one near the answer."""
-        self.chart, self.grid = passing.chart, passing.grid
-        found = passing(state[np.newaxis])
-        self.points_read = passing.points_read
-        self.statistics = self.chart.statistics(state, -found.gradient[0])
-        self.constant = float(found.value[0]) + self.chart.at_statistics(state, self.statistics)[0]
+    def __init__(self, grid: Grid, chart: ExponentialChart, found: Statistics, log_mass_inside: float) -> None:
+        self.grid, self.chart, self.found = grid, chart, found
+        log_q, _, _ = chart.at_statistics(found.state, found.means)
+        self.constant = found.log_ratio - math.log(found.mass) + log_mass_inside + log_q
+
+    def fallen(self, state: Floats) -> float | None:
+        """How much lower than at the member of the pass the divergence is at a minimum; None where it is far away."""
+        if self.chart.apart(self.found.state, state) > NEAR:
+            return None
+        _, s, c = self.chart.at_statistics(self.found.state, self.found.means)
+        return float(-0.5 * s @ np.linalg.solve(c, s))
 
     def __call__(self, states: Floats, strides: Any = None) -> Local:
-        parts = [self.chart.at_statistics(state, self.statistics) for state in states]
+        parts = [self.chart.at_statistics(state, self.found.means) for state in states]
         log_q, s, c = (np.array(column) for column in zip(*parts, strict=True))
         return Local(self.constant - log_q, -s, -c, np.ones(len(states)))
 

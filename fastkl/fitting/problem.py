@@ -12,30 +12,45 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density, Mixture, Normal, Tabulated
-from fastkl.densities.moments import Moments, moments
+from fastkl.densities.moments import Moments, moments, rough_moments
 from fastkl.fitting.charts import Chart, MixtureChart, NormalChart
 from fastkl.fitting.families import chart_of, family_of
 from fastkl.fitting.landscape import Landscape, landscape
 from fastkl.fitting.objectives import (
     ForwardExponential,
     ForwardNormal,
-    ForwardScores,
     ForwardUnivariate,
     Objective,
     ReverseNormal,
     ReverseUnivariate,
+    Statistics,
+    statistics,
 )
-from fastkl.fitting.point import Point
+from fastkl.fitting.point import CONVERGED, Point
 from fastkl.fitting.result import Direction
+from fastkl.fitting.search import descend
 from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
 from fastkl.grids import Grid, as_grid
-from fastkl.integrals import Integral, common_grid, first_zero, integrate, mass_inside, refuse_poles, require_mass
+from fastkl.integrals import (
+    Integral,
+    common_grid,
+    first_zero,
+    integral_of_sums,
+    integrate,
+    mass_inside,
+    refuse_poles,
+    require_mass,
+)
+from fastkl.jit import SMALL_POINTS
 from fastkl.validation import Floats
 
 DIRECTIONS = "'forward' (min KL(p||q), q covers all of p) or 'reverse' (min KL(q||p), q settles on a mode of p)"
 
-LARGE, RESOLVED = 0.05, 2.0
-"""Of a divergence that a difference of logarithms still gives with 13 digits; of a scale, in steps, that sums to 1."""
+RESOLVED = 2.0
+"""Steps in a scale from which a sum is an integral."""
+
+GTOL, PASSES = 1e-10, 50
+"""Of a fit to few points."""
 
 FLAT = 1e-12
 """Of the eigenvalues of correlations: below it p has no spread in some direction, up to rounding."""
@@ -67,17 +82,53 @@ class Problem:
     def moments(self) -> Moments:
         """Those of the target on the grid, in one pass."""
         found = moments(self.target, self.grid)
-        if not math.isfinite(found.mass):
-            refuse_poles(self.grid, self.target)
-        require_mass(self.target, self.grid, found.mass)
+        self._require_mass(found.mass)
         return found
+
+    @cached_property
+    def guess(self) -> Moments:
+        """About those: of a few points, where the target shows on them."""
+        found = rough_moments(self.target, self.grid)
+        return self.moments if self.chart.of_moments(found.mean, found.cov, self.direction) is None else found
+
+    @cached_property
+    def statistics(self) -> Statistics:
+        """Those of the target that an exponential family sees, in one pass, from a q that few points give."""
+        assert isinstance(self.chart, ExponentialChart)
+        state = self.state_of_moments(self.guess.mean, self.guess.cov)
+        few = statistics(self.target, self.grid, self.chart, state, max(self.grid.size // SMALL_POINTS, 1))
+        if 0.0 < few.mass < math.inf:
+            near = descend(
+                ForwardExponential(self.grid, self.chart, few, 0.0), np.array([state]), gtol=GTOL, max_passes=PASSES
+            )
+            state = near[0].state if near[0].status == CONVERGED else state
+        found = statistics(self.target, self.grid, self.chart, state)
+        self._require_mass(found.mass)
+        return found
+
+    def _require_mass(self, mass: float) -> None:
+        if not math.isfinite(mass):
+            refuse_poles(self.grid, self.target)
+        require_mass(self.target, self.grid, mass)
 
     @cached_property
     def mass(self) -> float:
         """The sum of the target over the grid."""
-        if self.direction == "reverse" and isinstance(self.target, Tabulated) and self.target.grid == self.grid:
+        if self._is_own_table:
             return 1.0  # it was normalised so
+        if self.direction == "forward" and isinstance(self.chart, ExponentialChart):
+            return self.statistics.mass
         return self.moments.mass
+
+    @property
+    def _is_own_table(self) -> bool:
+        return isinstance(self.target, Tabulated) and self.target.grid == self.grid
+
+    @property
+    def points_read(self) -> int:
+        """By the passes that were needed so far."""
+        passes = sum(name in vars(self) for name in ("landscape", "moments", "statistics"))
+        return passes * self.grid.size + self.objective.points_read
 
     @property
     def log_mass_inside(self) -> float:
@@ -89,19 +140,20 @@ class Problem:
         return (self.target, q) if self.direction == "forward" else (q, self.target)
 
     def integral(self, end: Point) -> Integral:
-        """That divergence; without another pass where the one that gave the moments of a table has given it."""
-        q = end.q
-        if (
-            isinstance(self.objective, ForwardNormal | ForwardExponential)
-            and isinstance(self.target, Tabulated)
-            and self.target.grid == self.grid
-            and end.value > LARGE
-            and (
-                self.chart.scales(end.state[np.newaxis]) >= RESOLVED * self.objective.steps(end.state[np.newaxis])
-            ).all()
-        ):
-            return Integral(end.value, 1.0, 1.0 - q.mass_outside(self.grid), 0)
-        return integrate(*self.order(q), self.grid)
+        """That divergence, without another pass where the one that led to the end has given it."""
+        q, state, objective = end.q, end.state[np.newaxis], self.objective
+        order = self.order(q)
+        if isinstance(objective, ForwardExponential):
+            fallen = objective.fallen(end.state)
+            whole = None if fallen is None else integral_of_sums(*order, self.grid, objective.found.sums)
+            if fallen is not None and whole is not None:
+                return whole._replace(divergence=max(whole.divergence - fallen, 0.0))
+        resolved = (self.chart.scales(state) >= RESOLVED * objective.steps(state)).all()
+        if self._is_own_table and resolved and end.value > objective.digits_above:
+            mass_q = 1.0 - q.mass_outside(self.grid)
+            mass_a, mass_b = (1.0, mass_q) if self.direction == "forward" else (mass_q, 1.0)
+            return Integral(end.value, mass_a, mass_b, 0)
+        return integrate(*order, self.grid)
 
     def covering(self, minima: Iterable[Density]) -> Problem:
         """The same on a grid that fits these as well."""
@@ -122,8 +174,7 @@ class Problem:
         if self.direction == "reverse":
             return ReverseUnivariate(self.target, self.grid, self.chart, **sums)
         if isinstance(self.chart, ExponentialChart):
-            passing = ForwardScores(self.target, self.grid, self.chart, **sums)
-            return ForwardExponential(passing, self.state_of_moments(self.moments.mean, self.moments.cov))
+            return ForwardExponential(self.grid, self.chart, self.statistics, sums["log_mass_inside"])
         return ForwardUnivariate(self.target, self.grid, self.chart, **sums)
 
     def state_of_moments(self, mean: Floats, cov: Floats) -> Floats:
@@ -145,6 +196,8 @@ class Problem:
 
     def starts(self) -> list[Floats]:
         """Where the runs begin."""
+        if isinstance(self.objective, ForwardExponential):
+            return [self.objective.found.state]  # there is one minimum, and it is near
         found = [self._wide_enough(*pair) for pair in self._pairs()]
         return [state for state in found if state is not None]
 
@@ -152,7 +205,7 @@ class Problem:
         if self.direction == "reverse":
             yield from self.landscape.starts()
         else:
-            mean, cov = self.moments.mean, self.moments.cov
+            mean, cov = self.guess.mean, self.guess.cov
             yield from ((mean, share * cov) for share in (1.0, 0.1))
 
     def _wide_enough(self, mean: Floats, cov: Floats) -> Floats | None:

@@ -13,7 +13,8 @@ from fastkl.densities.normal import LOG_SQRT_2PI
 from fastkl.densities.stirling import log_beta
 from fastkl.fitting.charts import Chart
 from fastkl.jit import Implementation
-from fastkl.kernels import scores
+from fastkl.kernels import scores, statistics
+from fastkl.kernels.records import NOTHING
 from fastkl.validation import Floats
 
 FAR = 45.0
@@ -81,11 +82,18 @@ class UnivariateChart(Chart):
 
 
 class ExponentialChart(UnivariateChart):
-    """An exponential family: all that counts of p is the means of a few statistics."""
+    """An exponential family: all that counts of p is the means of two statistics."""
+
+    of_x: Implementation
+    """The statistics as a kernel computes them, in units of a state."""
+
+    @abstractmethod
+    def linear(self, state: Floats) -> tuple[Floats, Floats]:
+        """(what the kernel needs, the coefficients of log q: a constant and one for each statistic)."""
 
     @abstractmethod
     def statistics(self, state: Floats, means: Floats) -> Floats:
-        """Those means, from the mean scores at a state."""
+        """The means, from those in units of a state."""
 
     @abstractmethod
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
@@ -204,12 +212,17 @@ class LogNormalChart(LocationScaleChart, ExponentialChart):
     """(log of the scale, s): a Normal of log x."""
 
     names = ("log(scale)/s", "log(s)")
-    family, scores, support = LogNormal, scores.log_normal, POSITIVE
+    family, scores, of_x, support = LogNormal, scores.log_normal, statistics.log_normal, POSITIVE
+
+    def linear(self, state: Floats) -> tuple[Floats, Floats]:
+        loc, s = state
+        constant, _, inverse_s = self.parameters(state[np.newaxis])[0]
+        return np.array([loc, inverse_s]), np.array([constant - loc, -s, -0.5])
 
     def statistics(self, state: Floats, means: Floats) -> Floats:
         """The mean and the variance of log x."""
         loc, s = state
-        return np.array([loc + s * means[0], s * s * (means[1] + 1.0 - means[0] ** 2)])
+        return np.array([loc + s * means[0], s * s * (means[1] - means[0] ** 2)])
 
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
         loc, s = state
@@ -251,13 +264,16 @@ class GammaChart(ExponentialChart):
     """(a, scale), with loc at 0."""
 
     names = ("log(a)", "log(scale)")
-    family, scores, support = Gamma, scores.gamma, POSITIVE
+    family, scores, of_x, support = Gamma, scores.gamma, statistics.gamma, POSITIVE
+
+    def linear(self, state: Floats) -> tuple[Floats, Floats]:
+        a, scale = state
+        return np.array([scale]), np.array([self.parameters(state[np.newaxis])[0, 0], a - 1.0, -1.0])
 
     def statistics(self, state: Floats, means: Floats) -> Floats:
         """The means of log x and of x."""
-        a, scale = state
-        logarithm = (means[0] - self.parameters(state[np.newaxis])[0, 3]) / a
-        return np.array([logarithm + math.log(scale), (means[1] + a) * scale])
+        scale = state[1]
+        return np.array([means[0] + math.log(scale), means[1] * scale])
 
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
         factor, scale, a, of_a, of_a_twice = self.parameters(state[np.newaxis])[0]
@@ -297,12 +313,15 @@ class BetaChart(ExponentialChart):
     """(a, b)."""
 
     names = ("log(a)", "log(b)")
-    family, scores, support = Beta, scores.beta, (0.0, 1.0)
+    family, scores, of_x, support = Beta, scores.beta, statistics.beta, (0.0, 1.0)
+
+    def linear(self, state: Floats) -> tuple[Floats, Floats]:
+        a, b = state
+        return NOTHING, np.array([self.parameters(state[np.newaxis])[0, 0], a - 1.0, b - 1.0])
 
     def statistics(self, state: Floats, means: Floats) -> Floats:
         """The means of log x and of log(1 - x)."""
-        parameters = self.parameters(state[np.newaxis])[0]
-        return np.asarray((means - parameters[3:5]) / state)
+        return means
 
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
         factor, a, b, of_a, of_b, aa, ab, bb = self.parameters(state[np.newaxis])[0]

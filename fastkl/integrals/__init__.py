@@ -5,6 +5,7 @@ from fastkl.integrals.error import quadrature_error, too_coarse
 from fastkl.integrals.quadrature import (
     Integral,
     first_zero,
+    integral_of_sums,
     integrate,
     mass_inside,
     mass_outside,
@@ -17,6 +18,7 @@ __all__ = [
     "KLResult",
     "common_grid",
     "first_zero",
+    "integral_of_sums",
     "integrate",
     "kl_divergence",
     "mass_inside",

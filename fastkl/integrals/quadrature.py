@@ -13,6 +13,9 @@ from fastkl.densities.values import log_values
 from fastkl.grids import Grid
 from fastkl.jit import SMALL_POINTS
 from fastkl.kernels.integrals import (
+    DIVERGENCE,
+    MASS_A,
+    MASS_B,
     SKIPPED,
     kl_integral,
     kl_integral_of_bounded,
@@ -75,21 +78,36 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
             return kl_integral_of_bounded.total(count, *both, log_factor, limit, *axes, work=work)
         return kl_integral.total(count, *record_a, *record_b, log_factor, *axes, work=work)
 
-    total, mass_a, mass_b, surplus, skipped = sums(0.0).tolist()
-    if skipped and min(mass_a, mass_b) < SMALL_MASS:
+    found = sums(0.0)
+    if found[SKIPPED] and min(found[MASS_A], found[MASS_B]) < SMALL_MASS:
         limit = 0.0
-        total, mass_a, mass_b, surplus, skipped = sums(0.0).tolist()
+        found = sums(0.0)
+    whole = integral_of_sums(a, b, grid, found)
+    if whole is None:
+        mass_a, mass_b = found[[MASS_A, MASS_B]].tolist()
+        again = sums(math.log(mass_a) - math.log(mass_b))
+        divergence = float(again[DIVERGENCE]) / mass_a + _lost(a, b, mass_a, mass_b)
+        whole = Integral(divergence, mass_a, mass_b, int(again[SKIPPED]))
+    return whole
+
+
+def integral_of_sums(a: Density, b: Density, grid: Grid, sums: Floats) -> Integral | None:
+    """What the sums of a kernel mean; None where b has to be scaled to the mass of a."""
+    total, mass_a, mass_b, surplus, skipped = sums.tolist()
     if math.isnan(mass_a) or math.isnan(mass_b):
         refuse_poles(grid, a, b)
     for density, mass in ((a, mass_a), (b, mass_b)):
         require_mass(density, grid, mass)
     correction = phi(surplus / mass_a) if mass_a + surplus > 0.0 else math.inf
     if correction > SCALED_PASS * total / mass_a:
-        again = sums(math.log(mass_a) - math.log(mass_b))
-        total, correction, skipped = float(again[0]), 0.0, float(again[SKIPPED])
+        return None
     divergence = total / mass_a - correction
-    lost = math.log(mass_inside(a, mass_a)) - math.log(mass_inside(b, mass_b))
-    return Integral(divergence + max(lost, 0.0), mass_a, mass_b, int(skipped))
+    return Integral(divergence + _lost(a, b, mass_a, mass_b), mass_a, mass_b, int(skipped))
+
+
+def _lost(a: Density, b: Density, mass_a: float, mass_b: float) -> float:
+    """What the divergence has on top where the grid holds more of a than of b."""
+    return max(math.log(mass_inside(a, mass_a)) - math.log(mass_inside(b, mass_b)), 0.0)
 
 
 def require_mass(density: Density, grid: Grid, mass: float) -> None:

@@ -150,8 +150,7 @@ def score_sums(
 ):  # fmt: skip
     """Sums of u and of u g, times 1, the scores, their products and their derivatives, pairs in the upper triangle.
 
-    g = log(q/p), and u = w q, or w p where *by_p* is 1 or 2; where it is 2, what
-    follows the scores is left out. A task is (which q, first point, behind the last point).
+    g = log(q/p), and u = w q, or w p where *by_p*. A task is (which q, first point, behind the last point).
     """
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     u, tilted, product = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
@@ -170,7 +169,7 @@ def score_sums(
             _scores(address, parameters[q], x[:n], scores)
             log_q = scores[0]
             for j in range(n):
-                share = w[j] * exp_or_zero(log_p[j] if by_p > 0 else log_q[j])
+                share = w[j] * exp_or_zero(log_p[j] if by_p else log_q[j])
                 g = log_q[j] - log_p[j] if share > 0.0 else 0.0  # not 0 * inf
                 u[j], tilted[j] = share, share * g
                 product[j] = 1.0
@@ -182,8 +181,6 @@ def score_sums(
             for a in range(coordinates):
                 _add(u[:n], tilted[:n], scores[1 + a, :n], place, partial)
                 place += 2
-            if by_p == 2:
-                continue
             for a in range(coordinates):
                 for b in range(a, coordinates):
                     for j in range(n):

@@ -10,12 +10,21 @@ from fastkl import Beta, Grid, Mixture, MultivariateNormal, Normal, Tabulated
 from fastkl.fitting import univariate as charts
 from fastkl.jit import JIT_DISABLED, tiled
 from fastkl.kernels.density import BLOCK, bound, log_density
-from fastkl.kernels.integrals import kl_integral, kl_integral_of_bounded, kl_integral_of_logs, kl_integral_of_values
+from fastkl.kernels.integrals import (
+    DIVERGENCE,
+    MASS_B,
+    SURPLUS,
+    kl_integral,
+    kl_integral_of_bounded,
+    kl_integral_of_logs,
+    kl_integral_of_values,
+)
 from fastkl.kernels.moments import DEGREE, TILTED_DEGREE, WINDOW, density_moments, normal_moments
 from fastkl.kernels.peaks import cell_peaks
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.kernels.records import BOUNDS_OF, STRIDE
 from fastkl.kernels.scores import score_sums
+from fastkl.kernels.statistics import statistic_sums
 from fastkl.kernels.sums import kl_sums
 from tests import naive
 from tests.families import TEXTBOOK
@@ -524,3 +533,39 @@ def test_score_sums_leave_out_nodes_without_mass(by_p):
     u = grid.weights[0][1:-1] * np.exp(log_p if by_p else log_q)
     np.testing.assert_allclose(sums[:2], [u.sum(), (u * (log_q - log_p)).sum()], rtol=1e-13)
     assert np.isfinite(sums).all()
+
+
+STATISTICS = {
+    "gamma": ((3.4, 0.2), lambda x, state: (np.log(x / state[1]), x / state[1])),
+    "beta": ((3.0, 4.0), lambda x, state: (np.log(x), np.log1p(-x))),
+    "log_normal": ((-0.7, 0.5), lambda x, state: ((np.log(x) - state[0]) / state[1],) * 2),
+}
+"""A state whose density is 0 at the ends of its support, and both statistics; the second of log_normal is a square."""
+
+
+@pytest.mark.parametrize("stride", [1, 3])
+@pytest.mark.parametrize("name", STATISTICS)
+def test_statistic_sums(name, stride):
+    chart, (state, of_x) = SCORES[name][0], STATISTICS[name]
+    grid = Grid.uniform(0, 1, 130)  # with both ends, where statistics are infinite and p is 0
+    with np.errstate(divide="ignore"):
+        logs = 2 * np.log(grid.axes[0]) + np.log1p(-grid.axes[0])
+    p, state = Tabulated(grid, logs + P.logpdf(grid.axes[0]), log=True), np.array(state)
+    sums = statistic_sums.total(
+        grid.count(stride), chart.of_x.address, *chart.linear(state), *p.record(grid), *grid.record(stride)
+    )
+    points, w = points_and_weights(grid, [stride])
+    x = points[:, 0]
+    of_q = w * chart.density(state).pdf(x)
+    inside = slice(1, -1)
+    log_p, log_q = p.logpdf(x[inside]), chart.density(state).logpdf(x[inside])
+    share = w[inside] * np.exp(log_p)
+    first, second = of_x(x[inside], state)
+    second = second**2 if name == "log_normal" else second
+    term = share * (log_p - log_q) - share + of_q[inside]
+    rows = [term, share, of_q[inside], of_q[inside] - share, 0 * term, share * (log_p - log_q), share * first]
+    expected, sizes = sums_and_sizes(np.vstack([*rows, share * second]))
+    ends = of_q.sum() - of_q[inside].sum()  # q alone is there
+    expected[[DIVERGENCE, MASS_B, SURPLUS]] += ends
+    sizes += (share * (abs(log_p) + abs(log_q))).sum()  # of which the terms are differences
+    np.testing.assert_array_less(np.abs(sums - expected), 1e-14 * sizes)
