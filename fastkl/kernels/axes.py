@@ -31,12 +31,22 @@ def count(axis):
 
 
 @scalar
+def _even_node(axis, j):
+    """Node j of the full axis, where nodes are equally spaced."""
+    return axis[UPPER] if j == int(axis[LAST]) else axis[LOWER] + axis[STEP] * j
+
+
+@scalar
+def _even_weight(i, step, stride, last):
+    """The trapezoid weight of node i, where nodes are equally spaced."""
+    return 0.5 * step * (full_index(i + 1, stride, last) - full_index(i - 1, stride, last))
+
+
+@scalar
 def node_at(nodes, axis, i):
     """Node i."""
     j = full_index(i, int(axis[STRIDE]), int(axis[LAST]))
-    if axis[NODES] >= 0.0:
-        return nodes[int(axis[NODES]) + j]
-    return axis[UPPER] if j == int(axis[LAST]) else axis[LOWER] + axis[STEP] * j
+    return nodes[int(axis[NODES]) + j] if axis[NODES] >= 0.0 else _even_node(axis, j)
 
 
 @scalar
@@ -47,10 +57,9 @@ def weight_at(nodes, weights, axis, i):
     stride, last = int(axis[STRIDE]), int(axis[LAST])
     if axis[EDGES] >= 0.0 and stride == 1:
         return weights[int(axis[EDGES]) + i + 1] - weights[int(axis[EDGES]) + i]
-    after, before = full_index(i + 1, stride, last), full_index(i - 1, stride, last)
     if axis[NODES] < 0.0:
-        return 0.5 * axis[STEP] * (after - before)
-    first = int(axis[NODES])
+        return _even_weight(i, axis[STEP], stride, last)
+    first, after, before = int(axis[NODES]), full_index(i + 1, stride, last), full_index(i - 1, stride, last)
     weight = 0.5 * (nodes[first + after] - nodes[first + before])
     # some of the cells: the function is constant from the outer nodes to the ends, which are nodes of other rules
     if i == 0:
@@ -71,19 +80,18 @@ def has_one_weight(axis, start, n):
 def even_axis(nodes, weights, axis, start, x, w):
     """Equally spaced nodes, and the weights of the trapezoid rule."""
     stride, last = int(axis[STRIDE]), int(axis[LAST])
-    lower, upper, step = axis[LOWER], axis[UPPER], axis[STEP]
+    lower, step = axis[LOWER], axis[STEP]
     whole = min(max((last - start * stride) // stride, 0), x.size)  # those before the last node
     for i in range(whole):
         x[i] = lower + step * ((start + i) * stride)
     for i in range(whole, x.size):
-        j = full_index(start + i, stride, last)
-        x[i] = upper if j == last else lower + step * j
+        x[i] = _even_node(axis, full_index(start + i, stride, last))
     for i in range(w.size):
         w[i] = step * stride
     for k in range(-2, 1):  # the last two, whose steps may be shorter, and the first one
         i = (count(axis) + k if k < 0 else 0) - start
         if 0 <= i < w.size:
-            w[i] = weight_at(nodes, weights, axis, start + i)
+            w[i] = _even_weight(start + i, step, stride, last)
 
 
 @AXIS.implement
@@ -121,10 +129,10 @@ def last_below(nodes, axis, x):
         return n - 1
     if axis[NODES] < 0.0:
         return min(max(int((x - axis[LOWER]) / (axis[STEP] * stride)) - 1, 0), n - 1)
-    left, right = 0, n - 1
+    left, right, begin = 0, n - 1, int(axis[NODES])
     while right - left > 1:
         middle = (left + right) // 2
-        if node_at(nodes, axis, middle) <= x:
+        if nodes[begin + middle * stride] <= x:
             left = middle
         else:
             right = middle
@@ -132,18 +140,18 @@ def last_below(nodes, axis, x):
 
 
 @scalar
-def place_in_row(axis, base, at):
-    """Fill in what a table needs to find the values of a row whose first one is number *base*."""
+def place_in_row(axis, at):
+    """Fill in what a table needs to find the values of a row whose first one is number 0."""
     stride, last = int(axis[STRIDE]), int(axis[LAST])
-    at[BASE], at[EVERY], at[END] = base, stride, last
+    at[BASE], at[EVERY], at[END] = 0, stride, last
     at[EVEN] = 1 if axis[NODES] < 0.0 and last % stride == 0 else 0
 
 
 @block
-def enter_row(nodes, weights, geometry, row, outer, at):
+def enter_row(nodes, weights, geometry, row, outer, at, scratch):
     """The weight that the points of a row share; fills in its coordinates on the other axes, and where it begins.
 
-    ``at`` is what a table needs to find its values: see `fastkl.kernels.density`.
+    ``at`` is what a table needs to find its values: see `fastkl.kernels.density`; scratch has room for a number.
     """
     inner = geometry.shape[0] - 1
     shared, base, size = 1.0, 0, int(geometry[inner, LAST]) + 1
@@ -152,11 +160,18 @@ def enter_row(nodes, weights, geometry, row, outer, at):
         n = count(axis)
         i = row % n
         row //= n
-        shared *= weight_at(nodes, weights, axis, i)
-        outer[d] = node_at(nodes, axis, i)
-        base += full_index(i, int(axis[STRIDE]), int(axis[LAST])) * size
-        size *= int(axis[LAST]) + 1
-    place_in_row(geometry[inner], base, at)
+        stride, last = int(axis[STRIDE]), int(axis[LAST])
+        j = full_index(i, stride, last)
+        if axis[NODES] < 0.0 and axis[WEIGHTS] < 0.0:
+            outer[d] = _even_node(axis, j)
+            shared *= _even_weight(i, axis[STEP], stride, last)
+        else:  # by a call, which takes longer, but keeps all other rules out of every kernel that is compiled
+            fill_axis(nodes, weights, axis, i, outer[d : d + 1], scratch[:1])
+            shared *= scratch[0]
+        base += j * size
+        size *= last + 1
+    place_in_row(geometry[inner], at)
+    at[BASE] = base
     return shared
 
 

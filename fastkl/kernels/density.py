@@ -46,7 +46,7 @@ def log_density(
     begin = start
     while begin < stop:
         first = begin % length
-        enter_row(nodes, weights, geometry, begin // length, outer, at)
+        enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
         at[START] = first
         n = min(BLOCK, stop - begin, length - first)
         fill_axis(nodes, weights, inner, first, x[:n], scratch[:n])

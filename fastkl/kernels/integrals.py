@@ -93,7 +93,7 @@ def kl_integral(
     divergence, mass_a, mass_b, surplus, begin = 0.0, 0.0, 0.0, 0.0, start
     while begin < stop:
         first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
         at[START] = first
         n = min(BLOCK, stop - begin, length - first)
         begin += n
@@ -164,7 +164,7 @@ def kl_integral_of_bounded(
         first = begin % length
         if begin // length != row:
             row = begin // length
-            shared = enter_row(nodes, weights, geometry, row, outer, at)
+            shared = enter_row(nodes, weights, geometry, row, outer, at, scratch)
             reach(functions_a[REACH_OF], components_a, values_a, nodes_a, outer, level_a, bounds_a)
             reach(functions_b[REACH_OF], components_b, values_b, nodes_b, outer, level_b, bounds_b)
             from_a, to_a = _interval(nodes, inner, bounds_a, length)
@@ -220,7 +220,7 @@ def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometr
     begin, known = start, 0  # so many entries of w are the weight of every node between the ends
     while begin < stop:
         first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, u)
         base, stride, last = at[BASE], at[EVERY], at[END]
         n = min(BLOCK, stop - begin, length - first)
         same = has_one_weight(inner, first, n)
@@ -260,7 +260,7 @@ def mass(partial, start, stop, functions, components, values, table_nodes, nodes
     total, begin = 0.0, start
     while begin < stop:
         first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
         at[START] = first
         n = min(BLOCK, stop - begin, length - first)
         fill_axis(nodes, weights, inner, first, x[:n], w[:n])

@@ -53,7 +53,7 @@ def density_moments(
     begin, last = start, outer_of.size
     while begin < stop:
         first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
         n = min(length - first, stop - begin)
         for k in range(sums.size):
             sums[k] = 0.0
@@ -132,7 +132,7 @@ def normal_moments(
         while begin < end:
             first = begin % length
             n = min(length - first, end - begin)
-            shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+            shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
             begin += n
             squared, loc = enter_component(W, centre, outer, z)
             room = WINDOW * WINDOW - squared

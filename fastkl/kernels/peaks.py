@@ -66,7 +66,7 @@ def cell_peaks(
                 row += (corner[d] + rest % sizes[d]) * stretch
                 rest //= sizes[d]
                 stretch *= count(geometry[d])
-            enter_row(nodes, weights, geometry, row, outer, at)
+            enter_row(nodes, weights, geometry, row, outer, at, scratch)
             for begin in range(first, after, together):
                 end = min(begin + together, after)
                 for i in range(begin, end, BLOCK):  # a cell may be longer than a block, or a block hold many cells

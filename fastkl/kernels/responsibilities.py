@@ -57,7 +57,7 @@ def responsibility_sums(
     while begin < stop:
         first = begin % length
         n = min(length - first, stop - begin)
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at)
+        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
         begin += n
         for k in range(parts):
             squared, loc = enter_component(whitenings[k], centres[k], outer, z[k])

@@ -160,7 +160,7 @@ def score_sums(
     for t in range(start, stop):
         q, begin, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
         axis = geometries[q, 0]
-        place_in_row(axis, 0, at)
+        place_in_row(axis, at)
         for i in range(begin, end, BLOCK):
             n = min(BLOCK, end - i, count(axis) - i)
             at[START] = i

@@ -84,7 +84,7 @@ def statistic_sums(
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     first, second, log_q = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     outer, at = np.empty(0), np.empty(PLACE, np.int64)
-    place_in_row(axis, 0, at)
+    place_in_row(axis, at)
     for i in range(start, stop, BLOCK):
         n = min(BLOCK, stop - i)
         at[START] = i

@@ -33,7 +33,7 @@ def surface_sums(
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
     axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
     length = count(axis)
-    place_in_row(axis, 0, at)
+    place_in_row(axis, at)
     for begin in range(0, length, BLOCK):
         n = min(BLOCK, length - begin)
         at[START] = begin
