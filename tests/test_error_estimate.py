@@ -6,7 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from fastkl import Beta, Grid, Laplace, Logistic, Mixture, MultivariateNormal, Normal, Tabulated, kl_divergence
+from fastkl import Beta, Gamma, Grid, Laplace, Logistic, Mixture, MultivariateNormal, Normal, Tabulated, kl_divergence
+from fastkl.grids import Axis
 from fastkl.integrals import integrate, quadrature_error
 from fastkl.jit import JIT_DISABLED
 
@@ -130,3 +131,26 @@ def test_a_kink_between_two_nodes_is_not_left_to_chance():
     exact = kl_divergence(p, q)
     for n in range(100, 400, 75 if JIT_DISABLED else 1):
         assert covers(p, q, Grid.uniform(-20, 20, n), exact)
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="millions of points take minutes in plain Python")
+@pytest.mark.parametrize(
+    ("p", "q", "ends"),
+    [
+        (P, Q, (-9.0, 9.0)),
+        (P, Q, (-2.5, 3.0)),  # cut tails: the error falls with the square of the step
+        (Gamma(1.8), Gamma(2.5), (1e-6, 60.0)),  # an infinite slope, for which few points do not do
+        (Gamma(3), Gamma(4, 0, 0.8), (1e-6, 60.0)),
+    ],
+    ids=["smooth", "cut", "infinite slope", "a power at the end"],
+)
+def test_covers_the_truth_on_many_points(p, q, ends):
+    edges = np.linspace(*ends, 91)
+    if ends[0] > 0:
+        edges = np.concatenate([np.geomspace(ends[0], edges[1], 61), edges[2:]])  # panels of 20 nodes have all digits
+    truth = integrate(p, q, Grid((Axis.gauss_legendre(edges, 20),))).divergence
+    grid = Grid.uniform(*ends, 2_000_000)
+    whole = integrate(p, q, grid)
+    error = quadrature_error(p, q, grid, whole)
+    assert abs(whole.divergence - truth) <= error + ROUNDING
+    assert error <= 1e-6 * whole.divergence

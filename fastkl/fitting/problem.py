@@ -162,19 +162,16 @@ class Problem:
     @cached_property
     def objective(self) -> Objective:
         """What is to be minimised."""
-        sums: dict[str, float] = {
-            "mass": self.mass,
-            "log_mass_inside": self.log_mass_inside,
-        }
+        sums = {"mass": self.mass, "log_mass_inside": self.log_mass_inside}
         if isinstance(self.chart, NormalChart):
             if self.direction == "forward":
-                return ForwardNormal(self.grid, self.chart, self.moments, sums["log_mass_inside"])
+                return ForwardNormal(self.grid, self.chart, self.moments, self.log_mass_inside)
             return ReverseNormal(self.target, self.grid, self.chart, **sums)
         assert isinstance(self.chart, UnivariateChart)
         if self.direction == "reverse":
             return ReverseUnivariate(self.target, self.grid, self.chart, **sums)
         if isinstance(self.chart, ExponentialChart):
-            return ForwardExponential(self.grid, self.chart, self.statistics, sums["log_mass_inside"])
+            return ForwardExponential(self.grid, self.chart, self.statistics, self.log_mass_inside)
         return ForwardUnivariate(self.target, self.grid, self.chart, **sums)
 
     def state_of_moments(self, mean: Floats, cov: Floats) -> Floats:
