@@ -124,7 +124,7 @@ def compare(n: int) -> Comparison:
             result.forward,
             result.reverse,
             result.log_normalizer,
-            result.log_normalizer - result.reverse,
+            result.elbo,
         )
         for (direction, kind), result in fits.items()
     ]

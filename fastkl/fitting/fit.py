@@ -146,7 +146,6 @@ def fit(
         size = f"{allowed:.2g}"
         complaint = f"the quadrature error {error:.2g} is above rtol * divergence + atol = {size}; take a finer grid"
     complaint = complaint or _disagreement(problem, q, whole.divergence, allowed)
-    log_normalizer = problem.target.log_normalizer
     return FitResult(
         q=q,
         p=problem.target,
@@ -158,8 +157,7 @@ def fit(
         parameter_names=best.chart.names,
         gradient_norm=best.gradient_norm,
         min_eigenvalue=best.min_eigenvalue,
-        log_normalizer=log_normalizer,
-        elbo=None if forward else log_normalizer - whole.divergence,
+        log_normalizer=problem.target.log_normalizer,
         quadrature_error=error,
         mass_outside=outside_q,
         mass_outside_p=outside_p,

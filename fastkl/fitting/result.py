@@ -60,8 +60,6 @@ class FitResult:
         Smallest eigenvalue of the Hessian at q.
     log_normalizer : float
         Logarithm of the integral of p as it was given.
-    elbo : float or None
-        log_normalizer - divergence, for a reverse fit: the evidence lower bound.
     quadrature_error : float
         Estimated error of `divergence`.
     mass_outside : float
@@ -72,7 +70,7 @@ class FitResult:
         Newton steps that led to q, on all grids.
     passes : int
         Passes over the grid that the search took, each counted by the share of the points that it read; the divergence
-        and its error take one or two more.
+        and its error may take one or two more.
     converged : bool
         Gradient at most gtol and Hessian positive definite.
     success : bool
@@ -91,7 +89,6 @@ class FitResult:
     gradient_norm: float
     min_eigenvalue: float
     log_normalizer: float
-    elbo: float | None
     quadrature_error: float
     mass_outside: float
     mass_outside_p: float
@@ -111,6 +108,11 @@ class FitResult:
     def reverse(self) -> float:
         """KL(q||p), computed on first access if the fit was a forward one."""
         return self.divergence if self.direction == "reverse" else kl_divergence(self.q, self.p, self.grid)
+
+    @cached_property
+    def elbo(self) -> float:
+        """log_normalizer - KL(q||p), the evidence lower bound, computed like `reverse`."""
+        return self.log_normalizer - self.reverse
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw p, q and the other minima; see `plot_fits`. Needs the extra ``fastkl[plot]``."""
