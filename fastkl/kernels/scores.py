@@ -133,6 +133,18 @@ def log_normal(parameters, x, out):
 
 
 @block
+def _fill_weights(w, log_p, log_q, by_p, u, tilted):
+    """u and u g; the result is how many points have no weight."""
+    missing = 0
+    for i in range(w.size):
+        share = w[i] * exp_or_zero(log_p[i] if by_p else log_q[i])
+        there = share > 0.0
+        u[i], tilted[i] = share, share * (log_q[i] - log_p[i] if there else 0.0)  # not 0 * inf
+        missing += 0 if there else 1
+    return missing
+
+
+@block
 def _add(u, tilted, values, at, partial):
     """Add the sums of u times the values, and of u g times them."""
     plain, with_g = 0.0, 0.0
@@ -152,9 +164,9 @@ def score_sums(
 
     g = log(q/p), and u = w q, or w p where *by_p*. A task is (which q, first point, behind the last point).
     """
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    u, tilted, product = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    scores = np.empty((1 + MOST + PAIRS, BLOCK))
+    x, w, scratch, log_p, one = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.ones(BLOCK)
+    u, tilted, u_score, tilted_score = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    of_q = np.empty((1 + MOST + PAIRS, BLOCK))
     outer, at = np.empty(0), np.empty(PLACE, np.int64)
     pairs = coordinates * (coordinates + 1) // 2
     for t in range(start, stop):
@@ -166,27 +178,20 @@ def score_sums(
             at[START] = i
             fill_axis(nodes, weights, axis, i, x[:n], w[:n])
             evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
-            _scores(address, parameters[q], x[:n], scores)
-            log_q = scores[0]
-            for j in range(n):
-                share = w[j] * exp_or_zero(log_p[j] if by_p else log_q[j])
-                g = log_q[j] - log_p[j] if share > 0.0 else 0.0  # not 0 * inf
-                u[j], tilted[j] = share, share * g
-                product[j] = 1.0
-            for row in range(1, 1 + coordinates + pairs):
+            _scores(address, parameters[q], x[:n], of_q)
+            missing = _fill_weights(w[:n], log_p[:n], of_q[0, :n], by_p, u[:n], tilted[:n])
+            for row in range(1, 1 + coordinates + pairs if missing > 0 else 0):
                 for j in range(n):
-                    scores[row, j] = scores[row, j] if u[j] > 0.0 else 0.0
-            _add(u[:n], tilted[:n], product[:n], 0, partial)
-            place = 2
+                    of_q[row, j] = of_q[row, j] if u[j] > 0.0 else 0.0
+            _add(u[:n], tilted[:n], one[:n], 0, partial)
+            products, derivatives = 2 * (1 + coordinates), 2 * (1 + coordinates + pairs)
             for a in range(coordinates):
-                _add(u[:n], tilted[:n], scores[1 + a, :n], place, partial)
-                place += 2
-            for a in range(coordinates):
+                score = of_q[1 + a]
+                _add(u[:n], tilted[:n], score[:n], 2 * (1 + a), partial)
+                for j in range(n):
+                    u_score[j], tilted_score[j] = u[j] * score[j], tilted[j] * score[j]
                 for b in range(a, coordinates):
-                    for j in range(n):
-                        product[j] = scores[1 + a, j] * scores[1 + b, j]
-                    _add(u[:n], tilted[:n], product[:n], place, partial)
-                    place += 2
+                    _add(u_score[:n], tilted_score[:n], of_q[1 + b, :n], products, partial)
+                    products += 2
             for c in range(pairs):
-                _add(u[:n], tilted[:n], scores[1 + coordinates + c, :n], place, partial)
-                place += 2
+                _add(u[:n], tilted[:n], of_q[1 + coordinates + c, :n], derivatives + 2 * c, partial)
