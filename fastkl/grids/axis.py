@@ -135,16 +135,18 @@ class Axis:
         if chosen.size == self.n:
             return rules.gauss_legendre(self.edges[:-1], self.edges[1:], order)[1].ravel()
         half, x = 0.5 * np.diff(self.edges), rules.legendre(order)[0]
+        begins = np.searchsorted(chosen, order * np.arange(panels + 1))
+        counts = np.diff(begins)
+        first = chosen[np.minimum(begins[:-1], chosen.size - 1)] - order * np.arange(panels)
+        pattern = first * (order + 1) + counts
+        pattern[-1] = -1  # the last node need not be a stride away from the one before
+        pattern[counts == 0] = -2
         weights = np.zeros(chosen.size)
-        panel, place = chosen // order, chosen % order
-        for pattern in {tuple(place[panel == k].tolist()) for k in range(panels)}:
-            if not pattern:
-                continue
-            own = rules.of_polynomials(x[list(pattern)], -1.0, 1.0)
-            for k in range(panels):
-                here = panel == k
-                if tuple(place[here].tolist()) == pattern:
-                    weights[here] = half[k] * own
+        for one in np.unique(pattern[counts > 0]):
+            alike = np.flatnonzero(pattern == one)
+            where = begins[alike, np.newaxis] + np.arange(counts[alike[0]])
+            places = chosen[where[0]] - order * alike[0]
+            weights[where] = half[alike, np.newaxis] * rules.of_polynomials(x[places], -1.0, 1.0)
         return weights
 
     def window(self, lower: float, upper: float, stride: int = 1) -> tuple[int, int]:
