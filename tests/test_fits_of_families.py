@@ -226,6 +226,22 @@ def test_forward_of_what_few_points_do_not_show(name):
     is_fitted(name, Tabulated(grid, logs, log=True), gtol=1e-10)
 
 
+@slow
+@both_directions
+@pytest.mark.parametrize("relative", [0.01, 1e-3, 1e-4])
+@pytest.mark.parametrize(("name", "place"), [("gamma", 5.0), ("beta", 0.3), ("log_normal", 5.0)])
+def test_a_narrow_density_keeps_its_digits(name, place, relative, direction):
+    scale = relative * place  # of a Gamma, a = 1/relative**2
+    grid = Grid.uniform(place - 12 * scale, place + 12 * scale, 20_001)
+    p = Mixture([Normal(place - scale, 0.7 * scale), Normal(place + scale, 0.7 * scale)])
+    p = Tabulated(grid, p.logpdf(grid.axes[0]), log=True)
+    result = fit(p, name, direction=direction)
+    pair = (p, result.q) if direction == "forward" else (result.q, p)
+    assert result.divergence == pytest.approx(kl_divergence(*pair, grid), rel=1e-12)
+    # a place is known to an ulp, and moves the gradient by place**2/scale**2 of that
+    assert result.gradient_norm < max(1e-9, 100 * 2.2e-16 / relative**2)
+
+
 def test_forward_laplace_of_a_table_has_its_median_and_mean_distance():
     p = table_of(P, LINE)
     result = fit(p, "laplace", direction="forward")

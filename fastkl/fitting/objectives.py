@@ -325,7 +325,12 @@ def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, s
     """In one pass, over every so many-th node."""
     record = p.record(grid)
     sums = statistic_sums.total(
-        grid.count(stride), chart.of_x.address, *chart.linear(state), *record, *grid.record(stride), work=record.work
+        grid.count(stride),
+        chart.of_x.address,
+        chart.parameters(state[np.newaxis])[0],
+        *record,
+        *grid.record(stride),
+        work=record.work,
     )
     log_ratio, *means = sums[LOG_RATIO:] / sums[MASS_A]
     return Statistics(state, sums[:LOG_RATIO], float(log_ratio), chart.statistics(state, np.array(means)))

@@ -10,11 +10,10 @@ import numpy as np
 
 from fastkl.densities import Beta, Density, Gamma, Laplace, Logistic, LogNormal, StudentT
 from fastkl.densities.normal import LOG_SQRT_2PI
-from fastkl.densities.stirling import log_beta
+from fastkl.densities.stirling import curvature, stirling, stirling_slope
 from fastkl.fitting.charts import Chart
 from fastkl.jit import Implementation
 from fastkl.kernels import scores, statistics
-from fastkl.kernels.records import NOTHING
 from fastkl.validation import Floats
 
 FAR = 45.0
@@ -85,15 +84,11 @@ class ExponentialChart(UnivariateChart):
     """An exponential family: all that counts of p is the means of two statistics."""
 
     of_x: Implementation
-    """The statistics as a kernel computes them, in units of a state."""
-
-    @abstractmethod
-    def linear(self, state: Floats) -> tuple[Floats, Floats]:
-        """(what the kernel needs, the coefficients of log q: a constant and one for each statistic)."""
+    """The statistics as a kernel computes them, seen from a state: they keep their digits if it is near."""
 
     @abstractmethod
     def statistics(self, state: Floats, means: Floats) -> Floats:
-        """The means, from those in units of a state."""
+        """What says the same of any other state."""
 
     @abstractmethod
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
@@ -214,11 +209,6 @@ class LogNormalChart(LocationScaleChart, ExponentialChart):
     names = ("log(scale)/s", "log(s)")
     family, scores, of_x, support = LogNormal, scores.log_normal, statistics.log_normal, POSITIVE
 
-    def linear(self, state: Floats) -> tuple[Floats, Floats]:
-        loc, s = state
-        constant, _, inverse_s = self.parameters(state[np.newaxis])[0]
-        return np.array([loc, inverse_s]), np.array([constant - loc, -s, -0.5])
-
     def statistics(self, state: Floats, means: Floats) -> Floats:
         """The mean and the variance of log x."""
         loc, s = state
@@ -228,7 +218,7 @@ class LogNormalChart(LocationScaleChart, ExponentialChart):
         loc, s = state
         first = (statistics[0] - loc) / s
         second = statistics[1] / (s * s) + first * first
-        log_q = self.parameters(state[np.newaxis])[0, 0] - statistics[0] - 0.5 * second
+        log_q = self.parameters(state[np.newaxis])[0, 0] - s * first - 0.5 * second
         return log_q, np.array([first, second - 1.0]), -np.array([[1.0, 2.0 * first], [2.0 * first, 2.0 * second]])
 
     def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
@@ -257,7 +247,7 @@ class LogNormalChart(LocationScaleChart, ExponentialChart):
 
     def _parameters(self, *state: float) -> list[float]:
         loc, s = state
-        return [-LOG_SQRT_2PI - math.log(s), loc, 1.0 / s]
+        return [-LOG_SQRT_2PI - math.log(s) - loc, math.exp(loc), 1.0 / s]
 
 
 class GammaChart(ExponentialChart):
@@ -266,20 +256,18 @@ class GammaChart(ExponentialChart):
     names = ("log(a)", "log(scale)")
     family, scores, of_x, support = Gamma, scores.gamma, statistics.gamma, POSITIVE
 
-    def linear(self, state: Floats) -> tuple[Floats, Floats]:
-        a, scale = state
-        return np.array([scale]), np.array([self.parameters(state[np.newaxis])[0, 0], a - 1.0, -1.0])
-
     def statistics(self, state: Floats, means: Floats) -> Floats:
-        """The means of log x and of x."""
-        scale = state[1]
-        return np.array([means[0] + math.log(scale), means[1] * scale])
+        """A place m, and the means of log(x/m) and x/m - 1."""
+        return np.array([state[0] * state[1], *means])
 
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
-        factor, scale, a, of_a, of_a_twice = self.parameters(state[np.newaxis])[0]
-        logarithm, position = statistics[0] - math.log(scale), statistics[1] / scale
-        second = np.array([[a * logarithm + of_a_twice, -a], [-a, -position]])
-        return factor + (a - 1.0) * logarithm - position, np.array([a * logarithm + of_a, position - a]), second
+        factor, a, scale, of_a, of_a_twice = self.parameters(state[np.newaxis])[0]
+        moved = math.log(statistics[0] / (a * scale))
+        logarithm = statistics[1] + moved
+        position = math.expm1(moved) + math.exp(moved) * statistics[2]
+        second = np.array([[a * logarithm + of_a_twice, -a], [-a, -a * (1.0 + position)]])
+        log_q = factor + (a - 1.0) * logarithm - a * position
+        return log_q, np.array([a * logarithm + of_a, a * position]), second
 
     def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
         if not (mean[0] > 0.0 and cov[0, 0] > 0.0):
@@ -302,11 +290,10 @@ class GammaChart(ExponentialChart):
         return np.sqrt(states[:, :1]) * states[:, 1:]
 
     def _parameters(self, *state: float) -> list[float]:
-        from scipy.special import digamma, gammaln, polygamma
-
         a, scale = state
-        slope = -a * float(digamma(a))
-        return [-float(gammaln(a)) - math.log(scale), scale, a, slope, slope - a * a * float(polygamma(1, a))]
+        factor = -LOG_SQRT_2PI - 0.5 * math.log(a) - stirling(a) - math.log(scale)
+        slope = 0.5 - a * stirling_slope(a)
+        return [factor, a, scale, slope, slope - a - float(curvature(np.array(a)))]
 
 
 class BetaChart(ExponentialChart):
@@ -315,18 +302,15 @@ class BetaChart(ExponentialChart):
     names = ("log(a)", "log(b)")
     family, scores, of_x, support = Beta, scores.beta, statistics.beta, (0.0, 1.0)
 
-    def linear(self, state: Floats) -> tuple[Floats, Floats]:
-        a, b = state
-        return NOTHING, np.array([self.parameters(state[np.newaxis])[0, 0], a - 1.0, b - 1.0])
-
     def statistics(self, state: Floats, means: Floats) -> Floats:
-        """The means of log x and of log(1 - x)."""
-        return means
+        """A place m, and the means of log(x/m) and log((1 - x)/(1 - m)): m, 1 - m, and those."""
+        return np.array([*(state / state.sum()), *means])
 
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
-        factor, a, b, of_a, of_b, aa, ab, bb = self.parameters(state[np.newaxis])[0]
-        left, right = a * statistics[0], b * statistics[1]
-        log_q = factor + (a - 1.0) * statistics[0] + (b - 1.0) * statistics[1]
+        factor, _, _, of_a, of_b, aa, ab, bb = self.parameters(state[np.newaxis])[0]
+        logarithms = statistics[2:] + np.log(statistics[:2] / (state / state.sum()))
+        left, right = state * logarithms
+        log_q = factor + left + right - logarithms.sum()
         return log_q, np.array([left + of_a, right + of_b]), np.array([[left + aa, ab], [ab, right + bb]])
 
     def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
@@ -347,10 +331,17 @@ class BetaChart(ExponentialChart):
         return np.asarray(np.sqrt(mean * (1.0 - mean) / (total + 1.0)))
 
     def _parameters(self, *state: float) -> list[float]:
-        from scipy.special import digamma, polygamma
-
         a, b = state
-        of_a, of_b = (-x * float(digamma(x) - digamma(a + b)) for x in (a, b))
-        both = float(polygamma(1, a + b))
-        twice = [of + x * x * (both - float(polygamma(1, x))) for x, of in ((a, of_a), (b, of_b))]
-        return [-log_beta(a, b), a, b, of_a, of_b, twice[0], a * b * both, twice[1]]
+        n = a + b
+        factor = 1.5 * math.log(n) - 0.5 * math.log(a) - 0.5 * math.log(b) - LOG_SQRT_2PI
+        factor -= stirling(a) + stirling(b) - stirling(n)
+        slope = stirling_slope(n) - 0.5 / n
+        of_a, of_b = (0.5 + x * (slope - stirling_slope(x)) for x in (a, b))
+        bends = curvature(np.array([a, b, n])).tolist()
+        both = (1.0 + bends[2] / n) / n
+        # a**2 (psi'(n) - psi'(a)), where a - a**2/n = a b/n
+        aa, bb = (
+            of - a * b / n + (x / n) ** 2 * bends[2] - bend
+            for x, of, bend in ((a, of_a, bends[0]), (b, of_b, bends[1]))
+        )
+        return [factor, a, b, of_a, of_b, aa, a * b * both, bb]

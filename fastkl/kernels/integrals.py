@@ -32,7 +32,8 @@ def _negligible(high_a, low_b, high_b, limit):
 
 
 @scalar
-def _logs_are_ordinary(log_a, log_b):
+def logs_are_ordinary(log_a, log_b):
+    """Whether the short term takes them."""
     return min(log_a, log_b) >= SMALLEST_LOG and max(log_a, log_b) <= LARGEST_OF_TWO
 
 
@@ -47,7 +48,7 @@ def sums_of_logs(log_a, log_b, w, add_a, add_b):
         s_a += w[i] * density_a
         s_b += w[i] * density_b
         d += w[i] * (density_b - density_a)
-        exceptions += 0 if _logs_are_ordinary(u, v) else 1
+        exceptions += 0 if logs_are_ordinary(u, v) else 1
     if exceptions > 0:
         s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
         for i in range(w.size):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, log
+from fastkl.elementary import exp_or_zero, kl_term, log_ratio
 from fastkl.jit import Interface, block, scalar, tiled
 from fastkl.kernels.axes import count, fill_axis, place_in_row
 from fastkl.kernels.density import BLOCK, evaluate
@@ -91,20 +91,33 @@ def student_t_of_df(parameters, x, out):
         )
 
 
+@scalar
+def around(a, z):
+    """(a log(z/a), a log(a/z) - a + z); their sum is z - a, and near it they have all digits, however large a is."""
+    distance = kl_term(a, z)
+    return (z - a) - distance, distance
+
+
+@scalar
+def log_of_power(a, z, distance):
+    """a log(z/a) - z + a - log(z/a) from the distance, which is infinite at z = 0."""
+    power = 1.0 - 1.0 / a
+    return (a - z) / a - (power * distance if power != 0.0 else 0.0)
+
+
 @SCORES.implement
 def gamma(parameters, x, out):
     """In (log(a), log(scale)); the derivatives of the constant come with the parameters."""
-    factor, scale, a = parameters[0], parameters[1], parameters[2]
-    of_a, of_a_twice = parameters[3], parameters[4]
+    factor, a, scale, of_a, of_a_twice = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
     for i in range(x.size):
-        position = x[i] / scale
-        logarithm = log(position)
-        out[0, i] = factor + (a - 1.0) * logarithm - position
-        out[1, i] = a * logarithm + of_a
-        out[2, i] = position - a
-        out[3, i] = a * logarithm + of_a_twice
+        z = x[i] / scale
+        logarithm, distance = around(a, z)
+        out[0, i] = factor + log_of_power(a, z, distance)
+        out[1, i] = logarithm + of_a
+        out[2, i] = z - a
+        out[3, i] = logarithm + of_a_twice
         out[4, i] = -a
-        out[5, i] = -position
+        out[5, i] = -z
 
 
 @SCORES.implement
@@ -112,22 +125,24 @@ def beta(parameters, x, out):
     """In (log(a), log(b)); the derivatives of the constant come with the parameters."""
     factor, a, b = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
-        left, right = log(x[i]), log1p(-x[i])
-        out[0, i] = factor + (a - 1.0) * left + (b - 1.0) * right
-        out[1, i] = a * left + parameters[3]
-        out[2, i] = b * right + parameters[4]
-        out[3, i] = a * left + parameters[5]
+        y, z = (a + b) * x[i], (a + b) * (1.0 - x[i])
+        left, from_left = around(a, y)
+        right, from_right = around(b, z)
+        out[0, i] = factor + log_of_power(a, y, from_left) + log_of_power(b, z, from_right)
+        out[1, i] = left + parameters[3]
+        out[2, i] = right + parameters[4]
+        out[3, i] = left + parameters[5]
         out[4, i] = parameters[6]
-        out[5, i] = b * right + parameters[7]
+        out[5, i] = right + parameters[7]
 
 
 @SCORES.implement
 def log_normal(parameters, x, out):
     """In (log(scale)/s, log(s)): a Normal in log x."""
-    factor, loc, inverse_scale = parameters[0], parameters[1], parameters[2]
+    factor, scale, inverse_s = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
-        logarithm = log(x[i])
-        z = (logarithm - loc) * inverse_scale
+        logarithm = log_ratio(x[i], scale)
+        z = logarithm * inverse_s
         out[0, i] = factor - logarithm - 0.5 * z * z
         out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = _location_scale(z, -z, -1.0)
 

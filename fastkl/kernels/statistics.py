@@ -1,88 +1,108 @@
 """The statistics of exponential families on the line, and their sums over a density.
 
-All that such a family sees of p is the means of two functions of x, in which its own logarithm is linear.
+All that such a family sees of p is the means of two functions of x.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, log
+from fastkl.elementary import fast_kl_term_of_logs, kl_term_of_logs, log_ratio
 from fastkl.jit import Interface, block, tiled
 from fastkl.kernels.axes import fill_axis, place_in_row
 from fastkl.kernels.density import BLOCK, evaluate
-from fastkl.kernels.families import log1p
-from fastkl.kernels.integrals import DIVERGENCE, MASS_A, MASS_B, SURPLUS, sums_of_logs
+from fastkl.kernels.integrals import DIVERGENCE, MASS_A, MASS_B, SURPLUS, logs_are_ordinary
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+from fastkl.kernels.scores import around, log_of_power
 
 LOG_RATIO, FIRST, SECOND = 5, 6, 7
 
-STATISTICS = Interface("void(float64[::1], float64[::1], float64[::1], float64[::1])")
-"""``(parameters, x, first, second)``: fills in both statistics; the parameters keep them about 1."""
+STATISTICS = Interface("void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1])")
+"""``(parameters, x, first, second, log_q)``: fills in both statistics, seen from a member q, and log q."""
 _statistics = STATISTICS.call
 
 
 @STATISTICS.implement
-def gamma(parameters, x, first, second):
-    """log z and z = x/scale."""
-    scale = parameters[0]
+def gamma(parameters, x, first, second, log_q):
+    """log(x/m) and x/m - 1, m = a scale."""
+    factor, a, scale = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         z = x[i] / scale
-        first[i], second[i] = log(z), z
+        logarithm, distance = around(a, z)
+        first[i], second[i] = logarithm / a, (z - a) / a
+        log_q[i] = factor + log_of_power(a, z, distance)
 
 
 @STATISTICS.implement
-def beta(parameters, x, first, second):
-    """log x and log(1 - x)."""
+def beta(parameters, x, first, second, log_q):
+    """log(x/m) and log((1 - x)/(1 - m)), m = a/(a + b)."""
+    factor, a, b = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
-        first[i], second[i] = log(x[i]), log1p(-x[i])
+        y, z = (a + b) * x[i], (a + b) * (1.0 - x[i])
+        left, from_left = around(a, y)
+        right, from_right = around(b, z)
+        first[i], second[i] = left / a, right / b
+        log_q[i] = factor + log_of_power(a, y, from_left) + log_of_power(b, z, from_right)
 
 
 @STATISTICS.implement
-def log_normal(parameters, x, first, second):
-    """z and z**2, z = (log x - loc)/s."""
-    loc, inverse_scale = parameters[0], parameters[1]
+def log_normal(parameters, x, first, second, log_q):
+    """z and z**2, z = log(x/scale)/s."""
+    factor, scale, inverse_s = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
-        z = (log(x[i]) - loc) * inverse_scale
+        logarithm = log_ratio(x[i], scale)
+        z = logarithm * inverse_s
         first[i], second[i] = z, z * z
+        log_q[i] = factor - logarithm - 0.5 * z * z if logarithm > -np.inf else -np.inf
 
 
 @block
-def _fill_log_density(first, second, coefficients, log_q):
-    """A logarithm that is linear in both statistics."""
-    constant, by_first, by_second = coefficients[0], coefficients[1], coefficients[2]
-    for i in range(log_q.size):
-        value = constant + by_first * first[i] + by_second * second[i]
-        log_q[i] = value if value == value else -np.inf  # a LogNormal at 0, where it has inf - inf
-
-
-@block
-def _add_means(w, log_p, log_q, first, second, partial):
-    """Add the sums of p times log(p/q) and both statistics."""
-    log_ratio, one, two = 0.0, 0.0, 0.0
+def _ordinary_sums(w, log_p, log_q, first, second, found):
+    """Fills in the sums of a block, and says whether they are right: not where a logarithm is far from 0."""
+    term, mass_p, mass_q, surplus, log_ratio, one, two, exceptions = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
     for i in range(w.size):
-        share = w[i] * exp_or_zero(log_p[i])
-        there = share > 0.0  # else they may be infinite
-        log_ratio += share * (log_p[i] - log_q[i] if there else 0.0)
-        one += share * (first[i] if there else 0.0)
-        two += share * (second[i] if there else 0.0)
-    partial[LOG_RATIO] += log_ratio
-    partial[FIRST] += one
-    partial[SECOND] += two
+        t, p, q = fast_kl_term_of_logs(log_p[i], log_q[i])
+        share = w[i] * p
+        term += w[i] * t
+        mass_p += share
+        mass_q += w[i] * q
+        surplus += w[i] * (q - p)
+        log_ratio += share * (log_p[i] - log_q[i])
+        one += share * first[i]
+        two += share * second[i]
+        exceptions += 0 if logs_are_ordinary(log_p[i], log_q[i]) else 1
+    found[DIVERGENCE], found[MASS_A], found[MASS_B], found[SURPLUS] = term, mass_p, mass_q, surplus
+    found[LOG_RATIO], found[FIRST], found[SECOND] = log_ratio, one, two
+    return exceptions == 0
+
+
+@block
+def _sums(w, log_p, log_q, first, second, found):
+    """The same for any logarithms; where p is 0, a statistic may be infinite."""
+    term, mass_p, mass_q, surplus, log_ratio, one, two = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    for i in range(w.size):
+        t, p, q = kl_term_of_logs(log_p[i], log_q[i])
+        share = w[i] * p
+        term += w[i] * t
+        mass_p += share
+        mass_q += w[i] * q
+        surplus += w[i] * (q - p)
+        log_ratio += share * (log_p[i] - log_q[i]) if share > 0.0 else 0.0
+        one += share * first[i] if share > 0.0 else 0.0
+        two += share * second[i] if share > 0.0 else 0.0
+    found[DIVERGENCE], found[MASS_A], found[MASS_B], found[SURPLUS] = term, mass_p, mass_q, surplus
+    found[LOG_RATIO], found[FIRST], found[SECOND] = log_ratio, one, two
 
 
 @tiled(outputs=8)
 def statistic_sums(
-    partial, start, stop, address, parameters, coefficients, functions, components, values, table_nodes, nodes,
+    partial, start, stop, address, parameters, functions, components, values, table_nodes, nodes,
     weights, geometry,
 ):  # fmt: skip
-    """What `kl_integral` gives for p and q, and the integrals of p times log(p/q) and both statistics.
-
-    log q is linear in the statistics, with these coefficients: a constant and one for each.
-    """
+    """What `kl_integral` gives for p and q, and the integrals of p times log(p/q) and both statistics."""
     axis = geometry[0]
     x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    first, second, log_q = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    first, second, log_q, found = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.zeros(partial.size)
     outer, at = np.empty(0), np.empty(PLACE, np.int64)
     place_in_row(axis, at)
     for i in range(start, stop, BLOCK):
@@ -90,11 +110,8 @@ def statistic_sums(
         at[START] = i
         fill_axis(nodes, weights, axis, i, x[:n], w[:n])
         evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
-        _statistics(address, parameters, x[:n], first[:n], second[:n])
-        _fill_log_density(first[:n], second[:n], coefficients, log_q[:n])
-        total, mass_p, mass_q, surplus = sums_of_logs(log_p[:n], log_q[:n], w[:n], 0.0, 0.0)
-        partial[DIVERGENCE] += total
-        partial[MASS_A] += mass_p
-        partial[MASS_B] += mass_q
-        partial[SURPLUS] += surplus
-        _add_means(w[:n], log_p[:n], log_q[:n], first[:n], second[:n], partial)
+        _statistics(address, parameters, x[:n], first[:n], second[:n], log_q[:n])
+        if not _ordinary_sums(w[:n], log_p[:n], log_q[:n], first[:n], second[:n], found):
+            _sums(w[:n], log_p[:n], log_q[:n], first[:n], second[:n], found)
+        for k in range(found.size):
+            partial[k] += found[k]
