@@ -538,3 +538,63 @@ def test_a_pole_at_a_node_is_named(family):
 def test_a_support_that_does_not_hold_the_grid_is_named():
     with pytest.raises(ValueError, match="p lives between 0 and inf"):
         fit(Gamma(3), "normal", Grid.uniform(-1, 20, 101), direction="reverse")
+
+
+@slow
+@pytest.mark.parametrize("s", [1.0, 2.0, 3.0, 4.0])
+def test_moments_on_a_grid_far_wider_than_p(s):
+    p = LogNormal(s)  # its panels reach up to 10^22
+    result = fit(p, "normal", direction="forward")
+    assert result.success
+    np.testing.assert_allclose([result.q.loc, result.q.scale], [p.mean, p.std], rtol=1e-11)
+    table = Tabulated(grid := Grid.from_edges(np.geomspace(1e-9, 1e22, 100_001)), p.logpdf(grid.axes[0]), log=True)
+    result = fit(table, "normal", direction="forward")
+    share, x = share_of_nodes(table), grid.axes[0]
+    np.testing.assert_allclose(result.q.loc, share @ x, rtol=1e-13)
+    np.testing.assert_allclose(result.q.scale**2, share @ (x - share @ x) ** 2, rtol=1e-13)
+
+
+def test_a_forward_gamma_of_a_heavy_tail():
+    result = fit(LogNormal(2), "gamma", direction="forward")
+    assert result.success
+    np.testing.assert_allclose(result.q.a * result.q.scale, np.exp(2), rtol=1e-9)
+    np.testing.assert_allclose(digamma(result.q.a) + np.log(result.q.scale), 0.0, atol=1e-9)
+
+
+@pytest.mark.parametrize("df", [1.0, 1.5, 2.0])
+def test_a_reverse_fit_to_tails_that_no_forward_one_could_cover(df):
+    result = fit(StudentT(df), "normal", direction="reverse")
+    assert result.success
+    assert result.divergence == pytest.approx(kl_divergence(result.q, StudentT(df)), rel=1e-9)
+
+
+def test_a_sum_above_1_is_part_of_the_error():
+    x = np.geomspace(6e-8, 34, 1000)
+    p = Tabulated(Grid.from_axes(x), Gamma(0.6).logpdf(x), log=True)
+    result = fit(p, "gamma", direction="forward")
+    inside = 1.0 - result.q.mass_outside(p.grid)
+    truth = result.divergence - np.log(inside)  # q was counted as if all of it were inside
+    assert abs(result.divergence - truth) <= result.quadrature_error
+    assert not result.success
+
+
+@pytest.mark.parametrize("family", ["normal", "laplace", "gamma"])
+def test_one_node_that_outweighs_all_others_is_named(family):
+    logs = np.full(101, -700.0)
+    logs[40] = 0.0
+    with pytest.raises(ValueError, match=r"single grid point x = 4\.00"):
+        fit(logs, family, Grid.uniform(0.01, 10, 101), direction="forward", log=True)
+
+
+def test_two_cells_say_nothing_of_the_error():
+    result = fit([1.0, 2.0], "normal", Grid.from_edges([0, 1, 2]), direction="forward")
+    assert result.quadrature_error == np.inf
+    assert not result.success
+
+
+@slow
+def test_the_divergence_of_a_run_that_escaped_is_that_of_the_whole_grid():
+    p = Tabulated(Grid.from_edges(np.linspace(0, 1, 30_001)), np.ones(30_000))
+    result = fit(p, "log_normal", direction="reverse")
+    assert "escaped" in result.message
+    assert result.divergence == kl_divergence(result.q, p)

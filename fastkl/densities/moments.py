@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 OFF_CENTRE = 5.0
 """Standard deviations between the mean and the place that moments are taken about: beyond it they lose two digits."""
 
+MAX_CENTRES = 10
+"""Each is nearer to the mean by the digits of a double; a density on a single node has no spread to be near in."""
+
+SMALL_SHIFT = 1e-12
+"""Of the mean: it has arrived."""
+
 ROUGH_POINTS = 2**14
 """Points that tell where a density is."""
 
@@ -42,20 +48,25 @@ def moments(density: Density, grid: Grid) -> Moments:
     if grid.size <= SMALL_POINTS:
         return _of_values(log_values(density, grid).reshape(grid.shape), grid)
     rough = rough_moments(density, grid)
-    centre = rough.mean if np.isfinite(rough.mean).all() else _middle(grid)
-    found = _about(density, grid, centre)
-    variance = np.diag(found.cov)
-    if found.mass > 0.0 and (np.abs(found.mean - centre) > OFF_CENTRE * np.sqrt(np.maximum(variance, 0.0))).any():
-        # a difference of squares has lost the digits of a density that the few points missed: take them about the mean
-        found = _about(density, grid, found.mean)
-    return found
+    return _centred(density, grid, rough.mean if np.isfinite(rough.mean).all() else _middle(grid))
 
 
 def rough_moments(density: Density, grid: Grid) -> Moments:
     """The same from a few of the points, where there are many: NaN if *density* lies between them."""
     if grid.size <= SMALL_POINTS:
         return moments(density, grid)
-    return _about(density, grid, _middle(grid), int((grid.size / ROUGH_POINTS) ** (1.0 / grid.ndim)))
+    return _centred(density, grid, _middle(grid), int((grid.size / ROUGH_POINTS) ** (1.0 / grid.ndim)))
+
+
+def _centred(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> Moments:
+    """About a place near the mean: far from it, a mean loses digits, and a difference of squares all of them."""
+    for _ in range(MAX_CENTRES):
+        found = _about(density, grid, centre, stride)
+        std = np.sqrt(np.maximum(np.diag(found.cov), 0.0))
+        if not found.mass > 0.0 or not (np.abs(found.mean - centre) > OFF_CENTRE * std).any():
+            break
+        centre = found.mean
+    return found
 
 
 def _middle(grid: Grid) -> Floats:
@@ -70,18 +81,22 @@ def _of_values(logs: Floats, grid: Grid) -> Moments:
         share *= weights.reshape([-1 if k == d else 1 for k in range(grid.ndim)])
     mass, others = float(share.sum()), [tuple(k for k in range(grid.ndim) if k != d) for d in range(grid.ndim)]
     with np.errstate(invalid="ignore", divide="ignore"):
-        middle = [0.5 * (axis.lower + axis.upper) for axis in grid.parts]
-        offsets = [x - centre for x, centre in zip(grid.axes, middle, strict=True)]
-        shifts = np.array([share.sum(axis=o) @ x for o, x in zip(others, offsets, strict=True)]) / mass
-        offsets = [x - shift for x, shift in zip(offsets, shifts, strict=True)]
+        mean, marginals = _middle(grid), [share.sum(axis=o) for o in others]
+        for _ in range(MAX_CENTRES):  # on a wide grid the first one has few digits
+            offsets = [x - centre for x, centre in zip(grid.axes, mean, strict=True)]
+            shifts = np.array([w @ x for w, x in zip(marginals, offsets, strict=True)]) / mass
+            mean = mean + shifts
+            if not (np.abs(shifts) > SMALL_SHIFT * np.abs(mean)).any():
+                break
+        offsets = [x - centre for x, centre in zip(grid.axes, mean, strict=True)]
         cov = np.empty((grid.ndim, grid.ndim))
         for i in range(grid.ndim):
-            cov[i, i] = share.sum(axis=others[i]) @ offsets[i] ** 2 / mass
+            cov[i, i] = marginals[i] @ offsets[i] ** 2 / mass
             for j in range(i):
                 both = share.sum(axis=tuple(k for k in range(grid.ndim) if k not in (i, j)))
                 cov[i, j] = cov[j, i] = offsets[j] @ both @ offsets[i] / mass
         log_p = float((share * np.where(share > 0.0, logs, 0.0)).sum()) / mass if mass > 0.0 else np.nan
-    return Moments(mass, np.array(middle) + shifts, cov, log_p)
+    return Moments(mass, mean, cov, log_p)
 
 
 def _about(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> Moments:

@@ -110,7 +110,7 @@ def _at_kink(problem: Problem, state: Floats) -> Local:
     -(G(loc) - E G), G = log(q/p).
     """
     q = Laplace(*state)
-    own = replace(problem, grid=Grid.cover(problem.target, q))
+    own = problem.covering([q])
     local = own.objective(state[np.newaxis])
     local.hessian[0, 0, 0] -= float(q.logpdf(q.loc) - problem.target.logpdf(q.loc)) - float(local.value[0])
     return local

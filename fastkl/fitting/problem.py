@@ -31,6 +31,7 @@ from fastkl.fitting.result import Direction
 from fastkl.fitting.search import descend
 from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
 from fastkl.grids import Grid, as_grid
+from fastkl.grids.panels import DivergentTailError
 from fastkl.integrals import (
     Integral,
     common_grid,
@@ -54,6 +55,9 @@ GTOL, PASSES = 1e-10, 50
 
 FLAT = 1e-12
 """Of the eigenvalues of correlations: below it p has no spread in some direction, up to rounding."""
+
+POINTLIKE = 1e-6
+"""Of a step: a p with a smaller standard deviation sits on one node."""
 
 STEPS_OF_START = 2.0
 """No start is narrower than this many steps of the grid."""
@@ -149,7 +153,7 @@ class Problem:
             if fallen is not None and whole is not None:
                 return whole._replace(divergence=max(whole.divergence - fallen, 0.0))
         resolved = (self.chart.scales(state) >= RESOLVED * objective.steps(state)).all()
-        if self._is_own_table and resolved and end.value > objective.digits_above:
+        if self._is_own_table and resolved and end.status == CONVERGED and end.value > objective.digits_above:
             mass_q = 1.0 - q.mass_outside(self.grid)
             mass_a, mass_b = (1.0, mass_q) if self.direction == "forward" else (mass_q, 1.0)
             return Integral(end.value, mass_a, mass_b, 0)
@@ -157,7 +161,8 @@ class Problem:
 
     def covering(self, minima: Iterable[Density]) -> Problem:
         """The same on a grid that fits these as well."""
-        return replace(self, grid=Grid.cover(self.target, Mixture(minima)))  # type: ignore[arg-type]
+        everywhere = Mixture(minima)  # type: ignore[arg-type]
+        return replace(self, grid=_grid_of(self.target, everywhere, self.direction))
 
     @cached_property
     def objective(self) -> Objective:
@@ -179,8 +184,8 @@ class Problem:
         state = self.chart.of_moments(mean, cov, self.direction)
         std = np.sqrt(np.maximum(np.diag(cov), 0.0))
         flat = state is not None and cov.shape[0] > 1 and self._is_full() and _least_share(cov, std) < FLAT
-        if state is None or flat:
-            steps = [axis.step for axis in self.grid.parts]
+        steps = [axis.step_near(x) for axis, x in zip(self.grid.parts, mean, strict=True)]
+        if state is None or flat or (std < POINTLIKE * np.array(steps)).any():
             places = np.where(np.abs(mean) < 1e-9 * np.array(steps), 0.0, mean)
             place = ", ".join(f"{x:.6g}" for x in places)
             raise ValueError(
@@ -311,7 +316,17 @@ def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
     state = chart.of_moments(mean, cov, direction)
     if state is None:
         return common_grid(target)
-    return common_grid(target, chart.density(state))
+    return _grid_of(target, chart.density(state), direction)
+
+
+def _grid_of(target: Density, q: Any, direction: Direction) -> Grid:
+    """A grid for both, also where the divergence of the other direction is infinite."""
+    try:
+        return common_grid(target, q)
+    except DivergentTailError:
+        if direction == "forward":
+            raise
+        return common_grid(q, target)
 
 
 def _check_support(problem: Problem, family: str) -> None:

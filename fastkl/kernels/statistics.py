@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import fast_kl_term_of_logs, kl_term_of_logs, log_ratio
+from fastkl.elementary import exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs, log_ratio
 from fastkl.jit import Interface, block, tiled
 from fastkl.kernels.axes import fill_axis, place_in_row
 from fastkl.kernels.density import BLOCK, evaluate
@@ -81,7 +81,8 @@ def _sums(w, log_p, log_q, first, second, found):
     """The same for any logarithms; where p is 0, a statistic may be infinite."""
     term, mass_p, mass_q, surplus, log_ratio, one, two = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(w.size):
-        t, p, q = kl_term_of_logs(log_p[i], log_q[i])
+        t, _, q = kl_term_of_logs(log_p[i], log_q[i])
+        p = exp_or_zero(log_p[i])  # whatever q is, which may overflow
         share = w[i] * p
         term += w[i] * t
         mass_p += share
