@@ -598,3 +598,10 @@ def test_the_divergence_of_a_run_that_escaped_is_that_of_the_whole_grid():
     result = fit(p, "log_normal", direction="reverse")
     assert "escaped" in result.message
     assert result.divergence == kl_divergence(result.q, p)
+
+
+def test_a_reverse_fit_whose_tails_decide_takes_a_grid_for_them():
+    # KL(q||p) is E[x**2]/2 - log(scale) + ..., least where the variance of q is 1
+    result = fit(Normal(0, 1), "student_t", df=3, direction="reverse")
+    assert result.success
+    np.testing.assert_allclose(result.q.scale, np.sqrt(1 / 3), rtol=1e-9)

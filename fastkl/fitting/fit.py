@@ -171,7 +171,7 @@ def fit(
 
 def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int) -> tuple[Problem, list[Point], int]:
     """(the problem, perhaps on a grid chosen anew; where the search ends; how many points it has read)."""
-    if isinstance(given, Density):
+    if isinstance(given, Density) or not isinstance(given, Iterable):
         raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {given!r}")
     given = [problem.as_state(start) for start in given]
     if problem.direction == "reverse":

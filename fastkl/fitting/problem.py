@@ -161,8 +161,9 @@ class Problem:
 
     def covering(self, minima: Iterable[Density]) -> Problem:
         """The same on a grid that fits these as well."""
-        everywhere = Mixture(minima)  # type: ignore[arg-type]
-        return replace(self, grid=_grid_of(self.target, everywhere, self.direction))
+        q = Mixture(minima)  # type: ignore[arg-type]
+        grid = common_grid(self.target, q) if self.direction == "forward" else _for_either(q, self.target)
+        return replace(self, grid=grid)
 
     @cached_property
     def objective(self) -> Objective:
@@ -245,8 +246,7 @@ class Problem:
             lower, upper = self.target.support
             raise ValueError(f"{start}p lives between {lower:g} and {upper:g}: take a family that does, or that grid")
         if isinstance(self.target, Tabulated) and not self.target.grid.contains(self.grid):
-            table = self.target.grid
-            raise ValueError(f"{start}its table ends at {table.lower} and {table.upper}: fit on that grid")
+            raise ValueError(f"{start}its table lives on {self.target.grid!r}: fit on that grid")
         raise ValueError(
             f"{start}give p as log-densities (log=True, a column logp), which do not underflow, or choose a floor "
             "(Tabulated(..., floor=1e-300)); a forward fit is not affected"
@@ -316,17 +316,16 @@ def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
     state = chart.of_moments(mean, cov, direction)
     if state is None:
         return common_grid(target)
-    return _grid_of(target, chart.density(state), direction)
+    q = chart.density(state)
+    return common_grid(target, q) if direction == "forward" else _for_either(target, q)
 
 
-def _grid_of(target: Density, q: Any, direction: Direction) -> Grid:
-    """A grid for both, also where the divergence of the other direction is infinite."""
+def _for_either(a: Density, b: Any) -> Grid:
+    """A grid for KL(a||b), or for KL(b||a) where that is infinite."""
     try:
-        return common_grid(target, q)
+        return common_grid(a, b)
     except DivergentTailError:
-        if direction == "forward":
-            raise
-        return common_grid(q, target)
+        return common_grid(b, a)
 
 
 def _check_support(problem: Problem, family: str) -> None:
