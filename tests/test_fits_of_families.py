@@ -554,6 +554,7 @@ def test_moments_on_a_grid_far_wider_than_p(s):
     np.testing.assert_allclose(result.q.scale**2, share @ (x - share @ x) ** 2, rtol=1e-13)
 
 
+@slow
 def test_a_forward_gamma_of_a_heavy_tail():
     result = fit(LogNormal(2), "gamma", direction="forward")
     assert result.success
@@ -561,6 +562,7 @@ def test_a_forward_gamma_of_a_heavy_tail():
     np.testing.assert_allclose(digamma(result.q.a) + np.log(result.q.scale), 0.0, atol=1e-9)
 
 
+@slow
 @pytest.mark.parametrize("df", [1.0, 1.5, 2.0])
 def test_a_reverse_fit_to_tails_that_no_forward_one_could_cover(df):
     result = fit(StudentT(df), "normal", direction="reverse")
@@ -600,6 +602,7 @@ def test_the_divergence_of_a_run_that_escaped_is_that_of_the_whole_grid():
     assert result.divergence == kl_divergence(result.q, p)
 
 
+@slow
 def test_a_reverse_fit_whose_tails_decide_takes_a_grid_for_them():
     # KL(q||p) is E[x**2]/2 - log(scale) + ..., least where the variance of q is 1
     result = fit(Normal(0, 1), "student_t", df=3, direction="reverse")
