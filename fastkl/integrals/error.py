@@ -109,8 +109,11 @@ def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Gri
 
 
 def _mass_gap(a: Density, b: Density, grid: Grid, whole: Integral) -> float:
-    """What the divergence has on top for unequal masses, as sums give them, less the same as formulas give them."""
-    if grid.ndim > 1:
+    """What the divergence has on top for unequal masses, as sums give them, less the same as formulas give them.
+
+    Where no sum is above 1, and so none is cut down to 1, what it has on top is in keeping with the rest.
+    """
+    if grid.ndim > 1 or max(whole.mass_a, whole.mass_b) <= 1.0 + MASS_ROUNDING:
         return 0.0
     counted = [math.log(mass_inside(d, summed)) for d, summed in ((a, whole.mass_a), (b, whole.mass_b))]
     known = [_log_mass(d, grid, sum_) for d, sum_ in zip((a, b), counted, strict=True)]
