@@ -91,14 +91,13 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
 
 def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Grid, int]], power: float) -> float:
     """From two coarser rules, each a grid and a stride."""
-    finest, stride = rules[0]
-    if stride > 1 and finest.count(stride) == finest.size:  # all of them: nothing is seen
+    grid, stride = rules[0]
+    if stride > 1 and grid.count(stride) == grid.size:  # all of them: nothing is seen
         return math.inf
     try:
-        first, second = (integrate(a, b, grid, stride=stride) for grid, stride in rules)
+        first, second = (integrate(a, b, own, stride=every) for own, every in rules)
     except NoMassError:  # a density lies between the nodes that are left
         return math.inf
-    grid = rules[0][0]
     last, before = abs(whole.divergence - first.divergence), abs(first.divergence - second.divergence)
     if any(axis.is_irregular for axis in grid.parts):
         return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN)
