@@ -24,6 +24,7 @@ def exp_tail(r: mp.mpf) -> mp.mpf:
 
 POLYNOMIALS: dict[str, tuple[Callable[[mp.mpf], mp.mpf], float, float, int]] = {
     "ATANH_TAIL": (atanh_tail, 0.0, 0.0401, 7),
+    "WIDE_ATANH_TAIL": (atanh_tail, 0.0, 0.1112, 8),
     "EXP_TAIL": (exp_tail, -0.3467, 0.3467, 9),
 }
 

@@ -1,5 +1,6 @@
 """fastkl: Kullback-Leibler divergences and fits on grids, by compiled kernels."""
 
+from fastkl.arrays import entr, entropy, jeffreys, jensenshannon, kl_div, log_ratio, rel_entr
 from fastkl.densities import (
     Beta,
     Density,
@@ -14,8 +15,6 @@ from fastkl.densities import (
     Tabulated,
     as_density,
 )
-from fastkl.divergences import entropy, jeffreys, jensenshannon
-from fastkl.elementwise import entr, kl_div, log_ratio, rel_entr
 from fastkl.fitting import FitResult, KLObjective, KLSurface, Minimum, fit, kl_objective, kl_surface
 from fastkl.grids import Grid
 from fastkl.integrals import KLResult, kl_divergence

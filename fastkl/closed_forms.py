@@ -29,7 +29,7 @@ from fastkl.densities.skewed import Beta, Gamma, LogNormal, log_ratio
 from fastkl.densities.stirling import curvature, stirling, stirling_slope
 from fastkl.densities.symmetric import Laplace, StudentT
 from fastkl.grids.rules import legendre
-from fastkl.normalization import phi, phi_of_array
+from fastkl.measures import phi
 
 LAPLACE_TO_NORMAL = 0.5 * (math.log(math.pi) - 1.0)
 """KL of a Laplace density from the Normal with its moments."""
@@ -248,7 +248,7 @@ def multivariate_normal_kl(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLik
     excess = solve_triangular(q_factor, solve_triangular(q_factor, p - q, lower=True).T, lower=True)
     eigenvalues = np.linalg.eigvalsh(excess)
     if np.abs(eigenvalues).max() <= SIMILAR:
-        spread = phi_of_array(eigenvalues).sum()
+        spread = phi(eigenvalues).sum()
     else:  # an eigenvalue near -1 would have no digits in log(1 + e)
         relative = solve_triangular(q_factor, p_factor, lower=True)
         m = np.diag(relative)

@@ -14,19 +14,26 @@ from fastkl.elementary.exponential import (
     ordinary_exp,
 )
 from fastkl.elementary.fast_terms import (
+    JS_LARGEST,
+    JS_TINY,
     LARGEST,
-    SMALLEST,
+    LOWERED,
+    TINY,
     fast_entropy_term,
     fast_js_term,
     fast_kl_term,
-    fast_log_ratio,
     fast_scaled_kl_term,
+    lifted,
+    ordinary_log_ratio,
 )
-from fastkl.elementary.log_ratio import js_term, kl_term, log, log_ratio
+from fastkl.elementary.log_ratio import kl_term, log, log_ratio
 
 __all__ = [
+    "JS_LARGEST",
+    "JS_TINY",
     "LARGEST",
-    "SMALLEST",
+    "LOWERED",
+    "TINY",
     "exp",
     "exp_or_zero",
     "fast_entropy_term",
@@ -34,16 +41,16 @@ __all__ = [
     "fast_js_term",
     "fast_kl_term",
     "fast_kl_term_of_logs",
-    "fast_log_ratio",
     "fast_scaled_kl_term",
     "float_bits",
     "fma",
-    "js_term",
     "kl_term",
     "kl_term_of_logs",
+    "lifted",
     "log",
     "log_ratio",
     "ordinary_exp",
+    "ordinary_log_ratio",
     "two_sum",
     "with_lost",
 ]

@@ -31,7 +31,6 @@ from fastkl.elementary.bits import (
     LN2_LO,
     MANTISSA,
     MANTISSA_WIDTH,
-    MIN_NORMAL,
     float_bits,
     fma,
     from_bits,
@@ -39,9 +38,10 @@ from fastkl.elementary.bits import (
 )
 from fastkl.jit import scalar
 
-SUBNORMAL_SHIFT = 54
-SUBNORMAL_SCALE = 2.0**SUBNORMAL_SHIFT
+SUBNORMAL_SHIFT = 1074
+"""The exponent of the least subnormal number: the bits of any of them are an integer that counts it."""
 
+MIN_NORMAL_BITS = np.int64(1 << MANTISSA_WIDTH)
 HALF_AN_EXPONENT = np.int64(1 << 51)
 TWELVE_BITS = np.int64(0xFFF)
 
@@ -65,16 +65,14 @@ ATANH_TAIL = (
 """R(z)/z for z in [0, 0.04], relative error 4e-17 (``python -m bench.coefficients``)."""
 
 
-JS_NEAR = 2.0**-14
-"""Below this z the series of the Jensen-Shannon term is exact to 3e-19."""
-
-
 @scalar
 def _reduced(p, q):
     """(k, m, n) with p/q = 2**k * m/n, k a double, n in [1, 2) and m/n in [2/3, 3/2]."""
-    small_p, small_q = p < MIN_NORMAL, q < MIN_NORMAL
-    bits_p = float_bits(p * SUBNORMAL_SCALE if small_p else p)
-    bits_q = float_bits(q * SUBNORMAL_SCALE if small_q else q)
+    bits_p, bits_q = float_bits(p), float_bits(q)
+    small_p, small_q = bits_p < MIN_NORMAL_BITS, bits_q < MIN_NORMAL_BITS
+    # without arithmetic on subnormal numbers, which an Intel processor takes some 150 cycles for
+    bits_p = float_bits(from_bits(bits_p | TWO_52_BITS) - TWO_52) if small_p else bits_p
+    bits_q = float_bits(from_bits(bits_q | TWO_52_BITS) - TWO_52) if small_q else bits_q
     biased = bits_p - bits_q + HALF_AN_EXPONENT + K_BIAS_BITS
     k_biased = (biased >> MANTISSA_WIDTH) & TWELVE_BITS
     bits_n = (bits_q & MANTISSA) | EXPONENT_OF_ONE
@@ -86,9 +84,8 @@ def _reduced(p, q):
 
 
 @scalar
-def _expanded(p, q):
-    """(k, s, error of s, R, high, low) as named in the head of this file; log(p/q) = high + low."""
-    k, m, n = _reduced(p, q)
+def expanded(k, m, n, ln2_hi, ln2_lo):
+    """(s, error of s, R, high, low) as named in the head of this file; log(p/q) = high + low, k in units of ln 2."""
     difference = m - n
     reciprocal = 1.0 / (m + n)
     s = difference * reciprocal
@@ -96,10 +93,10 @@ def _expanded(p, q):
     larger, smaller = (m, n) if m > n else (n, m)
     sum_error = smaller - ((m + n) - larger)
     residual = fma(-s, sum_error, fma(-s, m + n, difference)) * reciprocal
-    high = fma(k, LN2_HI, 2.0 * s)
-    high_error = fma(k, LN2_HI, -high) + 2.0 * s
-    low = fma(k, LN2_LO, fma(s, tail, fma(2.0, residual, high_error)))
-    return k, s, residual, tail, high, low
+    high = fma(k, ln2_hi, 2.0 * s)
+    high_error = fma(k, ln2_hi, -high) + 2.0 * s
+    low = fma(k, ln2_lo, fma(s, tail, fma(2.0, residual, high_error)))
+    return s, residual, tail, high, low
 
 
 @scalar
@@ -108,7 +105,8 @@ def log_ratio(p, q):
 
     -inf for p = 0 or q = inf, inf for q = 0 or p = inf; NaN for 0/0, inf/inf, a negative or a NaN.
     """
-    _, _, _, _, high, low = _expanded(p, q)
+    k, m, n = _reduced(p, q)
+    _, _, _, high, low = expanded(k, m, n, LN2_HI, LN2_LO)
     if p > 0.0 and q > 0.0 and p < np.inf and q < np.inf:
         return high + low
     if p < 0.0 or q < 0.0:
@@ -128,7 +126,8 @@ def kl_term(p, q):
 
     q for p = 0; inf for q = 0 < p, and where one argument is inf; NaN for inf and inf, or a NaN.
     """
-    k, s, residual, tail, high, low = _expanded(p, q)
+    k, m, n = _reduced(p, q)
+    s, residual, tail, high, low = expanded(k, m, n, LN2_HI, LN2_LO)
     difference = p - q
     if q == 0.0 and p > 0.0:
         return np.inf
@@ -139,29 +138,3 @@ def kl_term(p, q):
     shortened = difference - p
     rounding = (p - (difference - shortened)) - (q + shortened)
     return fma(p, high, -difference) + fma(p, low, -rounding)
-
-
-@scalar
-def js_near(p, q, error, m):
-    """(the Jensen-Shannon term by its series, what *error* adds to the term elsewhere, d**2).
-
-    With d = (p - q - error)/(2 m), p = m (1 + d) and q = m (1 - d), the term is
-    m/2 [(1 + d) log(1 + d) + (1 - d) log(1 - d)], even in d. It changes with q by log(q/m)/2 = log(1 - d)/2.
-    """
-    d = 0.5 * ((p - q) - error) / m
-    z = d * d
-    series = 0.5 * m * z * fma(z, fma(z, fma(z, 1.0 / 28.0, 1.0 / 15.0), 1.0 / 6.0), 1.0)
-    return series, -0.5 * error * fma(0.5 * d, d, d), z
-
-
-@scalar
-def js_term(p, q, error):
-    """(p log(p/m) + q log(q/m))/2 >= 0 for p, q >= 0, m = (p + q)/2, where *error* is what rounding took from q.
-
-    An error of m only counts squared; it does count where p and q differ by a few units in the last place.
-    """
-    m = 0.5 * p + 0.5 * q
-    near, correction, z = js_near(p, q, error, m)
-    far = 0.5 * (kl_term(p, m) + kl_term(q, m)) + correction
-    # 0 for p = q = 0, and for the two smallest subnormals, whose mean is rounded to 0
-    return 0.0 if m == 0.0 else near if z < JS_NEAR else far

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary.fast_terms import fast_log_ratio
+from fastkl.elementary.fast_terms import ordinary_log_ratio
 from fastkl.elementary.log_ratio import kl_term, log, log_ratio
 from fastkl.jit import scalar
 
@@ -37,5 +37,12 @@ def entr(x):
 
 @scalar
 def ordinary_rel_entr(x, y):
-    """The same as `rel_entr`, for numbers of ordinary size."""
-    return x * fast_log_ratio(x, y)
+    """x log(x/y), with the bits of `rel_entr`, for x and y from `TINY` to `LARGEST`, or 0."""
+    value = x * ordinary_log_ratio(x, y) + 0.0  # 0 for x = 0, not -0
+    return np.inf if y == 0.0 and x > 0.0 else value
+
+
+@scalar
+def ordinary_entr(x):
+    """-x log(x), with the bits of `entr`, for x from `TINY` to `LARGEST`, or 0."""
+    return -x * ordinary_log_ratio(x, 1.0) + 0.0

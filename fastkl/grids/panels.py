@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.grids.rules import gauss_legendre
-from fastkl.normalization import phi_of_array
+from fastkl.measures import phi
 from fastkl.validation import Floats
 
 ORDER = 16
@@ -197,7 +197,7 @@ def _integrals(densities: Sequence[Landmarked], left: Floats, right: Floats) -> 
 def _term(log_p: Floats, log_q: Floats) -> Floats:
     """p log(p/q) - p + q, from the larger of p and q, and without cancellation where they are close."""
     p, q, d = np.exp(log_p), np.exp(log_q), log_p - log_q
-    near = p * phi_of_array(np.expm1(-d))
+    near = p * phi(np.expm1(-d))
     far = np.where(d > 0.0, p * (d + np.expm1(-d)), q * (d * np.exp(d) - np.expm1(d)))
     return np.where(p > 0.0, np.where(np.abs(d) < NEARLY_EQUAL, near, far), q)
 

@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import numpy as np
 
+from fastkl.arrays import entropy
 from fastkl.densities import Density, Tabulated
 from fastkl.densities.values import log_values
-from fastkl.divergences import entropy
 from fastkl.grids import Grid
 from fastkl.integrals.quadrature import mass_inside, require_mass
 from fastkl.validation import Floats

@@ -22,7 +22,7 @@ from fastkl.kernels.integrals import (
     kl_integral_of_logs,
     kl_integral_of_values,
 )
-from fastkl.normalization import phi
+from fastkl.measures import phi
 from fastkl.validation import Floats
 
 SCALED_PASS = 0.5

@@ -8,7 +8,7 @@ arrays of any kind.
 from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, progress, report_progress, tiled
 from fastkl.jit.interface import Implementation, Interface
 from fastkl.jit.memory import read_double, read_integer, read_single, view_of_doubles, write_double, write_single
-from fastkl.jit.options import JIT_DISABLED, block, scalar, ternary_instruction
+from fastkl.jit.options import JIT_DISABLED, block, scalar, ternary_instruction, widest_vectors
 from fastkl.jit.templates import instance
 from fastkl.jit.ufuncs import callable_from_numba, ufunc
 
@@ -32,6 +32,7 @@ __all__ = [
     "tiled",
     "ufunc",
     "view_of_doubles",
+    "widest_vectors",
     "write_double",
     "write_single",
 ]

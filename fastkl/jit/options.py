@@ -97,3 +97,25 @@ def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[.
         return intrinsic(implementation)
 
     return declare
+
+
+_WIDEST = '"prefer-vector-width"="512"'
+"""LLVM's name for the width of vectors that it prefers in one function."""
+
+
+def _widest(typing_context: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        # llvmlite's own `add` takes the attributes that have a keyword, but prints any
+        set.add(builder.function.attributes, _WIDEST)
+        return context.get_dummy_value()
+
+    return numba.types.none(), emit
+
+
+widest_vectors: Any = (lambda: None) if JIT_DISABLED else intrinsic(_widest)
+"""``widest_vectors()``: have the loops of the function that says so, and of what it inlines, use 512-bit vectors.
+
+For Intel's processors with AVX-512 LLVM prefers 256 bits, since the first of them slowed down for wider ones. The
+attribute is that of one function: it changes neither Numba's options nor its cache keys, nor any other function.
+Where a processor has no 512-bit vectors it means nothing.
+"""

@@ -1,52 +1,59 @@
-"""The elementwise functions over whole arrays whose numbers lie side by side."""
+"""The elementwise functions over whole arrays whose numbers lie side by side.
+
+Each number has the bits that `fastkl.elementary.special` gives it: the short forms are the same arithmetic, without
+what numbers beyond the ordinary need.
+"""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
-from fastkl.elementary import LARGEST, fast_log_ratio, float_bits, kl_term
-from fastkl.elementary.special import entr, kl_div, ordinary_rel_entr, rel_entr
-from fastkl.jit import block, instance, scalar, tiled
-from fastkl.kernels.terms import SMALLEST_BITS
+from fastkl.elementary import LARGEST, TINY, float_bits, kl_term
+from fastkl.elementary.special import entr, kl_div, ordinary_entr, ordinary_rel_entr, rel_entr
+from fastkl.jit import TiledKernel, block, instance, scalar, tiled, widest_vectors
 
 BLOCK = 256
 """Points that are looked through, and then computed while they are in the first cache."""
 
-LARGEST_BITS = np.int64(np.float64(LARGEST).view(np.int64))
+TINY_BITS, LARGEST_BITS = (np.int64(np.float64(x).view(np.int64)) for x in (TINY, LARGEST))
 
 
 @scalar
-def _bounds(low, high, x, y):
-    """The least and the largest of the bits so far and those of x and y; x = 0 <= y counts as ordinary."""
-    bits_x, bits_y = float_bits(x), float_bits(y)
-    high = max(high, max(bits_x, bits_y))
-    low = min(low, LARGEST_BITS if bits_x == 0 else bits_x)
-    return min(low, LARGEST_BITS if bits_x | bits_y == 0 else bits_y), high
+def _bounds(low, high, x):
+    """The least and the largest of the bits so far and those of x; 0 counts as ordinary."""
+    bits = float_bits(x)
+    return min(low, LARGEST_BITS if bits == 0 else bits), max(high, bits)
 
 
 @block
 def _are_ordinary(x, y):
-    """Whether all pairs have x and y between SMALLEST and LARGEST, or x = 0, or both 0."""
-    low, high = LARGEST_BITS, SMALLEST_BITS
+    """Whether all numbers lie between TINY and LARGEST, or are 0."""
+    low, high = LARGEST_BITS, TINY_BITS
     for i in range(x.size):
-        low, high = _bounds(low, high, np.float64(x[i]), np.float64(y[i]))
-    return low >= SMALLEST_BITS and high <= LARGEST_BITS
+        low, high = _bounds(low, high, np.float64(x[i]))
+        low, high = _bounds(low, high, np.float64(y[i]))
+    return low >= TINY_BITS and high <= LARGEST_BITS
 
 
 def _elements(partial, start, stop, x, y, out, in_place):
     """out = the function of x and y; `in_place` says that it may be one of them."""
+    widest_vectors()
     x, y, out = x[start:stop], y[start:stop], out[start:stop]
     for begin in range(0, x.size, BLOCK):
         end = min(begin + BLOCK, x.size)
         u, v, w = x[begin:end], y[begin:end], out[begin:end]
-        ordinary = _are_ordinary(u, v) if in_place else True
+        # the ends tell of most blocks of small numbers, which the short form would be slow at
+        ordinary = _are_ordinary(u, v) if in_place else _are_ordinary(u[:1], v[:1]) and _are_ordinary(u[-1:], v[-1:])
         if ordinary:
-            low, high = LARGEST_BITS, SMALLEST_BITS
+            low, high = LARGEST_BITS, TINY_BITS
             for i in range(w.size):
                 a, b = np.float64(u[i]), np.float64(v[i])
                 w[i] = short(a, b)  # type: ignore[name-defined]  # noqa: F821
-                low, high = _bounds(low, high, a, b)
-            ordinary = in_place or (low >= SMALLEST_BITS and high <= LARGEST_BITS)
+                low, high = _bounds(low, high, a)
+                low, high = _bounds(low, high, b)
+            ordinary = in_place or (low >= TINY_BITS and high <= LARGEST_BITS)
         if not ordinary:
             for i in range(w.size):
                 w[i] = long(np.float64(u[i]), np.float64(v[i]))  # type: ignore[name-defined]  # noqa: F821
@@ -54,7 +61,7 @@ def _elements(partial, start, stop, x, y, out, in_place):
 
 @scalar
 def _ordinary_entr(x, y):
-    return -x * fast_log_ratio(x, 1.0)
+    return ordinary_entr(x)
 
 
 @scalar
@@ -62,7 +69,7 @@ def _entr(x, y):
     return entr(x)
 
 
-def _kernel(name, short, long):
+def _kernel(name: str, short: Any, long: Any) -> TiledKernel:
     return tiled(outputs=0)(instance(_elements, name, short=short, long=long))
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term, kl_term_of_logs
+from fastkl.elementary import LOWERED, exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term_of_logs
 from fastkl.jit import block, instance, scalar, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, has_one_weight, last_below, node_at
 from fastkl.kernels.density import BLOCK, bound, evaluate, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
-from fastkl.kernels.terms import ORDINARY_BITS, SMALLEST_BITS, kl_rank
+from fastkl.kernels.terms import careful_kl, is_small, misfits_kl
 
 WHOLE = 16
 """Points that are skipped or not together: vectors, unrolled, leave no rest, which would take as long as they do."""
@@ -62,19 +62,27 @@ def sums_of_logs(log_a, log_b, w, add_a, add_b):
 
 @block
 def sums_of_values(a, b, w, ignored, factor):
-    """The same from a and factor * b."""
-    s, s_a, s_b, d, lowest = 0.0, 0.0, 0.0, 0.0, ORDINARY_BITS
-    for i in range(w.size):
-        density_a, density_b = a[i], factor * b[i]
-        s += w[i] * fast_kl_term(density_a, density_b)
-        s_a += w[i] * density_a
-        s_b += w[i] * density_b
-        d += w[i] * (density_b - density_a)
-        lowest = min(lowest, kl_rank(density_a, density_b, 1.0))
-    if lowest < SMALLEST_BITS:
-        s = 0.0
-        for i in range(w.size):
-            s += w[i] * kl_term(a[i], factor * b[i])
+    """The sums of w times the term, a, factor * b and factor * b - a, from densities."""
+    n = w.size
+    s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
+    signs = np.int64(-1 if is_small(b[0]) or is_small(b[n // 2]) or is_small(b[n - 1]) else 0)
+    if signs == 0:
+        for i in range(n):
+            density_a, density_b = a[i], factor * b[i]
+            s += w[i] * fast_kl_term(density_a, density_b)
+            s_a += w[i] * density_a
+            s_b += w[i] * density_b
+            d += w[i] * (density_b - density_a)
+            signs |= misfits_kl(density_a, density_b)
+    if signs < 0:
+        s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
+        for i in range(n):
+            density_a, density_b = a[i], factor * b[i]
+            s += w[i] * careful_kl(density_a, density_b, 1.0)
+            s_a += w[i] * density_a
+            s_b += w[i] * density_b
+            d += w[i] * (density_b - density_a)
+        s *= LOWERED
     return s, s_a, s_b, d
 
 

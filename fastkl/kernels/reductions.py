@@ -16,14 +16,33 @@ from typing import NamedTuple
 import numpy as np
 
 from fastkl.elementary import fma, two_sum, with_lost
-from fastkl.jit import Interface, block, instance, read_double, read_single, tiled, view_of_doubles
-from fastkl.kernels.terms import fill_terms
+from fastkl.jit import Interface, block, instance, read_double, read_single, scalar, tiled, view_of_doubles
+from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS, fill_terms, fill_terms_across
 
 BLOCK = 192
 """Numbers that are loaded together: with more, their buffers and the arrays get into the same sets of the cache."""
 
+LONG_BLOCK = 1024
+"""Numbers that are summed together where no buffers are needed."""
+
+NEAR = 2.0**-40
+"""The sum of the terms, in units of p's mass, below which the square of the rounding of the masses counts."""
+
 ACROSS = 384
 """Rows that are worked across together."""
+
+AS_GIVEN, IF_NEEDED, BY_RATIO, BY_MASS = range(4)
+"""What the factor of q in a row is: the one that is given; 1, or the ratio of the masses of p and q if digits would be
+lost; that ratio; or p's mass."""
+
+NO_TERMS = 0
+"""The address of the terms where only the masses are asked for."""
+
+FEW = 16
+"""Numbers of a row that are looked at for whether its masses seem to be alike."""
+
+EQUAL = 1e-15
+"""The difference, in units of p's mass, up to which two masses are those of normalised numbers."""
 
 WIDTH = 8
 """Bytes of a double."""
@@ -55,55 +74,112 @@ class Operand(NamedTuple):
     step: int
 
 
+@scalar
+def are_alike(mass_p, mass_q):
+    """Whether neither mass is more than twice the other."""
+    return 0.5 * mass_q <= mass_p <= 2.0 * mass_q
+
+
+@scalar
+def factor_of(balance, mass_p, mass_q):
+    """The factor of q for these masses: their ratio, or p's; 1 for masses that are equal or not ordinary."""
+    if not (LEAST_MASS < mass_p < LARGEST_MASS and LEAST_MASS < mass_q < LARGEST_MASS):
+        return 1.0
+    if balance == BY_MASS:
+        return mass_p
+    return 1.0 if abs(mass_p - mass_q) <= EQUAL * mass_p else mass_p / mass_q
+
+
+@scalar
+def loses_digits(total, mass_p, surplus):
+    """Whether phi(D/P), which is at most (D/P)**2 near 0, may take a quarter of S/P."""
+    relative = surplus / mass_p
+    return abs(relative) > 0.5 or relative * relative > 0.25 * (total / mass_p)
+
+
 @tiled(outputs=0)
 def row_sums(
-    partial, start, stop, terms, in_place, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
-    load_w, at_w, row_w, step_w, weighted, size, pieces, length, a, b, sums,
+    partial, start, stop, terms, scaled_terms, in_place, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
+    load_w, at_w, row_w, step_w, weighted, size, pieces, length, balance, a, b, sums,
 ):  # fmt: skip
     """Sums along rows of `size` numbers, in pieces of `length`; a and b hold a number for each row.
 
-    A point of this kernel is a piece. `in_place` says that the terms may not write to p and q.
+    A point of this kernel is a piece. `in_place` says that the terms may not write to p and q. With *balance* a row
+    is one piece, and its factor is made from its masses and left in b: a row is then looked at twice.
     """
     buffers = np.empty((4, BLOCK))
     for point in range(start, stop):
         row, piece = point // pieces, point % pieces
         base_p, base_q, base_w = at_p + row * row_p, at_q + row * row_q, at_w + row * row_w
-        factor = b[row]
+        first, end = piece * length, min(piece * length + length, size)
         total, lost, mass_p, lost_p, mass_q, lost_q, surplus = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        for begin in range(piece * length, min(piece * length + length, size), BLOCK):
-            n = min(BLOCK, min(piece * length + length, size) - begin)
-            p, q, term = buffers[0, :n], buffers[1, :n], buffers[2, :n]
-            if in_place and step_p == WIDTH:
-                p = view_of_doubles(base_p + begin * WIDTH, n)
-            else:
-                load(load_p, base_p + begin * step_p, step_p, p)
-            if in_place and step_q == WIDTH:
-                q = view_of_doubles(base_q + begin * WIDTH, n)
-            else:
-                load(load_q, base_q + begin * step_q, step_q, q)
-            fill_terms(terms, p, q, a[row], factor, term)
-            t, s_p, s_q, d = 0.0, 0.0, 0.0, 0.0
-            if weighted:
-                w = buffers[3, :n]
-                load(load_w, base_w + begin * step_w, step_w, w)
-                for i in range(n):
-                    t += w[i] * term[i]
-                    s_p += w[i] * p[i]
-                    s_q += w[i] * q[i]
-                    d += w[i] * fma(factor, q[i], -p[i])
-            else:
-                for i in range(n):
-                    t += term[i]
-                    s_p += p[i]
-                    s_q += q[i]
-                    d += fma(factor, q[i], -p[i])
-            total, error = two_sum(total, t)
-            lost += error
-            mass_p, error = two_sum(mass_p, s_p)
-            lost_p += error
-            mass_q, error = two_sum(mass_q, s_q)
-            lost_q += error
-            surplus += d
+        only_masses, function = terms == NO_TERMS or balance >= BY_RATIO, terms
+        looks = 1
+        while looks > 0:
+            factor = b[row]
+            for begin in range(first, end, BLOCK):
+                n = min(BLOCK, end - begin)
+                p, q, term = buffers[0, :n], buffers[1, :n], buffers[2, :n]
+                if in_place and step_p == WIDTH:
+                    p = view_of_doubles(base_p + begin * WIDTH, n)
+                else:
+                    load(load_p, base_p + begin * step_p, step_p, p)
+                if in_place and step_q == WIDTH:
+                    q = view_of_doubles(base_q + begin * WIDTH, n)
+                else:
+                    load(load_q, base_q + begin * step_q, step_q, q)
+                t, s_p, s_q, d = 0.0, 0.0, 0.0, 0.0
+                if balance == IF_NEEDED and looks == 1 and begin == first and not only_masses and function == terms:
+                    for i in range(min(n, FEW)):
+                        s_p += p[i]
+                        s_q += q[i]
+                    only_masses = not are_alike(s_p, s_q)
+                    s_p, s_q = 0.0, 0.0
+                if not only_masses:
+                    fill_terms(function, p, q, a[row], factor, term)
+                if weighted:
+                    w = buffers[3, :n]
+                    load(load_w, base_w + begin * step_w, step_w, w)
+                    if only_masses:
+                        for i in range(n):
+                            s_p += w[i] * p[i]
+                            s_q += w[i] * q[i]
+                    else:
+                        for i in range(n):
+                            t += w[i] * term[i]
+                            s_p += w[i] * p[i]
+                            s_q += w[i] * q[i]
+                            d += w[i] * fma(factor, q[i], -p[i])
+                elif only_masses:
+                    for i in range(n):
+                        s_p += p[i]
+                        s_q += q[i]
+                elif factor == 1.0:  # a product with a subnormal number would be slow
+                    for i in range(n):
+                        t += term[i]
+                        s_p += p[i]
+                        s_q += q[i]
+                        d += q[i] - p[i]
+                else:
+                    for i in range(n):
+                        t += term[i]
+                        s_p += p[i]
+                        s_q += q[i]
+                        d += fma(factor, q[i], -p[i])
+                total, error = two_sum(total, t)
+                lost += error
+                mass_p, error = two_sum(mass_p, s_p)
+                lost_p += error
+                mass_q, error = two_sum(mass_q, s_q)
+                lost_q += error
+                surplus += d
+            looks -= 1
+            if terms != NO_TERMS and (
+                only_masses or (function == terms and balance == IF_NEEDED and loses_digits(total, mass_p, surplus))
+            ):
+                b[row] = factor_of(balance, with_lost(mass_p, lost_p), with_lost(mass_q, lost_q))
+                total, lost, mass_p, lost_p, mass_q, lost_q, surplus = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+                only_masses, function, looks = False, scaled_terms, 1
         sums[0, piece, row], sums[1, piece, row] = with_lost(total, lost), with_lost(mass_p, lost_p)
         sums[2, piece, row], sums[3, piece, row] = with_lost(mass_q, lost_q), surplus
 
@@ -123,18 +199,20 @@ def fill_with_zeros(values):
 @tiled(outputs=0)
 def column_sums(
     partial, start, stop, terms, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
-    load_w, at_w, row_w, step_w, weighted, size, rows, pieces, length, sums,
+    load_w, at_w, row_w, step_w, weighted, size, rows, pieces, length, b, sums,
 ):  # fmt: skip
-    """The same with a = b = 1, for many rows whose numbers lie side by side across the rows.
+    """Sums along many rows whose numbers lie side by side across the rows; b holds a number for each row.
 
     A point of this kernel is a piece of ACROSS rows. `RUN` numbers of a row are summed at a time, and what
     rounding takes when these sums are added up is kept.
     """
     buffers, run, lost = np.empty((4, ACROSS)), np.empty((4, ACROSS)), np.empty((4, ACROSS))
+    fill_with_zeros(buffers)  # terms that are not asked for are 0
     for point in range(start, stop):
         first, piece = point // pieces * ACROSS, point % pieces
         n = min(ACROSS, rows - first)
         end = min(piece * length + length, size)
+        factor = b[first : first + n]
         fill_with_zeros(lost)
         for begin in range(piece * length, end, RUN):
             fill_with_zeros(run)
@@ -148,7 +226,8 @@ def column_sums(
                     q = view_of_doubles(at_q + first * row_q + at * step_q, n)
                 else:
                     load(load_q, at_q + first * row_q + at * step_q, row_q, q)
-                fill_terms(terms, p, q, 1.0, 1.0, term)
+                if terms != NO_TERMS:
+                    fill_terms_across(terms, p, q, factor, term)
                 totals, masses_p, masses_q, surpluses = run[0, :n], run[1, :n], run[2, :n], run[3, :n]
                 if weighted:
                     w = buffers[3, :n]
@@ -157,13 +236,17 @@ def column_sums(
                         totals[i] += w[i] * term[i]
                         masses_p[i] += w[i] * p[i]
                         masses_q[i] += w[i] * q[i]
-                        surpluses[i] += w[i] * (q[i] - p[i])
+                        surpluses[i] += w[i] * fma(factor[i], q[i], -p[i])
+                elif terms == NO_TERMS:
+                    for i in range(n):
+                        masses_p[i] += p[i]
+                        masses_q[i] += q[i]
                 else:
                     for i in range(n):
                         totals[i] += term[i]
                         masses_p[i] += p[i]
                         masses_q[i] += q[i]
-                        surpluses[i] += q[i] - p[i]
+                        surpluses[i] += fma(factor[i], q[i], -p[i])
             for k in range(4):
                 total = sums[k, piece, first : first + n]
                 for i in range(n):

@@ -4,62 +4,67 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary import fast_entropy_term, fma, two_sum, with_lost
-from fastkl.jit import instance, tiled
-from fastkl.kernels.terms import (
-    ORDINARY_BITS,
-    SMALLEST_BITS,
-    any_js,
-    any_kl,
-    js_rank,
-    kl_rank,
-    ordinary_js,
-    scaled_kl,
-    unscaled_kl,
-)
+from fastkl.elementary import fast_entropy_term, two_sum, with_lost
+from fastkl.jit import TiledKernel, instance, tiled, widest_vectors
+from fastkl.kernels.terms import JS, KL, SCALED_JS, SCALED_KL, Forms, block_sums
 
 BLOCK = 256
-"""Points that are summed by the short terms, and again by the long ones if they have to, from the first cache."""
+"""Points that are summed by the short form, and again by the careful one if they have to, from the first cache."""
 
 
 def _sums(partial, start, stop, p, q, b=1.0):
-    """The sums of the terms, of p, of q and of b q - p."""
+    """The sums of the terms, of p and of b q - p."""
+    widest_vectors()
     p, q = p[start:stop], q[start:stop]
-    total, lost, mass_p, lost_p, mass_q, lost_q, surplus = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    total, lost, mass, lost_mass, surplus = 0.0, 0.0, 0.0, 0.0, 0.0
     for begin in range(0, p.size, BLOCK):
         end = min(begin + BLOCK, p.size)
-        x, y = p[begin:end], q[begin:end]
-        t, s_p, s_q, d = 0.0, 0.0, 0.0, 0.0
-        lowest = ORDINARY_BITS
-        for i in range(x.size):
-            u, v = np.float64(x[i]), np.float64(y[i])
-            t += short(u, v, b)  # type: ignore[name-defined]  # noqa: F821
-            s_p += u
-            s_q += v
-            d += fma(b, v, -u)
-            lowest = min(lowest, rank(u, v, b))  # type: ignore[name-defined]  # noqa: F821
-        if lowest < SMALLEST_BITS:
-            t = 0.0
-            for i in range(x.size):
-                t += long(np.float64(x[i]), np.float64(y[i]), b)  # type: ignore[name-defined]  # noqa: F821
+        t, s, d = sums(p[begin:end], q[begin:end], b, total == np.inf)  # type: ignore[name-defined]  # noqa: F821
         total, error = two_sum(total, t)
         lost += error
+        mass, error = two_sum(mass, s)
+        lost_mass += error
+        surplus += d
+    partial[0], partial[1], partial[2] = with_lost(total, lost), with_lost(mass, lost_mass), surplus
+
+
+def _kernel(name: str, forms: Forms) -> TiledKernel:
+    return tiled(outputs=3)(instance(_sums, name, sums=block_sums(name, forms)))
+
+
+kl_sums = _kernel("kl_sums", KL)
+scaled_kl_sums = _kernel("scaled_kl_sums", SCALED_KL)
+js_sums = _kernel("js_sums", JS)
+scaled_js_sums = _kernel("scaled_js_sums", SCALED_JS)
+
+
+@tiled(outputs=2)
+def masses(partial, start, stop, p, q):
+    """The sums of p and of q."""
+    p, q = p[start:stop], q[start:stop]
+    mass_p, lost_p, mass_q, lost_q = 0.0, 0.0, 0.0, 0.0
+    for begin in range(0, p.size, BLOCK):
+        x, y = p[begin : min(begin + BLOCK, p.size)], q[begin : min(begin + BLOCK, p.size)]
+        s_p, s_q = 0.0, 0.0
+        for i in range(x.size):
+            s_p += np.float64(x[i])
+            s_q += np.float64(y[i])
         mass_p, error = two_sum(mass_p, s_p)
         lost_p += error
         mass_q, error = two_sum(mass_q, s_q)
         lost_q += error
-        surplus += d
-    partial[0], partial[1] = with_lost(total, lost), with_lost(mass_p, lost_p)
-    partial[2], partial[3] = with_lost(mass_q, lost_q), surplus
+    partial[0], partial[1] = with_lost(mass_p, lost_p), with_lost(mass_q, lost_q)
 
 
-def _kernel(name, rank, short, long):
-    return tiled(outputs=4)(instance(_sums, name, rank=rank, short=short, long=long))
-
-
-kl_sums = _kernel("kl_sums", kl_rank, unscaled_kl, any_kl)
-scaled_kl_sums = _kernel("scaled_kl_sums", kl_rank, scaled_kl, any_kl)
-js_sums = _kernel("js_sums", js_rank, ordinary_js, any_js)
+@tiled(outputs=1)
+def share_of_surplus(partial, start, stop, p, q, step):
+    """What q's surplus is of p's mass, for every *step*-th number."""
+    mass, surplus = 0.0, 0.0
+    for i in range(start, stop):
+        u, v = np.float64(p[i * step]), np.float64(q[i * step])
+        mass += u
+        surplus += v - u
+    partial[0] = surplus / mass
 
 
 @tiled(outputs=2)

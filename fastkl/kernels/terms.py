@@ -1,21 +1,26 @@
 """The terms of the sums that make a divergence.
 
-A term has two forms. The short one (`fastkl.elementary.fast_terms`) wants numbers of ordinary size, the long one
-takes any. A block of points is computed by the short one, and while that goes on the lowest rank of a pair is
-noted; if it is too low, the block is computed again by the long one. (To look through the block first takes a
-fifth longer: the memory then waits for the arithmetic, and the arithmetic for the memory.) A negative number makes
-a term NaN. The second argument is multiplied by a factor b first.
+A term has two forms. The short one (`fastkl.elementary.fast_terms`) wants numbers of ordinary size, and the careful
+one takes all that the masses of the sums allow. A block of points is computed by the short one, and while that goes
+on the signs of some differences tell whether a pair does not fit it; then the block is computed again by the careful
+one. (To look through the block first takes a fifth longer: the memory then waits for the arithmetic, and the
+arithmetic for the memory.) A negative number makes a term NaN. The second argument is multiplied by a factor b first.
 
-`fill_terms` calls a function of this file through its address. A function that takes logarithms leaves the
-densities in their place.
+A short form takes numbers below its least one for that one. That is too little to be seen in a sum of terms which is
+not much smaller than the masses; the caller sees to that.
+
+`fill_terms` calls a function of this file through its address, and `fill_terms_across` one that has a factor b for
+each number. A function that takes logarithms leaves the densities in their place.
 """
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from fastkl.elementary import (
-    SMALLEST,
+    LOWERED,
     exp_or_zero,
     fast_entropy_term,
     fast_js_term,
@@ -23,117 +28,261 @@ from fastkl.elementary import (
     fast_scaled_kl_term,
     float_bits,
     fma,
-    js_term,
-    kl_term,
     kl_term_of_logs,
+    lifted,
 )
-from fastkl.jit import Interface, instance, scalar
+from fastkl.jit import Implementation, Interface, block, instance, scalar, widest_vectors
 
 TERMS = Interface("void(float64[::1], float64[::1], float64, float64, float64[::1])")
 """``(p, q, a, b, out)``: out[i] = the term of p[i] and q[i]; what a and b are, the function says."""
 fill_terms = TERMS.call
 
-SMALLEST_BITS = np.int64(np.float64(SMALLEST).view(np.int64))
-ORDINARY_BITS = np.int64(np.float64(1.0).view(np.int64))
-ONE_EXPONENT = np.int64(1 << 52)
-SIGN = np.int64(-(1 << 63))
+TERMS_ACROSS = Interface("void(float64[::1], float64[::1], float64[::1], float64[::1])")
+"""``(p, q, b, out)``: out[i] = the term of p[i] and b[i] q[i], or as the function says."""
+fill_terms_across = TERMS_ACROSS.call
 
+LEAST_MASS, LARGEST_MASS = 2.0**-300, 2.0**400
+"""Sums of p and of q that lie in between are made of numbers that the short terms take."""
 
-# As integers, the bits of doubles are in the order of the doubles from 0 up, and below 0 for a negative one.
-
-
-@scalar
-def kl_rank(p, q, b):
-    """At least SMALLEST_BITS if 0 <= p and SMALLEST <= b q, or both are 0."""
-    bits_p, bits_q = float_bits(p), float_bits(b * q)
-    return (ORDINARY_BITS if bits_p | bits_q == 0 else bits_q) | (bits_p & SIGN)
+SMALLEST = 2.0**-800
+"""The least q of the short KL term whose p is larger."""
 
 
 @scalar
-def js_rank(p, q, b):
-    """At least SMALLEST_BITS if 0 <= p, 0 <= b q and SMALLEST <= (p + b q)/2, or both are 0."""
-    bits_p, bits_q = float_bits(p), float_bits(b * q)
-    higher = max(bits_p, bits_q)  # m is at least half of it
-    return (ORDINARY_BITS if higher == 0 else higher - ONE_EXPONENT) | ((bits_p | bits_q) & SIGN)
+def misfits_kl(p, q):
+    """A negative number if q < min(p, SMALLEST), or if p or q is negative or -0; another one elsewhere."""
+    return float_bits(p) | float_bits(q - (p if p < SMALLEST else SMALLEST))
 
 
 @scalar
-def unscaled_kl(p, q, b):
+def misfits_js(p, q):
+    """A negative number if p or q is negative or -0; another one elsewhere."""
+    return float_bits(p) | float_bits(q)
+
+
+@scalar
+def is_small(q):
+    """Whether the short KL term does not take q."""
+    return 0.0 < q < SMALLEST
+
+
+@scalar
+def never_small(q):
+    """False: the short Jensen-Shannon term takes any q."""
+    return False
+
+
+@scalar
+def short_kl(p, q, b):
     """p log(p/q) - p + q, for ordinary numbers and b = 1."""
     return fast_kl_term(p, q)
 
 
 @scalar
-def scaled_kl(p, q, b):
+def short_scaled_kl(p, q, b):
     """p log(p/(b q)) - p + b q, for ordinary numbers, as if b q had not been rounded."""
     return fast_scaled_kl_term(p, q, b)
 
 
 @scalar
-def any_kl(p, q, b):
-    """The same for any numbers."""
-    return kl_term(p + 0.0, b * q + 0.0) if p >= 0.0 and q >= 0.0 else np.nan
+def careful_kl(p, q, b):
+    """p log(p/(b q)) - p + b q for p and q below 2**690, divided by `LOWERED`; inf for q = 0 < p."""
+    if p >= 0.0 and q >= 0.0:
+        term = fast_scaled_kl_term(lifted(p + 0.0), lifted(q + 0.0), b)
+        return term if q > 0.0 else np.inf if p > 0.0 else 0.0
+    return np.nan
 
 
 @scalar
-def ordinary_js(p, q, b):
-    """(p log(p/m) + b q log(b q/m))/2 with m = (p + b q)/2, for ordinary numbers."""
+def short_js(p, q, b):
+    """(p log(p/m) + q log(q/m))/2 with m = (p + q)/2, for ordinary numbers and b = 1."""
+    return fast_js_term(p, q, 0.0)
+
+
+@scalar
+def short_scaled_js(p, q, b):
+    """(p log(p/m) + b q log(b q/m))/2 with m = (p + b q)/2, for ordinary numbers, as if b q had not been rounded."""
     product = b * q
     return fast_js_term(p, product, fma(b, q, -product))
 
 
 @scalar
-def any_js(p, q, b):
-    """The same for any numbers."""
-    product = b * q
-    return js_term(p + 0.0, product + 0.0, fma(b, q, -product)) if p >= 0.0 and q >= 0.0 else np.nan
+def careful_js(p, q, b):
+    """(p log(p/m) + b q log(b q/m))/2 with m = (p + b q)/2; NaN for a negative number."""
+    return short_scaled_js(p + 0.0, q + 0.0, b) if p >= 0.0 and q >= 0.0 else np.nan
+
+
+@scalar
+def difference(p, q, b):
+    """q - p, for b = 1: a product with a subnormal number would be slow."""
+    return q - p
+
+
+@scalar
+def scaled_difference(p, q, b):
+    """b q - p, rounded once."""
+    return fma(b, q, -p)
+
+
+class Forms(NamedTuple):
+    """The forms of a term: what takes the place of the names in the templates below."""
+
+    short: Any
+    careful: Any
+    misfits: Any
+    small: Any
+    surplus: Any
+    lowered: float
+    """What the careful form is multiplied by."""
+
+
+KL = Forms(short_kl, careful_kl, misfits_kl, is_small, difference, LOWERED)
+SCALED_KL = KL._replace(short=short_scaled_kl, surplus=scaled_difference)
+JS = Forms(short_js, careful_js, misfits_js, never_small, difference, 1.0)
+SCALED_JS = JS._replace(short=short_scaled_js, surplus=scaled_difference)
+
+
+def _block_sums(p, q, b, infinite):
+    widest_vectors()
+    n = p.size
+    # where numbers are small they mostly are so side by side, and the short form would be slow as well
+    first, middle, last = np.float64(q[0]), np.float64(q[n // 2]), np.float64(q[n - 1])
+    signs = np.int64(-1 if small(first) or small(middle) or small(last) else 0)  # type: ignore[name-defined]  # noqa: F821
+    t, s, d = 0.0, 0.0, 0.0
+    if signs == 0:
+        for i in range(n):
+            u, v = np.float64(p[i]), np.float64(q[i])
+            t += short(u, v, b)  # type: ignore[name-defined]  # noqa: F821
+            s += u
+            d += surplus(u, v, b)  # type: ignore[name-defined]  # noqa: F821
+            signs |= misfits(u, v)  # type: ignore[name-defined]  # noqa: F821
+    if signs < 0 and infinite:  # the sum stays so, unless a number is negative
+        signs = np.int64(0)
+        for i in range(n):
+            signs |= float_bits(np.float64(p[i])) | float_bits(np.float64(q[i]))
+    if signs < 0:
+        t, s, d = 0.0, 0.0, 0.0
+        for i in range(n):
+            u, v = np.float64(p[i]), np.float64(q[i])
+            t += careful(u, v, b)  # type: ignore[name-defined]  # noqa: F821
+            s += u
+            d += surplus(u, v, b)  # type: ignore[name-defined]  # noqa: F821
+        t *= lowered  # type: ignore[name-defined]  # noqa: F821
+    return t, s, d
+
+
+def block_sums(name: str, forms: Forms) -> Any:
+    """``(p, q, b, infinite)``: the sums of the terms, of p and of b q - p over a block of numbers.
+
+    *infinite* says that the sum of the terms is inf whatever the block adds, so that it need not be careful.
+    """
+    return block(instance(_block_sums, f"{name}_of_block", **forms._asdict()))
 
 
 def _fill(p, q, a, b, out):
-    lowest = ORDINARY_BITS
+    widest_vectors()
+    n = out.size
+    # where numbers are small they mostly are so side by side, and the short form would be slow as well
+    signs = np.int64(-1 if small(q[0]) or small(q[n // 2]) or small(q[n - 1]) else 0)  # type: ignore[name-defined]  # noqa: F821
+    if signs == 0:
+        for i in range(n):
+            out[i] = short(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
+            signs |= misfits(p[i], q[i])  # type: ignore[name-defined]  # noqa: F821
+    if signs < 0:
+        for i in range(n):
+            out[i] = lowered * careful(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
+
+
+def _fill_across(p, q, b, out):
+    widest_vectors()
+    n = out.size
+    signs = np.int64(-1 if small(q[0]) or small(q[n // 2]) or small(q[n - 1]) else 0)  # type: ignore[name-defined]  # noqa: F821
+    if signs == 0:
+        for i in range(n):
+            out[i] = short(p[i], q[i], b[i])  # type: ignore[name-defined]  # noqa: F821
+            signs |= misfits(p[i], q[i])  # type: ignore[name-defined]  # noqa: F821
+    if signs < 0:
+        for i in range(n):
+            out[i] = lowered * careful(p[i], q[i], b[i])  # type: ignore[name-defined]  # noqa: F821
+
+
+class Terms(NamedTuple):
+    """The functions of a term."""
+
+    along: Implementation
+    """Fills an array with the terms."""
+    across: Implementation | None = None
+    """Fills an array with terms that have a factor each."""
+
+
+def _terms(name: str, forms: Forms) -> Terms:
+    return Terms(
+        TERMS.implement(instance(_fill, name, **forms._asdict())),
+        TERMS_ACROSS.implement(instance(_fill_across, f"{name}_across", **forms._asdict())),
+    )
+
+
+kl_terms = _terms("kl_terms", KL)
+scaled_kl_terms = _terms("scaled_kl_terms", SCALED_KL)
+scaled_js_terms = _terms("scaled_js_terms", SCALED_JS)
+
+
+@scalar
+def _entropy_term(p, q, a, b):
+    return fast_entropy_term(p, b) if p >= 0.0 else np.nan, p, q
+
+
+@scalar
+def _kl_of_logs(p, q, a, b):
+    return kl_term_of_logs(p - a, q - b)
+
+
+@scalar
+def _js_of_logs(p, q, a, b):
+    p, q = exp_or_zero(p - a), exp_or_zero(q - b)
+    return fast_js_term(p, q, 0.0), p, q
+
+
+@scalar
+def _entropy_of_logs(p, q, a, b):
+    log_p = p - a
+    p = exp_or_zero(log_p)
+    return -p * log_p if p > 0.0 else p, p, q
+
+
+def _fill_simply(p, q, a, b, out):
     for i in range(out.size):
-        out[i] = short(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
-        lowest = min(lowest, rank(p[i], q[i], b))  # type: ignore[name-defined]  # noqa: F821
-    if lowest < SMALLEST_BITS:
-        for i in range(out.size):
-            out[i] = long(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
+        out[i], _, _ = term(p[i], q[i], a, b)  # type: ignore[name-defined]  # noqa: F821
 
 
-def _terms(name, rank, short, long):
-    return TERMS.implement(instance(_fill, name, rank=rank, short=short, long=long))
-
-
-kl_terms = _terms("kl_terms", kl_rank, unscaled_kl, any_kl)
-scaled_kl_terms = _terms("scaled_kl_terms", kl_rank, scaled_kl, any_kl)
-js_terms = _terms("js_terms", js_rank, ordinary_js, any_js)
-
-
-@TERMS.implement
-def entropy_terms(p, q, a, b, out):
-    """p log(a/p)."""
+def _fill_simply_across(p, q, b, out):
     for i in range(out.size):
-        out[i] = fast_entropy_term(p[i], a) if p[i] >= 0.0 else np.nan
+        out[i], _, _ = term(p[i], q[i], 0.0, b[i])  # type: ignore[name-defined]  # noqa: F821
 
 
-@TERMS.implement
-def kl_terms_of_logs(p, q, a, b, out):
-    """p log(p/q) - p + q from log p + a and log q + b."""
+def _fill_from_logs(p, q, a, b, out):
     for i in range(out.size):
-        out[i], p[i], q[i] = kl_term_of_logs(p[i] - a, q[i] - b)
+        out[i], p[i], q[i] = term(p[i], q[i], a, b)  # type: ignore[name-defined]  # noqa: F821
 
 
-@TERMS.implement
-def js_terms_of_logs(p, q, a, b, out):
-    """(p log(p/m) + q log(q/m))/2 with m = (p + q)/2, from log p + a and log q + b."""
-    for i in range(out.size):
-        p[i], q[i] = exp_or_zero(p[i] - a), exp_or_zero(q[i] - b)
-        out[i] = js_term(p[i], q[i], 0.0)
+def _simple_terms(name: str, term: Any) -> Terms:
+    return Terms(
+        TERMS.implement(instance(_fill_simply, name, term=term)),
+        TERMS_ACROSS.implement(instance(_fill_simply_across, f"{name}_across", term=term)),
+    )
 
 
-@TERMS.implement
-def entropy_terms_of_logs(p, q, a, b, out):
-    """-p log p from log p + a."""
-    for i in range(out.size):
-        log_p = p[i] - a
-        p[i] = exp_or_zero(log_p)
-        out[i] = -p[i] * log_p if p[i] > 0.0 else p[i]
+def _terms_of_logs(name: str, term: Any) -> Terms:
+    return Terms(
+        TERMS.implement(instance(_fill_from_logs, name, term=term)),
+    )
+
+
+entropy_terms = _simple_terms("entropy_terms", _entropy_term)
+"""p log(b/p)."""
+kl_terms_of_logs = _terms_of_logs("kl_terms_of_logs", _kl_of_logs)
+"""p log(p/q) - p + q from log p + a and log q + b."""
+js_terms_of_logs = _terms_of_logs("js_terms_of_logs", _js_of_logs)
+"""(p log(p/m) + q log(q/m))/2 with m = (p + q)/2, from log p + a and log q + b."""
+entropy_terms_of_logs = _terms_of_logs("entropy_terms_of_logs", _entropy_of_logs)
+"""-p log p from log p + a."""

@@ -150,7 +150,7 @@ def test_jensenshannon_of_special_input(args: tuple[Any, ...]) -> None:
 @pytest.mark.parametrize("base", [0, -2.0])
 def test_a_base_that_is_not_positive_is_an_error_for_a_distance_too(base: float) -> None:
     for function in (fastkl.jensenshannon, fastkl.jeffreys):
-        with pytest.raises(ValueError, match=f"`base` must be a positive number or `None`., got {base}"):
+        with pytest.raises(ValueError, match=f"`base` must be a positive number or `None`, got {base}"):
             function([1, 2], [2, 1], base)
 
 

@@ -27,10 +27,17 @@ def test_fast_kl_term(stratum: str, limit: float) -> None:
     assert terms.min() >= 0.0
 
 
-@pytest.mark.parametrize(("stratum", "limit"), [("close", 2.0), ("moderate", 2.0), ("far", 1.0)])
-def test_fast_log_ratio(stratum: str, limit: float) -> None:
+@pytest.mark.parametrize("stratum", ["close", "moderate", "far"])
+def test_an_ordinary_log_ratio_has_the_bits_of_any(stratum: str) -> None:
     p, q = pairs(np.random.default_rng(2), stratum)
-    assert max(map(naive.ulps, elementwise.fast_log_ratio(p, q), map(naive.log_ratio, p, q))) <= limit
+    np.testing.assert_array_equal(elementwise.ordinary_log_ratio(p, q), elementwise.log_ratio(p, q))
+
+
+def test_lifted_numbers_are_exact() -> None:
+    rng = np.random.default_rng(7)
+    least = np.finfo(float).smallest_subnormal
+    x = np.concatenate([[0.0, least, 2.0**-1022, 2.0**-1022 - least], rng.integers(1, 2**52, N) * least, rng.random(N)])
+    np.testing.assert_array_equal(elementwise.lifted(x), np.ldexp(x, 200))
 
 
 def test_a_scaled_term_is_that_of_the_product_before_rounding() -> None:
@@ -45,8 +52,7 @@ def test_a_scaled_term_is_that_of_the_product_before_rounding() -> None:
     assert max(map(naive.ulps, elementwise.fast_scaled_kl_term(p, q, c), exact)) <= 4.0
 
 
-@pytest.mark.parametrize("name", ["fast_js_term", "js_term"])
-def test_js_terms(name: str) -> None:
+def test_fast_js_term() -> None:
     rng = np.random.default_rng(4)
     for stratum in ("close", "moderate", "far"):
         p, q = pairs(rng, stratum)
@@ -54,12 +60,13 @@ def test_js_terms(name: str) -> None:
         for a, b in zip(map(mp.mpf, p), map(mp.mpf, q), strict=True):
             m = (a + b) / 2
             exact.append((a * mp.log(a / m) + b * mp.log(b / m)) / 2)
-        assert max(map(naive.ulps, getattr(elementwise, name)(p, q, np.zeros(N)), exact)) <= 8.0
+        assert max(map(naive.ulps, elementwise.fast_js_term(p, q, np.zeros(N)), exact)) <= 8.0
 
 
 def test_zeros() -> None:
     assert elementwise.fast_kl_term(0.0, 0.5) == 0.5
-    assert abs(elementwise.fast_kl_term(0.0, 0.0)) <= 1e-300
+    assert elementwise.fast_kl_term(0.0, 0.0) == 0.0
+    assert elementwise.fast_js_term(0.0, 0.0, 0.0) == 0.0
     assert elementwise.fast_entropy_term(0.0, 1.0) == 0.0
     assert elementwise.fast_js_term(0.0, 1.0, 0.0) == pytest.approx(0.5 * np.log(2.0), rel=1e-15)
 

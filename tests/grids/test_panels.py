@@ -14,7 +14,7 @@ from scipy import stats
 
 from fastkl.grids import Axis
 from fastkl.grids.panels import MAX_PANELS, ORDER, DivergentTailError, panels
-from fastkl.normalization import phi, phi_of_array
+from fastkl.measures import phi
 
 SMOOTH = 1e-13
 
@@ -136,7 +136,7 @@ def divergence(p, q, **options):
     log_p, log_q = p.logpdf(nodes), q.logpdf(nodes)
     d, p_at, q_at = log_p - log_q, np.exp(log_p), np.exp(log_q)
     with np.errstate(all="ignore"):
-        terms = np.where(np.abs(d) < 1.0, p_at * phi_of_array(np.expm1(-d)), p_at * d - p_at + q_at)
+        terms = np.where(np.abs(d) < 1.0, p_at * phi(np.expm1(-d)), p_at * d - p_at + q_at)
         terms = np.where(p_at > 0.0, terms, q_at)
         mass = weights @ p_at
         return float(weights @ terms / mass) - phi(float(weights @ (q_at - p_at) / mass)), edges.size - 1

@@ -46,7 +46,6 @@ def test_kl_sums():
     expected = [
         mp.fsum(naive.kl_term(a, b) if a else mp.mpf(b) for a, b in zip(p, q, strict=True)),
         mp.fsum(map(mp.mpf, p)),
-        mp.fsum(map(mp.mpf, q)),
         mp.fsum(mp.mpf(b) - mp.mpf(a) for a, b in zip(p, q, strict=True)),
     ]
     np.testing.assert_allclose(kl_sums.total(p.size, p, q), [float(e) for e in expected], rtol=1e-14)

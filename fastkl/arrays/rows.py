@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkl.jit import TILE, Implementation
+from fastkl.jit import TILE
 from fastkl.kernels import reductions
 from fastkl.kernels.reductions import Operand, column_sums, row_sums
+from fastkl.kernels.terms import Terms
 from fastkl.validation import Floats
 
 CHUNK = 2**17
 """Numbers that are copied at a time, where they have to be."""
 
-ROWS_AT_ONCE = 2**16
+ROWS_AT_ONCE = 2**13
 """Rows whose sums are in work at a time."""
 
 COLUMNS = 64
@@ -31,6 +33,12 @@ PIECES = 256
 
 LOADERS = {np.dtype(np.float64): reductions.doubles, np.dtype(np.float32): reductions.singles}
 NO_WEIGHTS = (0, 0, 0, 0)
+
+Axis = tuple[int, tuple[int, ...]]
+"""The length of an axis, and the strides of all operands along it."""
+
+Forms = tuple[Terms | None, Terms | None]
+"""The terms, and those for factors that a balance finds; None where only the masses are asked for."""
 
 Prepare = Callable[..., Sequence[NDArray[Any]]]
 
@@ -56,19 +64,48 @@ class Rows:
         self.size = math.prod(self.shape[outer:])
         self.prepare = prepare
 
+    @cached_property
+    def are_balanced(self) -> bool:
+        """Whether a kernel sees a whole row at once, and can sum its masses first."""
+        if self.prepare is not None or not 0 < self.size <= TILE:
+            return False
+        kept, summed = self._merged_axes()
+        if len(summed) > 1:
+            return False
+        still = (0,) * len(self.views)
+        rows, row_steps = max(kept, key=lambda axis: axis[0], default=(1, still))
+        steps = summed[0][1] if summed else still
+        return not _goes_across(rows, self.size, list(zip(row_steps, steps, strict=True)))
+
     def sums(
-        self, terms: Implementation, *, in_place: bool = True, a: Floats | None = None, b: Floats | None = None
+        self,
+        terms: Terms | None,
+        *,
+        scaled: Terms | None = None,
+        in_place: bool = True,
+        a: Floats | None = None,
+        b: Floats | None = None,
+        balance: int = reductions.AS_GIVEN,
     ) -> Floats:
-        """The four sums of `fastkl.kernels.reductions`, shape ``(4, *kept)``."""
+        """The four sums of `fastkl.kernels.reductions` and the factors of q, shape ``(5, *kept)``.
+
+        *scaled* are the terms for factors that a balance finds.
+        """
         if self.prepare is None:
-            return self._sums(terms, in_place, a, b)
-        result = np.zeros((4, *self.kept))
+            return self._sums((terms, scaled or terms), in_place, a, b, balance)
+        result = np.zeros((5, *self.kept))
         for index in self.chunks():
-            kept = index[: self.outer]
+            kept: Any = index[: self.outer]
             piece = Rows(self.prepare(*(view[index] for view in self.views)), self.outer)
             factors = [None if f is None else np.ascontiguousarray(f[kept]) for f in (a, b)]
-            result[(slice(None), *kept)] += piece._sums(terms, in_place, *factors)
+            found = piece._sums((terms, terms), in_place, factors[0], factors[1], balance)
+            result[(slice(None, 4), *kept)] += found[:4]
+            result[(4, *kept)] = found[4]
         return result
+
+    def masses(self) -> Floats:
+        """The sums of p and of q, shape ``(2, *kept)``."""
+        return self.sums(None)[1:3]
 
     def chunks(self) -> Iterator[tuple[slice, ...]]:
         """Indices that cut the views into pieces of at most `CHUNK` numbers."""
@@ -80,17 +117,22 @@ class Rows:
         for corner in np.ndindex(*(-(-n // length) for n, length in zip(self.shape, lengths, strict=True))):
             yield tuple(slice(i * length, (i + 1) * length) for i, length in zip(corner, lengths, strict=True))
 
-    def _sums(self, terms: Implementation, in_place: bool, a: Floats | None, b: Floats | None) -> Floats:
+    def _merged_axes(self) -> tuple[list[Axis], list[Axis]]:
+        """(the axes that are kept, those that are summed over), with neighbours made one where the memory allows it."""
         strides = list(zip(*(view.strides for view in self.views), strict=True))
-        kept = _merged(self.kept, strides[: self.outer])
         by_stride = sorted(
             zip(self.shape[self.outer :], strides[self.outer :], strict=True), key=lambda d: -max(map(abs, d[1]))
         )
         summed = _merged([n for n, _ in by_stride], [s for _, s in by_stride])
-        result = np.empty((4, *(n for n, _ in kept)))
-        if self.size == 0 or result.size == 0:
-            return np.zeros((4, *self.kept))
-        factors = [np.ones(result.shape[1:]) if f is None else f.reshape(result.shape[1:]) for f in (a, b)]
+        return _merged(self.kept, strides[: self.outer]), summed
+
+    def _sums(self, terms: Forms, in_place: bool, a: Floats | None, b: Floats | None, balance: int) -> Floats:
+        kept, summed = self._merged_axes()
+        if self.size == 0 or math.prod(self.kept) == 0:
+            return np.zeros((5, *self.kept))
+        result = np.empty((5, *(n for n, _ in kept)))
+        b = np.ones(result.shape[1:]) if b is None else np.array(b).reshape(result.shape[1:])
+        factors = [b if a is None else a.reshape(b.shape), b]
 
         # the longest axis of either sort is left to the kernel
         long = max(range(len(kept)), key=lambda d: kept[d][0], default=None)
@@ -100,7 +142,7 @@ class Rows:
         outside = [(n, s) if d != long else (1, s) for d, (n, s) in enumerate(kept)]
         inside = [(n, s) for d, (n, s) in enumerate(summed) if d != deep]
 
-        unit = a is None and b is None and in_place
+        may_go_across = a is None and in_place and (terms[0] is None or terms[0].across is not None)
         start = [view.__array_interface__["data"][0] for view in self.views]
         loads = [LOADERS[view.dtype].address for view in self.views]
         for corner in np.ndindex(*(n for n, _ in outside)):
@@ -115,24 +157,29 @@ class Rows:
                 operands = [Operand(*o) for o in zip(loads, addresses, row_steps, steps, strict=True)]
                 part = result[(slice(None), *at)]
                 own = [np.ascontiguousarray(f[at]).reshape(rows) for f in factors]
-                sums = _kernel_sums(terms, in_place, unit, operands, rows, size, *own).reshape(part.shape)
-                result[(slice(None), *at)] = part + sums if any(depth) else sums
-        return result.reshape(4, *self.kept)
+                sums = _kernel_sums(terms, in_place, may_go_across, operands, rows, size, balance, *own)
+                sums = sums.reshape(part.shape)
+                if len(outside) <= 1 and not inside:
+                    return sums.reshape(5, *self.kept)
+                if any(depth):
+                    sums[:4] += part[:4]
+                result[(slice(None), *at)] = sums
+        return result.reshape(5, *self.kept)
 
 
 def _kernel_sums(
-    terms: Implementation,
+    terms: Forms,
     in_place: bool,
-    unit: bool,
+    may_go_across: bool,
     operands: list[Operand],
     rows: int,
     size: int,
+    balance: int,
     a: Floats,
     b: Floats,
 ) -> Floats:
-    """The sums of rows that one pair of steps describes, shape ``(4, rows)``."""
-    result = np.empty((4, rows))
-    across = unit and rows >= COLUMNS and (size <= SHORT or _lies_in_columns(operands))
+    """The sums of rows that one pair of steps describes, shape ``(5, rows)``; the last is b."""
+    across = may_go_across and _goes_across(rows, size, [(o.row_step, o.step) for o in operands])
     if across:
         length = max(TILE // reductions.ACROSS, -(-size // PIECES))
         pieces = -(-size // length)
@@ -140,33 +187,44 @@ def _kernel_sums(
     else:
         length, pieces, items = TILE, -(-size // TILE), min(size, TILE)
     step = max(ROWS_AT_ONCE // pieces, reductions.ACROSS)
+    results = []
     for first in range(0, rows, step):
         n = min(step, rows - first)
         moved = [o._replace(address=o.address + first * o.row_step) for o in operands]
         p, q = moved[:2]
         w = moved[2] if len(moved) == 3 else NO_WEIGHTS
-        sums = np.zeros((4, pieces, n))
+        sums = np.zeros((5, pieces, n))
         tile = max(1, TILE // items)
+        weighted = len(moved) == 3
         if across:
             blocks = -(-n // reductions.ACROSS)
-            args: tuple[Any, ...] = (terms.address, *p, *q, *w, len(moved) == 3, size, n, pieces, length, sums)
-            column_sums(blocks * pieces, *args, length=tile, items=items)
+            own = b[first : first + n]
+            args: tuple[Any, ...] = (_address(terms[0], "across"), *p, *q, *w, weighted, size, n, pieces, length, own)
+            column_sums(blocks * pieces, *args, sums, length=tile, items=items)
         else:
-            own = a[first : first + n], b[first : first + n]
-            args = (terms.address, in_place, *p, *q, *w, len(moved) == 3, size, pieces, length, *own, sums)
-            row_sums(n * pieces, *args, length=tile, items=items)
-        result[:, first : first + n] = sums[:, 0] if pieces == 1 else sums.sum(axis=1)
-    return result
+            factors = a[first : first + n], b[first : first + n]
+            functions = [_address(form, "along") for form in terms]
+            args = (*functions, in_place, *p, *q, *w, weighted, size, pieces, length, balance)
+            row_sums(n * pieces, *args, *factors, sums, length=tile, items=items)
+        results.append(sums[:, 0] if pieces == 1 else sums.sum(axis=1))
+        results[-1][4] = b[first : first + n]
+    return results[0] if len(results) == 1 else np.concatenate(results, axis=1)
 
 
-def _lies_in_columns(operands: list[Operand]) -> bool:
-    moving = [o for o in operands if o.row_step or o.step]
-    return any(o.row_step for o in moving) and all(abs(o.row_step) < abs(o.step) for o in moving)
+def _address(terms: Terms | None, name: str) -> int:
+    return reductions.NO_TERMS if terms is None else int(getattr(terms, name).address)
 
 
-def _merged(shape: Sequence[int], strides: Sequence[tuple[int, ...]]) -> list[tuple[int, tuple[int, ...]]]:
+def _goes_across(rows: int, size: int, steps: list[tuple[int, int]]) -> bool:
+    """Whether rows are worked across; *steps* are the bytes from row to row and within a row, for each operand."""
+    moving = [(row_step, step) for row_step, step in steps if row_step or step]
+    lie_in_columns = any(row_step for row_step, _ in moving) and all(abs(row) < abs(step) for row, step in moving)
+    return rows >= COLUMNS and (size <= SHORT or lie_in_columns)
+
+
+def _merged(shape: Sequence[int], strides: Sequence[tuple[int, ...]]) -> list[Axis]:
     """Axes as (length, strides of all operands), with neighbours made one where the memory allows it."""
-    merged: list[tuple[int, tuple[int, ...]]] = []
+    merged: list[Axis] = []
     for n, steps in zip(shape, strides, strict=True):
         if n == 1:
             continue

@@ -12,25 +12,29 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_tuple
 from numpy.typing import ArrayLike, NDArray
 
-from fastkl.rows import LOADERS, ROWS_AT_ONCE, Rows
+from fastkl.arrays.containers import SINGLES, as_array, checked_weights
+from fastkl.arrays.rows import LOADERS, ROWS_AT_ONCE, Rows
 from fastkl.validation import Floats
 
 POLICIES = ("propagate", "omit", "raise")
 
 
-def checked_base(base: float | None) -> float:
+def checked_base(base: Any) -> float:
     """log(base), or 1 for nats."""
     if base is None:
         return 1.0
+    if np.ndim(base) > 0 or not isinstance(base, int | float | np.integer | np.floating):
+        kind = f"an array of shape {np.shape(base)}" if np.ndim(base) > 0 else repr(base)
+        raise TypeError(f"`base` must be a positive number or `None`, got {kind}; two arrays are compared, p and q")
     if base <= 0:
-        raise ValueError(f"`base` must be a positive number or `None`., got {base!r}")
+        raise ValueError(f"`base` must be a positive number or `None`, got {base!r}")
     return math.log(base)
 
 
 def checked_policy(policy: Any) -> None:
     """Refuse an unknown nan_policy."""
     if policy not in POLICIES:
-        raise ValueError(f"nan_policy must be one of {{'raise', 'propagate', 'omit'}}., got {policy!r}")
+        raise ValueError(f"nan_policy must be one of {{'raise', 'propagate', 'omit'}}, got {policy!r}")
 
 
 @dataclass(frozen=True)
@@ -50,32 +54,88 @@ class Operands:
     dtype: type[np.floating[Any]]
     copies: tuple[int, ...]
     """How often each array was repeated along the axes that are summed over, after it was normalised."""
+    weight_exponent: int = 0
+    """The weights have been divided by this power of two, so that the largest is of ordinary size."""
     nans_omitted: bool = False
+    pseudocount: float = 0.0
+    """What is added to every number that is not left out."""
+    exponents: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
+    """The powers of two that p and q are multiplied by, of the shape of the arrays."""
 
     @property
     def _views(self) -> list[NDArray[Any]]:
-        """p, q or p again, and, where there are any, the weights and what is left out."""
+        """p, q or p again, and, where there are any, the weights, what is left out, and the exponents."""
         p, q = self.arrays[0], self.arrays[-1]
-        return [p, q, *(view for view in (self.weights, self.omitted) if view is not None)]
+        return [p, q, *(view for view in (self.weights, self.omitted) if view is not None), *(self.exponents or ())]
 
     def rows(self) -> Rows:
         """What is to be summed."""
         loadable = all(view.dtype in LOADERS and view.dtype.isnative for view in self._views)
-        return Rows(self._views, self.kept, None if loadable and not self.nans_omitted else self._prepared)
+        as_they_are = loadable and not (self.nans_omitted or self.pseudocount)
+        return Rows(self._views, self.kept, None if as_they_are else self._prepared)
 
     def _prepared(self, *pieces: NDArray[Any]) -> Sequence[Floats]:
         """Doubles, with a density of 0 where a point is left out."""
-        omitted = None
-        if self.omitted is not None:
-            *pieces, omitted = pieces  # type: ignore[assignment]
-        doubles = [np.array(piece, dtype=np.float64) for piece in pieces]
+        given = list(pieces)
+        exponents = [given.pop(), given.pop()][::-1] if self.exponents is not None else []
+        omitted = given.pop() if self.omitted is not None else None
+        doubles = [np.array(piece, dtype=np.float64) for piece in given]
+        if self.pseudocount:
+            for values in doubles[:2]:
+                values += self.pseudocount
         if self.nans_omitted:
             nans = np.isnan(doubles[0]) | np.isnan(doubles[1])
             omitted = nans if omitted is None else omitted | nans
         if omitted is not None:
             for values in doubles[:2]:
                 values[omitted] = -np.inf if self.log else 0.0
+        with np.errstate(all="ignore"):
+            for values, exponent in zip(doubles[:2], exponents, strict=False):
+                np.ldexp(values, exponent, out=values)
         return doubles
+
+    def select(self, rows: tuple[Any, ...]) -> Operands:
+        """The rows that *rows* selects along the axes that are kept."""
+        arrays = tuple(array[rows] for array in self.arrays)
+        return replace(
+            self,
+            arrays=arrays,
+            weights=None if self.weights is None else self.weights[rows],
+            omitted=None if self.omitted is None else self.omitted[rows],
+            exponents=None if self.exponents is None else tuple(e[rows] for e in self.exponents),
+            kept=arrays[0].ndim - (self.arrays[0].ndim - self.kept),
+        )
+
+    def scaled(self, *exponents: NDArray[np.int32]) -> Operands:
+        """The same numbers times powers of two, one for each row of p and of q."""
+        summed = (1,) * (self.arrays[0].ndim - self.kept)
+        shape = self.arrays[0].shape
+        p, q = (np.broadcast_to(e.reshape(e.shape + summed), shape) for e in (exponents[0], exponents[-1]))
+        return replace(self, exponents=(p, q))
+
+    def peaks(self, which: int) -> Floats:
+        """The largest number of each row."""
+        rows = self.rows()
+        found = np.zeros(rows.kept)
+        axes = tuple(range(self.kept, self.arrays[0].ndim))
+        for index in rows.chunks():
+            piece = self._prepared(*(view[index] for view in rows.views))[which]
+            kept = index[: self.kept]
+            found[kept] = np.maximum(found[kept], piece.max(axis=axes))
+        return found
+
+    def are_proportional(self, factor: Floats) -> NDArray[np.bool_]:
+        """Whether p = factor * q to the last digit, all along a row."""
+        rows = self.rows()
+        alike = np.ones(rows.kept, bool)
+        summed = (1,) * (self.arrays[0].ndim - self.kept)
+        axes = tuple(range(self.kept, self.arrays[0].ndim))
+        for index in rows.chunks():
+            p, q = self._prepared(*(view[index] for view in rows.views))[:2]
+            kept = index[: self.kept]
+            own = factor[kept]
+            alike[kept] &= (p == own.reshape(own.shape + summed) * q).all(axis=axes)
+        return alike
 
     def pieces(self, index: tuple[Any, ...]) -> list[Floats]:
         """[p, q or p, weights or 1] as doubles, for the points that *index* selects."""
@@ -142,8 +202,10 @@ class Operands:
         return replace(self, nans_omitted=True)
 
     @cached_property
-    def _any_left(self) -> NDArray[np.bool_]:
-        """Whether a row has a point that is not left out."""
+    def any_left(self) -> NDArray[np.bool_] | None:
+        """Whether a row has a point that is not left out; None if no point is."""
+        if self.omitted is None and not self.nans_omitted:
+            return None
         rows = Rows(self.arrays, self.kept)
         left = np.zeros(rows.kept, bool)
         for index in rows.chunks():
@@ -155,25 +217,6 @@ class Operands:
             left[index[: self.kept]] |= ~out.all(axis=tuple(range(self.kept, out.ndim)))
         return left
 
-    def amend(
-        self, value: Floats, settled: NDArray[np.bool_], definition: Callable[..., Floats], *masses: Floats, **how: Any
-    ) -> Floats:
-        """*value*, and what the definition says where it is not settled."""
-        if math.prod(self.arrays[0].shape[self.kept :]) == 0:
-            return np.zeros(value.shape)
-        value = np.array(value)
-        open_rows = ~settled
-        if self.omitted is not None or self.nans_omitted:
-            value[~self._any_left] = 0.0
-            open_rows = open_rows & self._any_left
-        if masses:  # a NaN, or nothing at all to be normalised
-            hopeless = open_rows & np.logical_or.reduce([np.isnan(mass) for mass in masses])
-            value[hopeless] = np.nan
-            open_rows = open_rows & ~hopeless
-        if open_rows.any():
-            value[open_rows] = definition(self, open_rows, **how)
-        return value
-
     def finish(self, value: Floats, keepdims: bool) -> Any:
         """The result in the shape and type that the caller expects."""
         if keepdims:
@@ -183,21 +226,25 @@ class Operands:
 
 
 def operands(
-    name: str,
+    names: str,
     given: tuple[Any, ...],
     axis: Any,
     *,
     weights: ArrayLike | None,
     log: bool,
+    pseudocount: float = 0.0,
     broadcast_first: bool = True,
 ) -> Operands:
-    """The arguments, checked; *name* is the ufunc that SciPy would complain about."""
+    """The arguments, checked; *names* are theirs, for messages."""
     masked = [np.ma.getmaskarray(a) for a in given if np.ma.isMaskedArray(a)]
-    arrays = [_array_of_reals(a, name) for a in given]
-    single = all(a.dtype in (np.float16, np.float32) for a in arrays)
+    arrays = [as_array(a, name) for a, name in zip(given, names.split(), strict=False)]
+    single = all(a.dtype.name in SINGLES for a in arrays)
     if axis is None and len({a.shape for a in arrays}) > 1 and broadcast_first:
         arrays, masked = [a.ravel() for a in arrays], [m.ravel() for m in masked]
-    extra = [] if weights is None else [_checked_weights(weights)]
+    extra, weight_exponent = [], 0
+    if weights is not None:
+        own, weight_exponent = checked_weights(weights)
+        extra = [own]
     arrays = [np.atleast_1d(a) for a in arrays]
     try:
         everything = np.broadcast_arrays(*arrays, *extra, *masked)
@@ -229,6 +276,8 @@ def operands(
         log=log,
         dtype=np.float32 if single else np.float64,
         copies=tuple(copies),
+        weight_exponent=weight_exponent,
+        pseudocount=pseudocount,
     )
 
 
@@ -241,27 +290,3 @@ def _check_axis_of_each(arrays: list[NDArray[Any]], axis: Any) -> None:
     ndims = sorted({array.ndim for array in arrays})
     if len(ndims) > 1 and any(a >= 0 for a in np.atleast_1d(axis)):
         raise ValueError(f"arrays of {ndims[0]} and {ndims[-1]} axes: count axis from the right, got {axis!r}")
-
-
-def _array_of_reals(values: Any, name: str) -> NDArray[Any]:
-    array = np.ma.getdata(values) if np.ma.isMaskedArray(values) else np.asarray(values)
-    if values is None:
-        raise ValueError("at least one array or dtype is required, got None")
-    if array.dtype.kind not in "biuf" or (not np.can_cast(array.dtype, np.float64) and array.dtype.kind not in "iu"):
-        raise TypeError(
-            f"ufunc {name!r} not supported for the input types, and the inputs could not be safely coerced to any "
-            f"supported types according to the casting rule ''safe'': got {array.dtype} ({_glimpse(array)})"
-        )
-    return array
-
-
-def _glimpse(array: NDArray[Any]) -> str:
-    return repr(array.flat[0]) if array.size else "no element"
-
-
-def _checked_weights(weights: ArrayLike) -> Floats:
-    w = np.asarray(_array_of_reals(weights, "weights"), dtype=np.float64)
-    bad = ~(np.isfinite(w) & (w >= 0.0))
-    if bad.any():
-        raise ValueError(f"weights must be finite and >= 0, got {float(w[bad].flat[0])!r}")
-    return np.atleast_1d(w)

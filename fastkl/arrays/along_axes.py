@@ -1,0 +1,255 @@
+"""Divergences along axes: the fast sums of many rows, whatever their strides, types, weights or logarithms."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkl.arrays.by_definition import entropy_by_definition, jensenshannon_by_definition, sum_by_definition
+from fastkl.arrays.operands import Operands
+from fastkl.arrays.ranges import (
+    EQUAL_MASSES,
+    EQUAL_MASSES_OF_SINGLES,
+    LARGEST_LOG,
+    LEAST_JS_TERM,
+    LEAST_TERM,
+    LN2,
+    SCALED_MASS_EXPONENT,
+)
+from fastkl.arrays.settle import Measured, are_ordinary, batches, settle
+from fastkl.kernels import terms
+from fastkl.kernels.reductions import BY_MASS, BY_RATIO, IF_NEEDED
+from fastkl.kernels.terms import LARGEST_MASS, Terms
+from fastkl.measures import divergence_of_sums
+from fastkl.validation import Floats
+
+Masses = tuple[float, ...]
+
+WORTH_A_LOOK = 2**14
+"""Numbers from which on it pays to look whether the masses are about the same."""
+
+FEW, FEW_NUMBERS = 32, 16
+"""How many rows, and numbers of each along every axis, are looked at."""
+
+SOME = 0.25
+"""The share of rows of unequal masses from which on the masses are summed first."""
+
+
+def entropy_along(given: Operands, normalize: bool, masses: Masses | None = None) -> Floats:
+    """The entropy of each row of p, or KL(p||q) of each pair; *masses* is what is known of a single row."""
+    if not normalize:
+        value = settle(given, _sum_as_it_stands, sum_by_definition)
+        return np.ldexp(value, given.weight_exponent)
+    single = len(given.arrays) == 1
+    alone, both = (_entropy_of_logs, _kl_of_logs) if given.log else (_entropy, _kl)
+    measure = alone if single else both
+    value = settle(given, measure, entropy_by_definition, _unsettled(masses))
+    return value + given.weight_exponent * LN2 if single else value
+
+
+def jensenshannon_along(given: Operands, masses: Masses | None = None) -> Floats:
+    """The Jensen-Shannon divergence of each pair of rows; *masses* is what is known of a single one."""
+    measure = _jensenshannon_of_logs if given.log else _jensenshannon
+    return settle(given, measure, jensenshannon_by_definition, _unsettled(masses))
+
+
+def _unsettled(masses: Masses | None) -> Measured | None:
+    if masses is None:
+        return None
+    return Measured(np.array(np.nan), np.array(False), tuple(np.array(mass) for mass in masses))
+
+
+def _shifts(given: Operands) -> tuple[list[Any], dict[str, Any]]:
+    """What is subtracted from logarithms so that nothing overflows."""
+    return [given.largest(i) for i in range(len(given.arrays))], {"in_place": False}
+
+
+def _seen(given: Operands, total: Floats, settled: NDArray[np.bool_], least: float, factor: Floats) -> Any:
+    """Where no number that counts as TINY matters: the sum of the terms is large enough, or p = factor * q."""
+    size = math.prod(given.arrays[0].shape[given.kept :])
+    small = settled & ~(total >= least * size)
+    if small.any():
+        settled = np.array(settled)
+        for rows in batches(given, small):
+            settled[rows] = given.select(rows).are_proportional(np.asarray(factor[rows]))
+    return settled
+
+
+def _is_single_point(given: Operands) -> bool:
+    return math.prod(given.arrays[0].shape[given.kept :]) == 1
+
+
+def _balance(given: Operands) -> Floats | None:
+    """The ratio of p's mass to q's, 1 where it cannot be told; None if it seems to be about 1 everywhere.
+
+    Where it is not, sums would be made in vain, with q as it is. A few numbers of a few rows are looked at.
+    """
+    if given.arrays[0].size < WORTH_A_LOOK:
+        return None
+    shape = given.arrays[0].shape
+    few = tuple(slice(None, None, -(-n // (FEW if d < given.kept else FEW_NUMBERS))) for d, n in enumerate(shape))
+    axes = tuple(range(given.kept, len(shape)))
+    p, q = (given.arrays[i][few].astype(np.float64).sum(axis=axes) for i in (0, 1))
+    lopsided = ~((p >= 0.5 * q) & (p <= 2.0 * q))
+    return _ratio(*given.rows().masses()) if lopsided.mean() > SOME else None
+
+
+def _ratio(mass_p: Floats, mass_q: Floats) -> Floats:
+    return np.where(are_ordinary(mass_p, mass_q), mass_p / mass_q, 1.0)
+
+
+def _kl(given: Operands) -> Measured:
+    rows = given.rows()
+    with np.errstate(all="ignore"):
+        if rows.are_balanced:
+            sums = rows.sums(terms.kl_terms, scaled=terms.scaled_kl_terms, balance=IF_NEEDED)
+        else:
+            ratio = _balance(given)
+            sums = rows.sums(terms.kl_terms if ratio is None else terms.scaled_kl_terms, b=ratio)
+        total, mass_p, mass_q, surplus, factor = sums
+        value, lossy = divergence_of_sums(total, mass_p, surplus)
+        settled = are_ordinary(mass_p, mass_q) & ~np.isnan(total)
+        if lossy.any():
+            lossy &= settled & (total < np.inf)
+        if lossy.any():
+            factor = np.where(lossy, mass_p / mass_q, factor)
+            again = rows.sums(terms.scaled_kl_terms, b=factor)
+            total, surplus = np.where(lossy, again[0], total), np.where(lossy, again[3], surplus)
+            value, _ = divergence_of_sums(total, mass_p, surplus)
+        settled = _seen(given, total, settled, LEAST_TERM, factor)
+        value = np.where(total < np.inf, 0.0 if _is_single_point(given) else np.maximum(value, 0.0), np.inf)
+    return Measured(value, settled, (mass_p, mass_q))
+
+
+def _kl_of_logs(given: Operands) -> Measured:
+    rows = given.rows()
+    (a, b), how = _shifts(given)
+    with np.errstate(all="ignore"):
+        total, mass_p, mass_q, *_ = rows.sums(terms.kl_terms_of_logs, a=a, b=b, **how)
+        settled = ~np.isnan(total) & are_ordinary(mass_p, mass_q)
+        value, lossy = divergence_of_sums(total, mass_p, mass_q - mass_p)
+        lossy &= settled & (total < np.inf)
+        if lossy.any():
+            b = np.where(lossy, b + np.log(mass_q / mass_p), b)
+            again = rows.sums(terms.kl_terms_of_logs, a=a, b=b, **how)
+            value = np.where(lossy, divergence_of_sums(again[0], mass_p, again[2] - again[1])[0], value)
+        value = np.where(total == np.inf, np.inf, 0.0 if _is_single_point(given) else np.maximum(value, 0.0))
+    return Measured(value, settled, (mass_p, mass_q))
+
+
+def _entropy(given: Operands) -> Measured:
+    rows = given.rows()
+    with np.errstate(all="ignore"):
+        if rows.are_balanced:
+            total, mass, _, _, factor = rows.sums(terms.entropy_terms, balance=BY_MASS)
+        else:  # a second look is rare where the masses are about what they are guessed to be
+            guess = 1.0 if given.exponents is None else 2.0**SCALED_MASS_EXPONENT
+            if rows.prepare is None:
+                mass = rows.masses()[0]
+                factor = np.where(are_ordinary(mass), mass, 1.0)
+            else:
+                factor = np.full(rows.kept, guess)
+            total, mass, *_ = rows.sums(terms.entropy_terms, b=factor)
+        shift = np.log(mass / factor)
+        value = total / mass + shift
+        lossy = are_ordinary(mass) & (np.abs(shift) > 0.25 * np.abs(value))
+        if lossy.any():
+            total = np.where(lossy, rows.sums(terms.entropy_terms, b=np.where(lossy, mass, factor))[0], total)
+            value = np.where(lossy, total / mass, value)
+        settled = ~np.isnan(value) & are_ordinary(mass)
+        if given.weights is None:  # with cell widths it may be negative, as that of any density
+            value = np.maximum(value, 0.0)
+        size = math.prod(given.arrays[0].shape[given.kept :])
+        settled &= (value == 0.0) | (np.abs(value) * mass >= LEAST_TERM * size)
+    return Measured(value, settled, (mass,))
+
+
+def _entropy_of_logs(given: Operands) -> Measured:
+    rows = given.rows()
+    (a,), how = _shifts(given)
+    one = np.ones(rows.kept)
+    with np.errstate(all="ignore"):
+        total, mass = rows.sums(terms.entropy_terms_of_logs, a=a, b=one, **how)[:2]
+        settled = ~np.isnan(total) & are_ordinary(mass)
+        value = total / mass + np.log(mass)
+        lossy = settled & (np.abs(np.log(mass)) > 0.25 * value)
+        if lossy.any():
+            own = np.where(lossy, a + np.log(mass), a)
+            again = rows.sums(terms.entropy_terms_of_logs, a=own, b=one, **how)
+            value = np.where(lossy, again[0] / again[1] + np.log(again[1]), value)
+        if given.weights is None:
+            value = np.maximum(value, 0.0)
+    return Measured(value, settled, (mass,))
+
+
+def _jensenshannon(given: Operands) -> Measured:
+    rows = given.rows()
+    with np.errstate(all="ignore"):
+        if rows.are_balanced and given.copies == (1, 1):
+            total, mass_p, mass_q, surplus, ratio = rows.sums(terms.scaled_js_terms, balance=BY_RATIO)
+        else:
+            masses = rows.masses()
+            mass_p, mass_q = (mass / copies for mass, copies in zip(masses, given.copies, strict=True))
+            equal = EQUAL_MASSES_OF_SINGLES if given.dtype is np.float32 else EQUAL_MASSES
+            ratio = np.where(np.abs(mass_p / mass_q - 1.0) <= equal, 1.0, _ratio(mass_p, mass_q))
+            total, _, _, surplus, _ = rows.sums(terms.scaled_js_terms, b=ratio)
+        settled = ~np.isnan(total) & are_ordinary(mass_p, mass_q)
+        settled = _seen(given, total, settled, LEAST_JS_TERM, ratio)
+        surplus = surplus if given.copies == (1, 1) else 0.0
+        value = _js_of_sums(given, total, np.where(ratio == 1.0, 0.5 * mass_p + 0.5 * mass_q, mass_p), surplus)
+    return Measured(value, settled, (mass_p, mass_q))
+
+
+def _jensenshannon_of_logs(given: Operands) -> Measured:
+    rows = given.rows()
+    (a, b), how = _shifts(given)
+    copies_p, copies_q = given.copies
+    with np.errstate(all="ignore"):
+        total, mass_p, mass_q, *_ = rows.sums(terms.js_terms_of_logs, a=a, b=b, **how)
+        mass_p, mass_q = mass_p / copies_p, mass_q / copies_q
+        settled = ~np.isnan(total) & are_ordinary(mass_p, mass_q)
+        mass, surplus = 0.5 * mass_p + 0.5 * mass_q, mass_q - mass_p
+        unequal = settled & (np.abs(surplus) > EQUAL_MASSES * mass)
+        if unequal.any():
+            again = rows.sums(terms.js_terms_of_logs, a=a, b=np.where(unequal, b + np.log(mass_q / mass_p), b), **how)
+            total, mass = np.where(unequal, again[0], total), np.where(unequal, mass_p, mass)
+            surplus = np.where(unequal, 0.0, surplus)
+    return Measured(_js_of_sums(given, total, mass, surplus), settled, (mass_p, mass_q))
+
+
+def _js_of_sums(given: Operands, total: Floats, mass: Floats, surplus: Any) -> Floats:
+    with np.errstate(all="ignore"):
+        value: Floats = total / mass - 0.125 * (surplus / mass) ** 2
+    highest = np.inf if given.copies != (1, 1) else 0.0 if _is_single_point(given) else LN2
+    return np.clip(value, 0.0, highest)
+
+
+def _sum_as_it_stands(given: Operands) -> Measured:
+    """The sum of the terms of densities that are taken as they are."""
+    rows = given.rows()
+    single = len(given.arrays) == 1
+    kernel: Terms
+    if single:
+        kernel = terms.entropy_terms_of_logs if given.log else terms.entropy_terms
+    else:
+        kernel = terms.kl_terms_of_logs if given.log else terms.kl_terms
+    zero = np.zeros(rows.kept) if given.log else np.ones(rows.kept)
+    plain = not single and not given.log
+    with np.errstate(all="ignore"):
+        total, mass_p, mass_q, surplus, _ = rows.sums(
+            kernel, in_place=not given.log, a=zero if given.log else None, b=None if plain else zero
+        )
+        if given.log:
+            surplus = mass_q - mass_p
+        value = total if single else np.where(total == np.inf, np.inf, np.maximum(total, 0.0) - surplus)
+        settled = ~np.isnan(total) & (mass_p < LARGEST_MASS) & (single | (mass_q < LARGEST_MASS))
+        if given.log:
+            for which in range(len(given.arrays)):
+                settled &= given.largest(which) < LARGEST_LOG
+        else:
+            size = math.prod(given.arrays[0].shape[given.kept :])
+            settled &= (value == 0.0) | (np.abs(value) >= LEAST_TERM * size)
+    return Measured(value, settled, ())

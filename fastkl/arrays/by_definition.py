@@ -1,0 +1,84 @@
+"""Entropies by their definition, for rows that the fast formulas leave open: negative or infinite numbers.
+
+The arithmetic is SciPy's, so that the answers are: every number is divided by the sum, and the terms are summed.
+Rows are scaled by a power of two first, so that the sum neither overflows nor loses digits below the normals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastkl.arrays.elementwise import entr, rel_entr
+from fastkl.arrays.operands import Operands
+from fastkl.arrays.rows import CHUNK
+from fastkl.validation import Floats
+
+FAR = 1000
+"""Exponents up to which a power of two and its inverse are normal doubles."""
+
+Piece = tuple[Floats, Floats, Floats]
+Term = Callable[[Any, Any], Any]
+
+
+def entropy_by_definition(given: Operands) -> Floats:
+    """Entropy or relative entropy of normalised rows."""
+    return _by_definition(given, _entropy_term(given), True)
+
+
+def sum_by_definition(given: Operands) -> Floats:
+    """The sum of the terms of entropy or relative entropy as they stand."""
+    return _by_definition(given, _entropy_term(given), False)
+
+
+def jensenshannon_by_definition(given: Operands) -> Floats:
+    """The Jensen-Shannon divergence of normalised rows."""
+
+    def term(p: Floats, q: Floats) -> Any:
+        m = (p + q) / 2.0
+        return 0.5 * (rel_entr(p, m) + rel_entr(q, m))
+
+    return _by_definition(given, term, True, given.copies)
+
+
+def _entropy_term(given: Operands) -> Term:
+    return (lambda p, q: entr(p)) if len(given.arrays) == 1 else rel_entr
+
+
+def _pieces(given: Operands) -> Iterator[Piece]:
+    """The rows as (rows, numbers), a limited number of numbers at a time."""
+    kept, shape = given.arrays[0].shape[: given.kept], given.arrays[0].shape[given.kept :]
+    count = int(np.prod(kept))
+    step = max(CHUNK // count // max(int(np.prod(shape[1:])), 1), 1)
+    for first in range(0, shape[0], step):
+        p, q, w = given.pieces((*(slice(None) for _ in kept), slice(first, first + step)))
+        yield p.reshape(count, -1), q.reshape(count, -1), w if np.ndim(w) == 0 else w.reshape(count, -1)
+
+
+def _by_definition(given: Operands, term: Term, normalize: bool, copies: tuple[int, ...] = (1, 1)) -> Floats:
+    kept = given.arrays[0].shape[: given.kept]
+    count = int(np.prod(kept))
+    scale, mass = np.ones((2, count, 1)), np.ones((2, count, 1))
+    with np.errstate(all="ignore"):
+        if normalize:
+            peak, mass = np.zeros((2, count, 1)), np.zeros((2, count, 1))
+            for p, q, _ in _pieces(given):
+                for k, values in enumerate((p, q)):
+                    peak[k] = np.maximum(peak[k], np.abs(values).max(axis=1, keepdims=True))
+            usable = np.isfinite(peak) & (peak > 0.0)
+            exponent = np.frexp(np.where(usable, peak, 1.0))[1]
+            scale = np.ldexp(1.0, np.clip(-exponent, -FAR, FAR))
+            for p, q, w in _pieces(given):
+                mass += [(w * v * s).sum(axis=1, keepdims=True) for v, s in zip((p, q), scale, strict=True)]
+            mass /= np.reshape(copies if len(copies) == 2 else copies * 2, (2, 1, 1))
+        total = np.zeros(count)
+        for p, q, w in _pieces(given):
+            values = term(p * scale[0] / mass[0], q * scale[1] / mass[1])
+            total += np.where(w == 0.0, 0.0, w * values).sum(axis=1)
+    if normalize and given.weights is not None:
+        total[(mass == 0.0).any(axis=(0, 2))] = np.nan
+    if normalize and len(given.arrays) == 2:
+        total = np.maximum(total, 0.0)  # what is below is rounding
+    return total.reshape(kept)

@@ -1,0 +1,103 @@
+"""Arrays of other libraries: read where they lie, and answered in their own type."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkl.validation import Floats
+
+HALVES = "float16", "bfloat16"
+SINGLES = (*HALVES, "float32")
+"""Names of the types whose results have single precision; NumPy has bfloat16 from `ml_dtypes`."""
+
+
+def as_array(values: Any, name: str) -> NDArray[Any]:
+    """*values* as an array of real numbers, the same memory where there is one; masks are left to the caller.
+
+    *name* is the argument's name, for the message.
+    """
+    if values is None:
+        raise ValueError(f"{name}: at least one array or dtype is required, got None")
+    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+        raise TypeError(f"{name} is a sparse {type(values).__name__}; pass {name}.toarray()")
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = _of_tensor(values, name)
+    array = np.ma.getdata(values) if np.ma.isMaskedArray(values) else np.asarray(values)
+    kind = array.dtype
+    is_real = kind.kind in "biu" or (kind.kind == "f" and np.can_cast(kind, np.float64)) or kind.name == "bfloat16"
+    if not is_real:
+        raise TypeError(
+            f"{name} must be real numbers of at most double precision, which float64 can hold, got {kind} "
+            f"({_glimpse(array)})"
+        )
+    return array
+
+
+def _of_tensor(tensor: Any, name: str) -> Any:
+    if tensor.requires_grad:
+        raise TypeError(f"{name} is a tensor that requires a gradient, and fastkl computes none; pass {name}.detach()")
+    if str(tensor.dtype) == "torch.bfloat16":
+        raise TypeError(f"{name} is a tensor of bfloat16, which NumPy cannot read; pass {name}.float()")
+    return tensor.cpu().numpy() if tensor.device.type == "cpu" else _refuse_device(tensor, name)
+
+
+def _refuse_device(tensor: Any, name: str) -> Any:
+    raise TypeError(f"{name} is a tensor on {tensor.device}, and fastkl computes on the CPU; pass {name}.cpu()")
+
+
+def _glimpse(array: NDArray[Any]) -> str:
+    return repr(array.flat[0]) if array.size else "no element"
+
+
+def in_the_type_of(*given: Any) -> Callable[[Any], Any]:
+    """What makes a result one of the type of *given* where that is a tensor of torch or an array of JAX."""
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    for values in given:
+        if torch is not None and isinstance(values, torch.Tensor):
+            return lambda result: torch.from_numpy(np.array(result))
+        if jax is not None and isinstance(values, jax.Array):
+            return lambda result: jax.numpy.asarray(result)
+    return lambda result: result
+
+
+def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights: Any) -> float:
+    """*pseudocount* as a number, refused where the numbers are not counts."""
+    if type(pseudocount) is float and pseudocount == 0.0:
+        return 0.0
+    try:
+        number = float(pseudocount)
+    except (TypeError, ValueError):
+        raise TypeError(f"pseudocount must be a real number, got {pseudocount!r}") from None
+    if not 0.0 <= number < np.inf:
+        raise ValueError(f"pseudocount must be finite and >= 0, got {pseudocount!r}")
+    if number > 0.0:
+        for is_other, what in (
+            (log, "log=True: the numbers are logarithms; pass numpy.exp of them"),
+            (not normalize, "normalize=False: the numbers are taken as they stand; add it to them"),
+            (weights is not None, "weights=: the numbers are densities; add pseudocount / weights to them"),
+        ):
+            if is_other:
+                raise ValueError(f"pseudocount={pseudocount!r} is added to counts, which does not go with {what}")
+    return number
+
+
+def checked_weights(weights: Any) -> tuple[Floats, int]:
+    """The weights, and the power of two that they have been divided by: 0 where the largest is of ordinary size."""
+    w = np.asarray(as_array(weights, "weights"), dtype=np.float64)
+    bad = ~(np.isfinite(w) & (w >= 0.0))
+    if bad.any():
+        raise ValueError(f"weights must be finite and >= 0, got {float(w[bad].flat[0])!r}")
+    exponent = int(np.frexp(w.max(initial=0.0))[1])
+    if abs(exponent) > ORDINARY_EXPONENT:
+        return np.atleast_1d(np.ldexp(w, -exponent)), exponent
+    return np.atleast_1d(w), 0
+
+
+ORDINARY_EXPONENT = 40
+"""The exponent of weights up to which sums of their products with ordinary numbers are ordinary."""

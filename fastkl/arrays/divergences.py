@@ -1,0 +1,251 @@
+"""Entropy, relative entropy and Jensen-Shannon distance of arrays, as in SciPy, in one pass."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastkl.arrays.along_axes import entropy_along, jensenshannon_along
+from fastkl.arrays.containers import as_array, checked_pseudocount, in_the_type_of
+from fastkl.arrays.operands import checked_base, checked_policy, operands
+from fastkl.arrays.vectors import are_vectors, entropy_of_vector, js_of_vectors, kl_of_vectors
+
+
+def entropy(
+    pk: ArrayLike,
+    qk: ArrayLike | None = None,
+    base: float | None = None,
+    axis: int | tuple[int, ...] | None = 0,
+    *,
+    nan_policy: str = "propagate",
+    keepdims: bool = False,
+    normalize: bool = True,
+    weights: ArrayLike | None = None,
+    log: bool = False,
+    pseudocount: float = 0.0,
+) -> Any:
+    """The Shannon entropy of pk, or the relative entropy KL(pk||qk), as `scipy.stats.entropy`.
+
+    Parameters
+    ----------
+    pk : array_like
+        Densities or probabilities along `axis`; they are normalised.
+    qk : array_like, optional
+        The same for the second distribution; broadcast against pk.
+    base : float, optional
+        Base of the logarithm, > 0; by default the result is in nats.
+    axis : int, tuple of ints or None, default 0
+        What is summed over; None is everything.
+    nan_policy : {'propagate', 'omit', 'raise'}
+        A NaN makes the result NaN, is left out together with its partner, or is an error. What a masked array
+        masks is always left out.
+    keepdims : bool, default False
+        Keep the axes that are summed over, with length 1.
+    normalize : bool, default True
+        False: the sum of the terms as it stands, which may be negative.
+    weights : array_like, optional
+        Cell widths, >= 0, broadcast against the input by NumPy's rules: sums become sum(w * term), and
+        normalising makes sum(w * p) = 1. These are not weights of observations.
+    log : bool, default False
+        Whether pk and qk are log-densities; -inf stands for 0.
+    pseudocount : float, default 0
+        A number >= 0 that is added to every entry of pk and qk before they are normalised (1/2 is Jeffreys' prior,
+        1 is Laplace's): no bin of a histogram is empty then, and the divergence is finite. Masked entries, and those
+        that ``nan_policy='omit'`` leaves out, get none. It is a count: not for logarithms, densities with `weights`,
+        or ``normalize=False``.
+
+    Returns
+    -------
+    scalar or ndarray
+        float32 if all input is float16, bfloat16 or float32, else float64; a tensor or a JAX array if pk or qk is
+        one. inf where qk is 0 and pk is not; NaN where a sum is 0; 0 for no numbers. Never negative for non-negative
+        input that is normalised.
+
+    Raises
+    ------
+    ValueError
+        If shapes do not broadcast, `base` is not positive, `nan_policy` is unknown or forbids the NaN that is
+        there, a weight or `pseudocount` is negative or not finite, or `pseudocount` does not fit the other arguments.
+    TypeError
+        If the input is not real numbers in at most double precision, is sparse, or is a tensor that requires a
+        gradient or is not on the CPU.
+
+    Notes
+    -----
+    The terms are summed as p log(p/q) - p + q >= 0, so no digit is lost as q approaches p. Deviations from
+    SciPy are listed in ``docs/arrays.md``.
+
+    References
+    ----------
+    Shannon (1948), A mathematical theory of communication. Kullback and Leibler (1951), On information and
+    sufficiency.
+
+    Examples
+    --------
+    >>> import fastkl
+    >>> round(float(fastkl.entropy([0.5, 0.5], base=2)), 12)
+    1.0
+    >>> round(float(fastkl.entropy([0.5, 0.5], [0.9, 0.1])), 12)
+    0.510825623766
+    """
+    own, p, q = _readable(pk, qk, "pk", "qk")
+    pseudocount = checked_pseudocount(pseudocount, log=log, normalize=normalize, weights=weights)
+    masses = None
+    is_plain = axis == 0 and nan_policy == "propagate" and not (keepdims or log or pseudocount)
+    if is_plain and normalize and weights is None and are_vectors(p, p if q is None else q):
+        found = entropy_of_vector(p) if q is None else kl_of_vectors(p, q)
+        if isinstance(found, float):
+            unit = checked_base(base)
+            return own(p.dtype.type(found if unit == 1.0 else _quotient(found, unit)))
+        masses = found
+    unit = checked_base(base)
+    checked_policy(nan_policy)
+    arrays = (p,) if q is None else (p, q)
+    given = operands("pk qk", arrays, axis, weights=weights, log=log, pseudocount=pseudocount)
+    formula = functools.partial(entropy_along, normalize=normalize, masses=masses)
+    result = given.evaluate(formula)
+    if nan_policy != "propagate" and np.isnan(result).any() and given.has_nan():
+        if nan_policy == "raise":
+            raise ValueError("The input contains nan values, and nan_policy is 'raise'")
+        result = given.omitting_nans().evaluate(formula)
+    return own(given.finish(_quotient(result, unit), keepdims))
+
+
+def jensenshannon(
+    p: ArrayLike,
+    q: ArrayLike,
+    base: float | None = None,
+    *,
+    axis: int | tuple[int, ...] | None = 0,
+    keepdims: bool = False,
+    weights: ArrayLike | None = None,
+    log: bool = False,
+    pseudocount: float = 0.0,
+) -> Any:
+    """The Jensen-Shannon distance, as `scipy.spatial.distance.jensenshannon`.
+
+    It is the square root of (KL(p||m) + KL(q||m))/2, m = (p + q)/2, for p and q normalised.
+
+    Parameters
+    ----------
+    p, q : array_like
+        Densities or probabilities along `axis`; broadcast against each other.
+    base : float, optional
+        Base of the logarithm, > 0; by default natural.
+    axis : int, tuple of ints or None, default 0
+    keepdims : bool, default False
+    weights, log, pseudocount
+        As in `entropy`.
+
+    Returns
+    -------
+    scalar or ndarray
+        Between 0 and sqrt(log 2) (1 for ``base=2``). Types and special values as in `entropy`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `entropy`.
+
+    References
+    ----------
+    Lin (1991), Divergence measures based on the Shannon entropy; Endres and Schindelin (2003), A new metric for
+    probability distributions.
+
+    Examples
+    --------
+    >>> import fastkl
+    >>> float(fastkl.jensenshannon([1.0, 0.0], [0.0, 1.0], 2))
+    1.0
+    """
+    own, a, b = _readable(p, q, "p", "q")
+    pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=weights)
+    masses = None
+    if axis == 0 and not (keepdims or log or pseudocount) and weights is None and are_vectors(a, b):
+        found = js_of_vectors(a, b)
+        if isinstance(found, float):
+            if base is None:
+                return own(a.dtype.type(math.sqrt(found)))
+            return own(_root(found, checked_base(base)))
+        masses = found
+    unit = checked_base(base)
+    given = operands("p q", (a, b), axis, weights=weights, log=log, pseudocount=pseudocount, broadcast_first=False)
+    divergence = given.evaluate(functools.partial(jensenshannon_along, masses=masses))
+    result = _root(divergence, unit)
+    if base is not None and given.kept == 0 and not keepdims:
+        return own(result[()])  # in double precision, as NumPy divides a scalar by the logarithm of the base
+    return own(given.finish(result, keepdims))
+
+
+def jeffreys(
+    p: ArrayLike,
+    q: ArrayLike,
+    base: float | None = None,
+    *,
+    axis: int | tuple[int, ...] | None = 0,
+    keepdims: bool = False,
+    weights: ArrayLike | None = None,
+    log: bool = False,
+    pseudocount: float = 0.0,
+) -> Any:
+    """The Jeffreys divergence KL(p||q) + KL(q||p), the population-stability index of drift monitoring.
+
+    Parameters
+    ----------
+    p, q, base, axis, keepdims, weights, log, pseudocount
+        As in `jensenshannon`.
+
+    Returns
+    -------
+    scalar or ndarray
+        >= 0, symmetric in p and q; inf where one of them is 0 and the other is not, unless a `pseudocount` is given.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `entropy`.
+
+    References
+    ----------
+    Jeffreys (1946), An invariant form for the prior probability in estimation problems.
+
+    Examples
+    --------
+    >>> import fastkl
+    >>> round(float(fastkl.jeffreys([0.5, 0.5], [0.9, 0.1])), 12)
+    0.878889830934
+    >>> round(float(fastkl.jeffreys([3, 0, 1], [2, 1, 1], pseudocount=0.5)), 12)
+    0.260924459144
+    """
+    settings: dict[str, Any] = {"axis": axis, "keepdims": keepdims, "weights": weights, "log": log}
+    settings["pseudocount"] = pseudocount
+    return entropy(p, q, base, **settings) + entropy(q, p, base, **settings)
+
+
+def _readable(p: Any, q: Any, name_p: str, name_q: str) -> tuple[Callable[[Any], Any], Any, Any]:
+    """(what makes a result one of the type of p or q, p, q), both as NumPy's arrays."""
+    if type(p) is np.ndarray and (type(q) is np.ndarray or q is None):
+        return _as_it_is, p, q
+    own = in_the_type_of(p, q)
+    p = p if np.ma.isMaskedArray(p) else as_array(p, name_p)
+    q = q if q is None or np.ma.isMaskedArray(q) else as_array(q, name_q)
+    return own, p, q
+
+
+def _as_it_is(result: Any) -> Any:
+    return result
+
+
+def _root(value: Any, unit: float) -> Any:
+    with np.errstate(invalid="ignore"):  # a base below 1
+        return np.sqrt(_quotient(value, unit))
+
+
+def _quotient(value: Any, unit: float) -> Any:
+    with np.errstate(divide="ignore", invalid="ignore"):  # base 1, as SciPy has it, gives inf and NaN
+        return np.divide(value, unit)

@@ -1,0 +1,159 @@
+"""Divergences of contiguous vectors of ordinary numbers, without detours: a quarter of a microsecond for 100 numbers.
+
+A function returns the value, or what masses it has found where the numbers are none that it is meant for.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastkl.arrays.ranges import (
+    EQUAL_MASSES,
+    EQUAL_MASSES_OF_SINGLES,
+    LEAST_JS_TERM,
+    LEAST_TERM,
+    LN2,
+)
+from fastkl.arrays.rows import CHUNK
+from fastkl.jit import JIT_DISABLED, TiledKernel
+from fastkl.kernels.sums import (
+    entropy_sums,
+    js_sums,
+    kl_sums,
+    masses,
+    scaled_js_sums,
+    scaled_kl_sums,
+    share_of_surplus,
+)
+from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS
+from fastkl.measures import divergence_of_sums
+
+SMALL = 2**16
+
+DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
+
+PLAIN = 0x101
+"""NumPy's flags of an array that is C-contiguous and aligned."""
+
+CANCELLED = 0.25
+"""The share of p's mass below which the difference of the two masses does not tell q's to its last digits."""
+
+WORTH_A_LOOK, FEW = 2**15, 64
+"""Numbers from which on a few of them are looked at: sums with q as it is might be made in vain."""
+
+CACHED = 2**11, 2**19
+"""The sizes of arrays whose numbers are read twice from the cache."""
+
+Masses = tuple[float, ...]
+
+
+def are_vectors(p: Any, q: Any) -> bool:
+    """Whether p and q are contiguous vectors of one type, which the kernels read as they are."""
+    if type(p) is not np.ndarray or type(q) is not np.ndarray or p.ndim != 1 or p.size == 0:
+        return False
+    kind = p.dtype
+    return (
+        (kind is DOUBLE or kind is SINGLE)
+        and q.dtype is kind
+        and p.shape == q.shape
+        and p.flags.num & q.flags.num & PLAIN == PLAIN
+    )
+
+
+def kl_of_vectors(p: Any, q: Any) -> float | Masses:
+    """KL(p||q)."""
+    factor, known = 1.0, None
+    if p.size >= WORTH_A_LOOK and not JIT_DISABLED and not _seem_alike(p, q):
+        known = _sums(masses, p, q)
+        if all(map(_is_ordinary, known)):
+            factor = known[0] / known[1]
+    total, mass, surplus = _sums(kl_sums, p, q, 1.0) if factor == 1.0 else _sums(scaled_kl_sums, p, q, factor)
+    mass_q = known[1] if known else _mass_of_q(q, mass, surplus)
+    if not (_is_ordinary(mass) and _is_ordinary(mass_q)) or total != total:
+        return mass, mass_q
+    if p.size == 1 or total == math.inf:
+        return 0.0 if total < math.inf else total
+    value, lossy = divergence_of_sums(total, mass, surplus)
+    if lossy:
+        factor = mass / mass_q
+        total, _, surplus = _sums(scaled_kl_sums, p, q, factor)
+        value, _ = divergence_of_sums(total, mass, surplus)
+    if total < LEAST_TERM * p.size and not _are_proportional(p, q, factor):
+        return mass, mass_q
+    return max(float(value), 0.0)
+
+
+def entropy_of_vector(p: Any) -> float | Masses:
+    """The Shannon entropy of p."""
+    known = _sums(masses, p, p)[0] if _is_cheap_to_weigh(p) else 1.0
+    total, mass = _sums(entropy_sums, p, known if _is_ordinary(known) else 1.0)
+    if not _is_ordinary(mass) or total != total:
+        return mass, mass
+    value = total / mass + math.log(mass / known)
+    if abs(math.log(mass / known)) > 0.25 * value:
+        value = _sums(entropy_sums, p, mass)[0] / mass
+    if value != 0.0 and value * mass < LEAST_TERM * p.size:
+        return mass, mass
+    return max(value, 0.0)
+
+
+def js_of_vectors(p: Any, q: Any) -> float | Masses:
+    """The Jensen-Shannon divergence."""
+    equal, factor = EQUAL_MASSES_OF_SINGLES if p.dtype is SINGLE else EQUAL_MASSES, 1.0
+    if _is_cheap_to_weigh(p):
+        mass_p, mass_q = _sums(masses, p, q)
+        if _is_ordinary(mass_p) and _is_ordinary(mass_q) and abs(mass_q - mass_p) > equal * mass_p:
+            factor = mass_p / mass_q
+        total, _, surplus = _sums(js_sums, p, q, 1.0) if factor == 1.0 else _sums(scaled_js_sums, p, q, factor)
+    else:
+        total, mass_p, surplus = _sums(js_sums, p, q, 1.0)
+        mass_q = _mass_of_q(q, mass_p, surplus)
+    if not (_is_ordinary(mass_p) and _is_ordinary(mass_q)) or total != total:
+        return mass_p, mass_q
+    if p.size == 1:
+        return 0.0
+    mass = mass_p if factor != 1.0 else 0.5 * mass_p + 0.5 * mass_q
+    if abs(surplus) > equal * mass:
+        factor, mass = mass_p / mass_q, mass_p
+        total, _, surplus = _sums(scaled_js_sums, p, q, factor)
+    if total < LEAST_JS_TERM * p.size and not _are_proportional(p, q, factor):
+        return mass_p, mass_q
+    return min(max(total / mass - 0.125 * (surplus / mass) ** 2, 0.0), LN2)
+
+
+def _is_cheap_to_weigh(p: Any) -> bool:
+    """Whether summing the masses first costs little: where numbers are in the cache, and a call is not all there is."""
+    return CACHED[0] <= p.size <= CACHED[1] and not JIT_DISABLED
+
+
+def _sums(kernel: TiledKernel, p: Any, *rest: Any) -> list[float]:
+    if p.size > SMALL or JIT_DISABLED:
+        return kernel.total(p.size, p, *rest).tolist()  # type: ignore[no-any-return]
+    partial = np.empty(kernel.outputs)
+    kernel.tile_function(partial, 0, p.size, p, *rest)  # the same without what long rows need: a microsecond
+    return partial.tolist()
+
+
+def _seem_alike(p: Any, q: Any) -> bool:
+    """Whether the masses do not differ by more than a factor of two, by a few of the numbers."""
+    share = np.empty(1)
+    share_of_surplus.tile_function(share, 0, FEW, p, q, p.size // FEW)
+    return bool(-0.5 <= share[0] <= 1.0)
+
+
+def _mass_of_q(q: Any, mass: float, surplus: float) -> float:
+    mass_q = mass + surplus
+    return mass_q if mass_q > CANCELLED * mass else float(np.add.reduce(q, dtype=np.float64))
+
+
+def _is_ordinary(mass: float) -> bool:
+    return LEAST_MASS < mass < LARGEST_MASS
+
+
+def _are_proportional(p: Any, q: Any, factor: float) -> bool:
+    """Whether p = factor * q to the last digit."""
+    pieces = (slice(first, first + CHUNK) for first in range(0, p.size, CHUNK))
+    return all((p[piece].astype(np.float64) == factor * q[piece]).all() for piece in pieces)
