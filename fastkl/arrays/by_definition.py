@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastkl.arrays.elementwise import entr, rel_entr
-from fastkl.arrays.operands import Operands
+from fastkl.arrays.operands import SMALLEST, Operands
 from fastkl.arrays.rows import CHUNK
 from fastkl.validation import Floats
 
@@ -75,7 +75,9 @@ def _by_definition(given: Operands, term: Term, normalize: bool, copies: tuple[i
             mass /= np.reshape(copies if len(copies) == 2 else copies * 2, (2, 1, 1))
         total = np.zeros(count)
         for p, q, w in _pieces(given):
-            values = term(p * scale[0] / mass[0], q * scale[1] / mass[1])
+            a, b = p * scale[0] / mass[0], q * scale[1] / mass[1]
+            b = np.where((q > 0.0) & (b == 0.0), SMALLEST, b)  # q = 0 makes a divergence infinite, underflow does not
+            values = term(a, b)
             total += np.where(w == 0.0, 0.0, w * values).sum(axis=1)
     if normalize and given.weights is not None:
         total[(mass == 0.0).any(axis=(0, 2))] = np.nan

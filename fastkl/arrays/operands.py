@@ -16,6 +16,8 @@ from fastkl.arrays.containers import SINGLES, as_array, checked_weights
 from fastkl.arrays.rows import LOADERS, ROWS_AT_ONCE, Rows
 from fastkl.validation import Floats
 
+SMALLEST = np.finfo(np.float64).smallest_subnormal
+
 POLICIES = ("propagate", "omit", "raise")
 
 
@@ -91,7 +93,10 @@ class Operands:
                 values[omitted] = -np.inf if self.log else 0.0
         with np.errstate(all="ignore"):
             for values, exponent in zip(doubles[:2], exponents, strict=False):
+                above_0 = values > 0.0 if (exponent < 0).any() else None
                 np.ldexp(values, exponent, out=values)
+                if above_0 is not None:  # q = 0 makes a divergence infinite, a very small one does not
+                    values[above_0 & (values == 0.0)] = SMALLEST
         return doubles
 
     def select(self, rows: tuple[Any, ...]) -> Operands:

@@ -144,7 +144,7 @@ class Rows:
 
         may_go_across = a is None and in_place and (terms[0] is None or terms[0].across is not None)
         start = [view.__array_interface__["data"][0] for view in self.views]
-        loads = [LOADERS[view.dtype].address for view in self.views]
+        kinds = [view.dtype for view in self.views]
         for corner in np.ndindex(*(n for n, _ in outside)):
             at = tuple(slice(None) if d == long else i for d, i in enumerate(corner))
             for depth in np.ndindex(*(n for n, _ in inside)):
@@ -154,10 +154,10 @@ class Rows:
                     + sum(i * s[v] for i, (_, s) in zip(depth, inside, strict=True))
                     for v, base in enumerate(start)
                 ]
-                operands = [Operand(*o) for o in zip(loads, addresses, row_steps, steps, strict=True)]
+                places = list(zip(addresses, row_steps, steps, strict=True))
                 part = result[(slice(None), *at)]
                 own = [np.ascontiguousarray(f[at]).reshape(rows) for f in factors]
-                sums = _kernel_sums(terms, in_place, may_go_across, operands, rows, size, balance, *own)
+                sums = _kernel_sums(terms, in_place, may_go_across, kinds, places, rows, size, balance, *own)
                 sums = sums.reshape(part.shape)
                 if len(outside) <= 1 and not inside:
                     return sums.reshape(5, *self.kept)
@@ -171,15 +171,25 @@ def _kernel_sums(
     terms: Forms,
     in_place: bool,
     may_go_across: bool,
-    operands: list[Operand],
+    kinds: list[np.dtype[Any]],
+    places: list[tuple[int, int, int]],
     rows: int,
     size: int,
     balance: int,
     a: Floats,
     b: Floats,
 ) -> Floats:
-    """The sums of rows that one pair of steps describes, shape ``(5, rows)``; the last is b."""
-    across = may_go_across and _goes_across(rows, size, [(o.row_step, o.step) for o in operands])
+    """The sums of rows that one pair of steps describes, shape ``(5, rows)``; the last is b.
+
+    A place is an address, the bytes from row to row, and those within a row.
+    """
+    across = may_go_across and _goes_across(rows, size, [place[1:] for place in places])
+    operands = []
+    for number, (kind, (address, row_step, step)) in enumerate(zip(kinds, places, strict=True)):
+        # weights have a buffer, and so have numbers that the terms write to
+        side_by_side = kind == np.float64 and (row_step if across else step) == kind.itemsize and in_place
+        load = reductions.SIDE_BY_SIDE if side_by_side and number < 2 else LOADERS[kind].address
+        operands.append(Operand(load, address, row_step, step))
     if across:
         length = max(TILE // reductions.ACROSS, -(-size // PIECES))
         pieces = -(-size // length)
@@ -204,7 +214,7 @@ def _kernel_sums(
         else:
             factors = a[first : first + n], b[first : first + n]
             functions = [_address(form, "along") for form in terms]
-            args = (*functions, in_place, *p, *q, *w, weighted, size, pieces, length, balance)
+            args = (*functions, *p, *q, *w, weighted, size, pieces, length, balance)
             row_sums(n * pieces, *args, *factors, sums, length=tile, items=items)
         results.append(sums[:, 0] if pieces == 1 else sums.sum(axis=1))
         results[-1][4] = b[first : first + n]

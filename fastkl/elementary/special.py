@@ -38,11 +38,12 @@ def entr(x):
 @scalar
 def ordinary_rel_entr(x, y):
     """x log(x/y), with the bits of `rel_entr`, for x and y from `TINY` to `LARGEST`, or 0."""
-    value = x * ordinary_log_ratio(x, y) + 0.0  # 0 for x = 0, not -0
-    return np.inf if y == 0.0 and x > 0.0 else value
+    if x == 0.0:
+        return 0.0
+    return np.inf if y == 0.0 else x * ordinary_log_ratio(x, y)
 
 
 @scalar
 def ordinary_entr(x):
     """-x log(x), with the bits of `entr`, for x from `TINY` to `LARGEST`, or 0."""
-    return -x * ordinary_log_ratio(x, 1.0) + 0.0
+    return -x * ordinary_log_ratio(x, 1.0) if x > 0.0 else 0.0

@@ -65,6 +65,10 @@ doubles = LOAD.implement(instance(_load, "doubles", read=read_double, width=WIDT
 singles = LOAD.implement(instance(_load, "singles", read=read_single, width=4))
 
 
+SIDE_BY_SIDE = 0
+"""The address of what loads doubles that lie side by side and may be read where they are."""
+
+
 class Operand(NamedTuple):
     """Where the numbers of an array are; the kernels take it apart."""
 
@@ -99,13 +103,13 @@ def loses_digits(total, mass_p, surplus):
 
 @tiled(outputs=0)
 def row_sums(
-    partial, start, stop, terms, scaled_terms, in_place, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
+    partial, start, stop, terms, scaled_terms, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
     load_w, at_w, row_w, step_w, weighted, size, pieces, length, balance, a, b, sums,
 ):  # fmt: skip
     """Sums along rows of `size` numbers, in pieces of `length`; a and b hold a number for each row.
 
-    A point of this kernel is a piece. `in_place` says that the terms may not write to p and q. With *balance* a row
-    is one piece, and its factor is made from its masses and left in b: a row is then looked at twice.
+    A point of this kernel is a piece. With *balance* a row is one piece, and its factor is made from its masses and
+    left in b: such a row is looked at twice where it has to be.
     """
     buffers = np.empty((4, BLOCK))
     for point in range(start, stop):
@@ -120,11 +124,11 @@ def row_sums(
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
                 p, q, term = buffers[0, :n], buffers[1, :n], buffers[2, :n]
-                if in_place and step_p == WIDTH:
+                if load_p == SIDE_BY_SIDE:
                     p = view_of_doubles(base_p + begin * WIDTH, n)
                 else:
                     load(load_p, base_p + begin * step_p, step_p, p)
-                if in_place and step_q == WIDTH:
+                if load_q == SIDE_BY_SIDE:
                     q = view_of_doubles(base_q + begin * WIDTH, n)
                 else:
                     load(load_q, base_q + begin * step_q, step_q, q)
@@ -218,11 +222,11 @@ def column_sums(
             fill_with_zeros(run)
             for at in range(begin, min(begin + RUN, end)):
                 p, q, term = buffers[0, :n], buffers[1, :n], buffers[2, :n]
-                if row_p == WIDTH:
+                if load_p == SIDE_BY_SIDE:
                     p = view_of_doubles(at_p + first * row_p + at * step_p, n)
                 else:
                     load(load_p, at_p + first * row_p + at * step_p, row_p, p)
-                if row_q == WIDTH:
+                if load_q == SIDE_BY_SIDE:
                     q = view_of_doubles(at_q + first * row_q + at * step_q, n)
                 else:
                     load(load_q, at_q + first * row_q + at * step_q, row_q, q)

@@ -113,6 +113,12 @@ def careful_js(p, q, b):
 
 
 @scalar
+def product(x, y):
+    """The product of two numbers, which a block would be free to reassociate."""
+    return x * y
+
+
+@scalar
 def difference(p, q, b):
     """q - p, for b = 1: a product with a subnormal number would be slow."""
     return q - p
@@ -167,7 +173,7 @@ def _block_sums(p, q, b, infinite):
             t += careful(u, v, b)  # type: ignore[name-defined]  # noqa: F821
             s += u
             d += surplus(u, v, b)  # type: ignore[name-defined]  # noqa: F821
-        t *= lowered  # type: ignore[name-defined]  # noqa: F821
+        t = product(t, lowered)  # type: ignore[name-defined]  # noqa: F821
     return t, s, d
 
 
