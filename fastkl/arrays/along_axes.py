@@ -121,7 +121,7 @@ def _kl(given: Operands) -> Measured:
             value, _ = divergence_of_sums(total, mass_p, surplus)
         settled = _seen(given, total, settled, LEAST_TERM, factor)
         value = np.where(total < np.inf, 0.0 if _is_single_point(given) else np.maximum(value, 0.0), np.inf)
-    return Measured(value, settled, (mass_p, mass_q))
+    return Measured(value, settled, (mass_p, mass_q), needs_q=True)
 
 
 def _kl_of_logs(given: Operands) -> Measured:

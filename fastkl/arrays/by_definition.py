@@ -1,7 +1,9 @@
-"""Entropies by their definition, for rows that the fast formulas leave open: negative or infinite numbers.
+"""Entropies by their definition, for rows that the fast formulas leave open: negative or infinite numbers, ratios
+beyond the range of a double.
 
 The arithmetic is SciPy's, so that the answers are: every number is divided by the sum, and the terms are summed.
-Rows are scaled by a power of two first, so that the sum neither overflows nor loses digits below the normals.
+Rows are scaled by a power of two first, so that the sum neither overflows nor loses digits below the normals. The
+terms of a divergence are those of `kl_div`, which the rounding of normalised numbers moves by its square alone.
 """
 
 from __future__ import annotations
@@ -11,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from fastkl.arrays.elementwise import entr, rel_entr
-from fastkl.arrays.operands import SMALLEST, Operands
+from fastkl.arrays.elementwise import entr, kl_div, log_ratio, rel_entr
+from fastkl.arrays.operands import Operands
 from fastkl.arrays.rows import CHUNK
 from fastkl.validation import Floats
+
+SMALLEST_NORMAL = 2.0**-1022
 
 FAR = 1000
 """Exponents up to which a power of two and its inverse are normal doubles."""
@@ -25,12 +29,12 @@ Term = Callable[[Any, Any], Any]
 
 def entropy_by_definition(given: Operands) -> Floats:
     """Entropy or relative entropy of normalised rows."""
-    return _by_definition(given, _entropy_term(given), True)
+    return _by_definition(given, _entr if len(given.arrays) == 1 else kl_div, True)
 
 
 def sum_by_definition(given: Operands) -> Floats:
     """The sum of the terms of entropy or relative entropy as they stand."""
-    return _by_definition(given, _entropy_term(given), False)
+    return _by_definition(given, _entr if len(given.arrays) == 1 else rel_entr, False)
 
 
 def jensenshannon_by_definition(given: Operands) -> Floats:
@@ -43,8 +47,8 @@ def jensenshannon_by_definition(given: Operands) -> Floats:
     return _by_definition(given, term, True, given.copies)
 
 
-def _entropy_term(given: Operands) -> Term:
-    return (lambda p, q: entr(p)) if len(given.arrays) == 1 else rel_entr
+def _entr(p: Floats, q: Floats) -> Any:
+    return entr(p)
 
 
 def _pieces(given: Operands) -> Iterator[Piece]:
@@ -76,8 +80,11 @@ def _by_definition(given: Operands, term: Term, normalize: bool, copies: tuple[i
         total = np.zeros(count)
         for p, q, w in _pieces(given):
             a, b = p * scale[0] / mass[0], q * scale[1] / mass[1]
-            b = np.where((q > 0.0) & (b == 0.0), SMALLEST, b)  # q = 0 makes a divergence infinite, underflow does not
             values = term(a, b)
+            if term is kl_div:  # where q underflows, the logarithm is made of the numbers as they are
+                beyond = (b >= 0.0) & (b < SMALLEST_NORMAL) & (q > 0.0) & (a > 0.0)
+                shift = log_ratio(mass[0], mass[1]) + log_ratio(scale[1], scale[0])
+                values = np.where(beyond, a * (log_ratio(p, q) - shift) - a + b, values)
             total += np.where(w == 0.0, 0.0, w * values).sum(axis=1)
     if normalize and given.weights is not None:
         total[(mass == 0.0).any(axis=(0, 2))] = np.nan

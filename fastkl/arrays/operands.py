@@ -129,6 +129,16 @@ class Operands:
             found[kept] = np.maximum(found[kept], piece.max(axis=axes))
         return found
 
+    def underflows(self) -> NDArray[np.bool_]:
+        """Whether a row has a number above 0 in q that is no normal double when it has been scaled."""
+        rows = self.rows()
+        found = np.zeros(rows.kept, bool)
+        axes = tuple(range(self.kept, self.arrays[0].ndim))
+        for index in rows.chunks():
+            q = self._prepared(*(view[index] for view in rows.views))[1]
+            found[index[: self.kept]] |= ((q > 0.0) & (q < np.finfo(np.float64).tiny)).any(axis=axes)
+        return found
+
     def are_proportional(self, factor: Floats) -> NDArray[np.bool_]:
         """Whether p = factor * q to the last digit, all along a row."""
         rows = self.rows()

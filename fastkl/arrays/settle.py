@@ -27,6 +27,8 @@ class Measured(NamedTuple):
     """Where the value can be trusted."""
     masses: tuple[Floats, ...]
     """The sums of p and of q."""
+    needs_q: bool = False
+    """Whether every q counts, however small it is: it has a logarithm."""
 
 
 Measure = Callable[[Operands], Measured]
@@ -76,8 +78,11 @@ def _beyond_the_range(part: Operands, measure: Measure, definition: Definition, 
     exponents = [SCALED_MASS_EXPONENT - np.frexp(np.where(usable, size, 1.0))[1] for size in sizes]
     # masses that are alike stay so
     exponents[-1] = np.where(np.abs(exponents[0] - exponents[-1]) <= ALIKE, exponents[0], exponents[-1])
-    found = measure(part.scaled(*exponents))
+    scaled = part.scaled(*exponents)
+    found = measure(scaled)
     value, open_rows = np.array(found.value), ~(found.settled & usable)
+    if len(masses) == 2 and found.needs_q and (exponents[-1] < 0).any():
+        open_rows |= scaled.underflows()
     for rows in batches(part, open_rows):
         value[rows] = definition(part.select(rows))
     return value

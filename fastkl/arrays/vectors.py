@@ -146,7 +146,10 @@ def _seem_alike(p: Any, q: Any) -> bool:
 
 def _mass_of_q(q: Any, mass: float, surplus: float) -> float:
     mass_q = mass + surplus
-    return mass_q if mass_q > CANCELLED * mass else float(np.add.reduce(q, dtype=np.float64))
+    if mass_q > CANCELLED * mass:
+        return mass_q
+    with np.errstate(over="ignore"):
+        return float(np.add.reduce(q, dtype=np.float64))
 
 
 def _is_ordinary(mass: float) -> bool:
