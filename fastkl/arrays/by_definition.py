@@ -79,7 +79,7 @@ def _by_definition(given: Operands, term: Term, normalize: bool, copies: tuple[i
             mass /= np.reshape(copies if len(copies) == 2 else copies * 2, (2, 1, 1))
         total = np.zeros(count)
         for p, q, w in _pieces(given):
-            a, b = p * scale[0] / mass[0], q * scale[1] / mass[1]
+            a, b = (p * scale[0] / mass[0], q * scale[1] / mass[1]) if normalize else (p, q)
             values = term(a, b)
             if term is kl_div:  # where q underflows, the logarithm is made of the numbers as they are
                 beyond = (b >= 0.0) & (b < SMALLEST_NORMAL) & (q > 0.0) & (a > 0.0)

@@ -15,6 +15,10 @@ Threads
     layer kills a forked child. So launches take turns, a span that finds another one in flight runs in
     its own thread instead of waiting, and after a fork everything does. Small work is run that way
     too, and then the parallel driver is never compiled.
+Load
+    Where another process keeps a core busy, or a quota leaves fewer cores than there are threads, the
+    threads wait for the slowest of them, and spin meanwhile. So now and then a span is run in one thread,
+    and while that is the faster way it is taken (`Pace`).
 """
 
 from __future__ import annotations
@@ -52,6 +56,9 @@ SPAN_SECONDS = 0.05
 """What a span should last; a signal waits for as long, and longer only where points suddenly cost more."""
 SPAN_GROWTH = 16.0
 
+SETTLED, TRIAL = 0.2, 0.01
+"""Seconds of a kernel's work in the way that seems faster, and in the other one."""
+
 Progress = Callable[[int, int], None]
 _progress: ContextVar[Progress | None] = ContextVar("fastkl_progress", default=None)
 
@@ -88,6 +95,37 @@ def report_progress(done: int, size: int) -> None:
     report = _progress.get()
     if report is not None:
         report(done, size)
+
+
+class Pace:
+    """Which of two ways of running spans is the faster one at present: in threads, or in one.
+
+    Every way has a running mean of the seconds that an item takes. After `SETTLED` seconds of work the other way is
+    tried for `TRIAL` seconds, of which the first half does not count: threads that have slept share a core at first.
+    """
+
+    def __init__(self) -> None:
+        self.costs: dict[bool, float] = {}
+        self.warm: set[bool] = set()
+        """The ways that have been gone before: the first time, code is compiled or loaded."""
+        self.spent = 0.0
+        """Seconds of work since the last trial."""
+
+    def in_threads(self) -> bool:
+        """Whether the next span had better be run in threads."""
+        best = len(self.costs) < 2 or self.costs[True] <= self.costs[False]
+        return best if self.spent < SETTLED else not best
+
+    def note(self, in_threads: bool, seconds: float, items: int) -> None:
+        """Take down that so many items took so many seconds."""
+        if in_threads not in self.warm:
+            self.warm.add(in_threads)
+            return
+        tried = self.spent - SETTLED
+        if not 0.0 <= tried < 0.5 * TRIAL or not self.costs:
+            cost = seconds / items
+            self.costs[in_threads] = 0.5 * (self.costs.get(in_threads, cost) + cost)
+        self.spent = self.spent + seconds if tried < TRIAL else 0.0
 
 
 def _drive(
@@ -129,6 +167,7 @@ class TiledKernel:
         self.__name__ = tile_function.__name__
         self.__doc__ = tile_function.__doc__
         self._driver = functools.partial(_driver_of, tile_function, self.tile_function)
+        self._pace = Pace()
 
     @functools.cached_property
     def serial(self) -> Any:
@@ -171,8 +210,7 @@ class TiledKernel:
         while first < tiles:
             last = min(first + span, tiles)
             began = time.perf_counter()
-            small = (last - first) * length * items <= SMALL_POINTS
-            self._launch(small, partials, first, last, size, length, offset, args)
+            self._launch((last - first) * length * items, partials, first, last, size, length, offset, args)
             span = min(next_span(span, time.perf_counter() - began), largest)
             first = last
             report_progress(min(first * length, size), size)
@@ -189,20 +227,38 @@ class TiledKernel:
         totals: NDArray[np.float64] = np.ascontiguousarray(partials.T).sum(axis=1)
         return totals
 
-    def _launch(self, small: bool, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:
-        size, length, offset, args = rest
-        if JIT_DISABLED or small:
+    def _launch(self, work: int, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:
+        """Run the tiles ``first <= t < last``, *work* items in all."""
+        if JIT_DISABLED or work <= SMALL_POINTS:
             with np.errstate(all="ignore") if JIT_DISABLED else nullcontext():  # compiled code never warns
-                for t in range(first, last):
-                    start, stop = t * length, min(t * length + length, size)
-                    self.tile_function(partials[t], offset + start, offset + stop, *args)
+                self._run_tiles(partials, first, last, *rest)
         elif not _forked and _launcher.setdefault("thread", threading.get_ident()) == threading.get_ident():
             try:
-                self.parallel(partials, first, last, *rest)
+                in_threads = self._pace.in_threads()
+                began = time.perf_counter()
+                if in_threads:
+                    self.parallel(partials, first, last, *rest)
+                else:
+                    self._run_tiles(partials, first, last, *rest)
+                self._pace.note(in_threads, time.perf_counter() - began, work)
             finally:
                 _launcher.pop("thread", None)
         else:
             self.serial(partials, first, last, *rest)
+
+    def _run_tiles(
+        self,
+        partials: NDArray[np.float64],
+        first: int,
+        last: int,
+        size: int,
+        length: int,
+        offset: int,
+        args: tuple[Any, ...],
+    ) -> None:
+        """Run tiles one after the other from Python, for which no driver is compiled."""
+        for t in range(first, last):
+            self.tile_function(partials[t], offset + t * length, offset + min(t * length + length, size), *args)
 
 
 def next_span(span: int, seconds: float) -> int:

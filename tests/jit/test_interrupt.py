@@ -59,7 +59,9 @@ from fastkl.kernels.sums import kl_sums
 size = 70_000
 p = np.linspace(1.0, 2.0, size)
 kl_sums(size, p, p)
-kl_sums.serial(np.zeros((9, kl_sums.outputs)), 0, 9, size, 8192, 0, (p, p))  # compiles: Numba minds interrupts
+# these compile: Numba minds interrupts
+kl_sums.serial(np.zeros((9, kl_sums.outputs)), 0, 9, size, 8192, 0, (p, p))
+kl_sums.tile_function(np.zeros(kl_sums.outputs), 0, 9, p, p)
 signal.signal(signal.SIGALRM, signal.default_int_handler)
 random.seed(1)
 for _ in range(1500):
@@ -70,6 +72,7 @@ for _ in range(1500):
     except KeyboardInterrupt:
         pass
 
+kl_sums._pace = type(kl_sums._pace)()  # begins in threads
 parallel, launches = kl_sums.parallel, []
 kl_sums.parallel = lambda *launch: (launches.append(launch), parallel(*launch))
 kl_sums(size, p, p)

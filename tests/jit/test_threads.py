@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from fastkl.jit import JIT_DISABLED
+from fastkl.jit.driver import Pace
 from fastkl.kernels.sums import kl_sums
 from tests.jit.processes import run_python
 
@@ -97,6 +98,7 @@ def launches(monkeypatch: pytest.MonkeyPatch) -> list[threading.Thread]:
         parallel(*launch)
 
     monkeypatch.setattr(kl_sums, "parallel", noted)
+    monkeypatch.setattr(kl_sums, "_pace", Pace())  # which begins in threads
     return seen
 
 
@@ -141,3 +143,16 @@ def test_a_thread_that_finds_a_launch_in_flight_neither_waits_nor_joins_it(
     monkeypatch.setattr(kl_sums, "parallel", visited)
     assert (sums() == meanwhile[0]).all()
     assert launches == [threading.current_thread()]
+
+
+def test_the_pace_follows_the_faster_way() -> None:
+    pace, ways = Pace(), []
+    for seconds in ({True: 1e-3, False: 2e-3}, {True: 3e-3, False: 2e-3}, {True: 1e-3, False: 2e-3}):
+        for _ in range(1000):
+            way = pace.in_threads()
+            pace.note(way, seconds[way], 100)
+            ways.append(way)
+    shares = np.reshape(ways, (3, 1000))[:, 500:].mean(axis=1)  # when it has noticed
+    assert shares[0] > 0.9
+    assert shares[1] < 0.1
+    assert shares[2] > 0.9
