@@ -20,11 +20,12 @@ from importlib.metadata import version
 from statistics import median
 
 from bench.pages import write_part
-from bench.suite import arrays, fits
+from bench.suite import arrays, fits, strata
 from bench.suite.blocks import medians
 from bench.suite.integrals import AgainstJax, Billion, Tables
 from bench.suite.startup import FIRST_FITS
 from bench.suite.sums import KLSum
+from tests.arrays.strata import Stratum
 
 Row = tuple[str, str, str]
 
@@ -43,8 +44,11 @@ def main() -> None:
     )
     text = f"{table}\n\n{_machine()}"
     print(text)
+    data = f"{_data(quick)}\n\n{_machine()}"
+    print(data)
     if not quick:
         write_part("performance.md", "figures", text)
+        write_part("performance.md", "data", data)
 
 
 def _arrays() -> Iterator[Row]:
@@ -67,6 +71,114 @@ def _arrays() -> Iterator[Row]:
             ratio = getattr(bench, method)(*given)
             inverse = f" (1/{1 / ratio:.0f})" if ratio < 0.2 else ""
             yield work.format(parameter), "", f"{ratio:.2g}{inverse} of {peer.format(parameter)}"
+
+
+def _data(quick: bool) -> str:
+    """Every kind of data: in one layout in full, in the others the worst of all kinds; NumKong; and a busy core."""
+    counts = {"blocks": 2, "calls": 4} if quick else {"blocks": 3, "calls": 8}
+    kinds, layouts = (strata.STRATA[:3], strata.LAYOUTS[:1]) if quick else (strata.STRATA, strata.LAYOUTS)
+    lines = [f"| {layouts[0].name} | {' | '.join(strata.FUNCTIONS)} |", "|---" * (len(strata.FUNCTIONS) + 1) + "|"]
+    for kind in kinds:
+        cells = []
+        for function in strata.FUNCTIONS:
+            found = strata.timing(function, kind, layouts[0], "f8", **counts)
+            n = layouts[0].shape[0]
+            cells.append(
+                f"{found.ours / n * 1e9:.2f} ({found.ours / found.dense:.2f}; {_part(found.ours / found.scipy)})"
+            )
+        lines.append(f"| {kind.name} | {' | '.join(cells)} |")
+    lines += [
+        "",
+        f"| worst of all kinds | {' | '.join(strata.FUNCTIONS)} |",
+        "|---" * (len(strata.FUNCTIONS) + 1) + "|",
+    ]
+    for layout, number in itertools.product(layouts, ("f8", "f4")):
+        cells = [_worst(function, kinds, layout, number, counts) for function in strata.FUNCTIONS]
+        lines.append(f"| {layout.name}, {number} | {' | '.join(cells)} |")
+    return "\n".join([*lines, "", *_numkong(quick), "", *_busy(quick)])
+
+
+def _worst(
+    function: str, kinds: tuple[Stratum, ...], layout: strata.Layout, number: str, counts: dict[str, int]
+) -> str:
+    """The largest ratios to dense numbers and to SciPy, without subnormal numbers, whose own follow."""
+    if function in strata.ELEMENTS and len(layout.shape) > 1:
+        return ""
+    found = {
+        kind: strata.timing(function, kind, layout, number, **counts)
+        for kind in kinds
+        if strata.is_asked(function, kind)
+    }
+    usual = [timing for kind, timing in found.items() if not kind.subnormal]
+    text = f"{max(t.ours / t.dense for t in usual):.2f}; {_part(max(t.ours / t.scipy for t in usual))}"
+    for kind, t in found.items():
+        if kind.subnormal:
+            text += f" ({t.ours / t.dense:.1f}; {_part(t.ours / t.scipy)})"
+    return text
+
+
+def _part(ratio: float) -> str:
+    return f"1/{1 / ratio:.0f}" if ratio < 0.2 else f"{ratio:.2f}"
+
+
+def _numkong(quick: bool) -> list[str]:
+    functions, numbers, sizes = strata.AgainstNumKong.params
+    lines = [
+        "| fastkl's time in units of NumKong's, one thread | " + " | ".join(f"N = {n:,}" for n in sizes) + " |",
+        "|---" * (len(sizes) + 1) + "|",
+    ]
+    for function, number in itertools.product(functions, numbers):
+        cells = []
+        for n in sizes[: 1 if quick else None]:
+            bench = strata.AgainstNumKong()
+            try:
+                bench.setup(function, number, n)
+            except NotImplementedError as reason:
+                return [f"NumKong: not measured, {reason}"]
+            cells.append(f"{bench.track_ratio_to_numkong(function, number, n):.2f}")
+        lines.append(f"| {function}, {number} | {' | '.join(cells)} |")
+    return [*lines, "", *_answers()]
+
+
+def _answers() -> list[str]:
+    """What NumKong answers where fastkl is exact."""
+    import numkong
+    import numpy as np
+
+    import fastkl
+
+    rng = np.random.default_rng(0)
+    p = rng.random(4096)
+    p /= p.sum()
+    q = p * (1.0 + 1e-9 * rng.standard_normal(p.size))
+    q /= q.sum()
+    left, right = np.zeros(64), np.zeros(64)
+    left[:32] = right[32:] = 1 / 32
+    lines = ["| answers in double precision | fastkl | NumKong |", "|---|---|---|"]
+    for what, name, a, b in (
+        ("Jensen-Shannon distance of disjoint arrays, √ln 2", "jensenshannon", left, right),
+        ("KL of disjoint arrays, ∞", "kullbackleibler", left, right),
+        ("KL of arrays that differ by 1e-9, 5e-19", "kullbackleibler", p, q),
+    ):
+        mine = fastkl.jensenshannon(a, b) if name == "jensenshannon" else fastkl.entropy(a, b)
+        lines.append(f"| {what} | {float(mine):.6g} | {float(getattr(numkong, name)(a, b)):.6g} |")
+    return lines
+
+
+def _busy(quick: bool) -> list[str]:
+    functions, sizes = strata.BusyCore.params
+    lines = [
+        "| one core kept busy, in units of one thread | " + " | ".join(f"N = {n:,}" for n in sizes) + " |",
+        "|---" * (len(sizes) + 1) + "|",
+    ]
+    for function in functions:
+        cells = []
+        for n in sizes[: 1 if quick else None]:
+            bench = strata.BusyCore()
+            bench.setup(function, n)
+            cells.append(f"{bench.track_ratio_to_one_thread(function, n):.2f}")
+        lines.append(f"| {function} | {' | '.join(cells)} |")
+    return lines
 
 
 def _sum(quick: bool) -> Iterator[Row]:
@@ -161,12 +273,24 @@ def _counts(quick: bool) -> dict[str, int]:
 
 
 def _machine() -> str:
-    packages = ", ".join(f"{name} {_version(name)}" for name in ("numba", "numpy", "scipy", "jax"))
+    packages = ", ".join(f"{name} {_version(name)}" for name in ("numba", "numpy", "scipy", "jax", "numkong"))
     cores = os.cpu_count()
     return (
-        f"Measured on {datetime.date.today()} with `python -m bench.figures`: {cores} cores, {platform.machine()}, "
+        f"Measured on {datetime.date.today()} with `python -m bench.figures`: {cores} cores of {_processor()}, "
         f"Python {platform.python_version()}, {packages}."
     )
+
+
+def _processor() -> str:
+    """The processor's name, and the one that LLVM has for it."""
+    import llvmlite.binding
+
+    name = platform.processor() or platform.machine()
+    if os.path.exists("/proc/cpuinfo"):
+        with open("/proc/cpuinfo") as file:
+            models = [line.split(":", 1)[1].strip() for line in file if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{name} (LLVM: {llvmlite.binding.get_host_cpu_name()})"
 
 
 def _version(name: str) -> str:

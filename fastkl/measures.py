@@ -18,7 +18,7 @@ def divergence_of_sums(total: Any, mass: Any, surplus: Any) -> tuple[Any, Any]:
     Where the second part takes much of the first, or D/P is near -1, q is scaled by P/Q, which makes D about 0.
     """
     whole, relative = total / mass, surplus / mass
-    if not np.any(surplus):
+    if not (isinstance(surplus, float) or surplus.any()):
         return whole, np.zeros(np.shape(whole), bool)
     correction = phi(relative)
     return whole - correction, (correction > CANCELLED * whole) | (relative < -0.5)

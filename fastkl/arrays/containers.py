@@ -68,8 +68,6 @@ def in_the_type_of(*given: Any) -> Callable[[Any], Any]:
 
 def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights: Any) -> float:
     """*pseudocount* as a number, refused where the numbers are not counts."""
-    if type(pseudocount) is float and pseudocount == 0.0:
-        return 0.0
     try:
         number = float(pseudocount)
     except (TypeError, ValueError):

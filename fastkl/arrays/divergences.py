@@ -94,7 +94,8 @@ def entropy(
     0.510825623766
     """
     own, p, q = _readable(pk, qk, "pk", "qk")
-    pseudocount = checked_pseudocount(pseudocount, log=log, normalize=normalize, weights=weights)
+    if pseudocount != 0.0:
+        pseudocount = checked_pseudocount(pseudocount, log=log, normalize=normalize, weights=weights)
     masses = None
     is_plain = axis == 0 and nan_policy == "propagate" and not (keepdims or log or pseudocount)
     if is_plain and normalize and weights is None and are_vectors(p, p if q is None else q):
@@ -164,7 +165,8 @@ def jensenshannon(
     1.0
     """
     own, a, b = _readable(p, q, "p", "q")
-    pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=weights)
+    if pseudocount != 0.0:
+        pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=weights)
     masses = None
     if axis == 0 and not (keepdims or log or pseudocount) and weights is None and are_vectors(a, b):
         found = js_of_vectors(a, b)

@@ -44,7 +44,10 @@ CANCELLED = 0.25
 WORTH_A_LOOK, FEW = 2**15, 64
 """Numbers from which on a few of them are looked at: sums with q as it is might be made in vain."""
 
-CACHED = 2**11, 2**19
+NO_SHARE = 2.0**-54
+"""The share of S/P below which phi(D/P), which is at most (D/P)**2, does not count."""
+
+CACHED = 2**13, 2**19
 """The sizes of arrays whose numbers are read twice from the cache."""
 
 Masses = tuple[float, ...]
@@ -72,10 +75,12 @@ def kl_of_vectors(p: Any, q: Any) -> float | Masses:
             factor = known[0] / known[1]
     total, mass, surplus = _sums(kl_sums, p, q, 1.0) if factor == 1.0 else _sums(scaled_kl_sums, p, q, factor)
     mass_q = known[1] if known else _mass_of_q(q, mass, surplus)
-    if not (_is_ordinary(mass) and _is_ordinary(mass_q)) or total != total:
+    if not (LEAST_MASS < mass < LARGEST_MASS and LEAST_MASS < mass_q < LARGEST_MASS) or total != total:
         return mass, mass_q
     if p.size == 1 or total == math.inf:
         return 0.0 if total < math.inf else total
+    if total >= LEAST_TERM * p.size and surplus * surplus <= NO_SHARE * total * mass:
+        return total / mass
     value, lossy = divergence_of_sums(total, mass, surplus)
     if lossy:
         factor = mass / mass_q
@@ -130,10 +135,11 @@ def _is_cheap_to_weigh(p: Any) -> bool:
 
 
 def _sums(kernel: TiledKernel, p: Any, *rest: Any) -> list[float]:
-    if p.size > SMALL or JIT_DISABLED:
-        return kernel.total(p.size, p, *rest).tolist()  # type: ignore[no-any-return]
+    size = p.size
+    if size > SMALL or JIT_DISABLED:
+        return kernel.total(size, p, *rest).tolist()  # type: ignore[no-any-return]
     partial = np.empty(kernel.outputs)
-    kernel.tile_function(partial, 0, p.size, p, *rest)  # the same without what long rows need: a microsecond
+    kernel.tile_function(partial, 0, size, p, *rest)  # the same without what long rows need: a microsecond
     return partial.tolist()
 
 

@@ -8,7 +8,17 @@ arrays of any kind.
 from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, progress, report_progress, tiled
 from fastkl.jit.interface import Implementation, Interface
 from fastkl.jit.memory import read_double, read_integer, read_single, view_of_doubles, write_double, write_single
-from fastkl.jit.options import JIT_DISABLED, block, scalar, ternary_instruction, widest_vectors
+from fastkl.jit.options import (
+    JIT_DISABLED,
+    block,
+    callable_from_compiled_code,
+    is_missing,
+    is_vector,
+    routine,
+    scalar,
+    ternary_instruction,
+    widest_vectors,
+)
 from fastkl.jit.templates import instance
 from fastkl.jit.ufuncs import callable_from_numba, ufunc
 
@@ -20,13 +30,17 @@ __all__ = [
     "Interface",
     "TiledKernel",
     "block",
+    "callable_from_compiled_code",
     "callable_from_numba",
     "instance",
+    "is_missing",
+    "is_vector",
     "progress",
     "read_double",
     "read_integer",
     "read_single",
     "report_progress",
+    "routine",
     "scalar",
     "ternary_instruction",
     "tiled",

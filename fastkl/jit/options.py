@@ -1,6 +1,6 @@
 """The only place that names a Numba option.
 
-Three kinds of functions are compiled, besides the drivers:
+Four kinds of functions are compiled, besides the drivers:
 
 ``scalar``
     A function of numbers, or of a few entries of an array, with strict IEEE arithmetic, inlined into the
@@ -9,6 +9,8 @@ Three kinds of functions are compiled, besides the drivers:
     A loop over a block of points, called from tile functions or from other blocks.
 ``tile``
     A loop over a tile; the only kind that Python calls.
+``routine``
+    What compiled code of a user calls: strict, whatever the flags of its caller are; it may allocate.
 
 In a block and a tile LLVM may reassociate the *sums written in the function's own body*, without which
 no reduction is vectorised. NaN, inf and signed zeros keep their meaning everywhere.
@@ -26,10 +28,10 @@ from collections.abc import Callable
 from typing import Any
 
 import numba
-from numba import config
+from numba import config, types
 from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
-from numba.extending import intrinsic
+from numba.extending import intrinsic, overload
 
 from fastkl.jit.cache import cached
 
@@ -39,6 +41,7 @@ _STRICT = {"error_model": "numpy", "nogil": True, "fastmath": False, "no_cfunc_w
 _INNER = {**_STRICT, "no_cpython_wrapper": True, "_nrt": False}
 _SCALAR = {**_INNER, "forceinline": True}
 _BLOCK = {**_INNER, "fastmath": {"reassoc"}}
+_ROUTINE = {**_STRICT, "no_cpython_wrapper": True}
 _TILE = {**_STRICT, "fastmath": {"reassoc"}}
 _STRICT_CALLBACK = {"error_model": "numpy", "fastmath": False, "_nrt": False}
 _PARALLEL = {**_STRICT, "parallel": True}
@@ -52,6 +55,11 @@ def scalar(function: Callable[..., Any]) -> Any:
 def block(function: Callable[..., Any]) -> Any:
     """Compile a loop over a block of points that tile functions call."""
     return numba.njit(**_BLOCK)(function)
+
+
+def routine(function: Callable[..., Any]) -> Any:
+    """Compile a function that compiled code of a user calls."""
+    return numba.njit(**_ROUTINE)(function)
 
 
 def tile(function: Callable[..., Any]) -> Any:
@@ -77,6 +85,25 @@ def c_callback(function: Callable[..., Any], signature: str) -> Any:
     return callback
 
 
+def callable_from_compiled_code(function: Callable[..., Any], choose: Callable[..., Any]) -> None:
+    """Let compiled code of a user call *function*, which is plain Python.
+
+    *choose* has the names of the arguments, gets their types in Numba, and returns what is compiled in the place of
+    the call, or None if there is nothing for such arguments.
+    """
+    overload(function, strict=False)(choose)
+
+
+def is_vector(kind: Any) -> bool:
+    """Whether a type of Numba is that of a one-dimensional array of floats or doubles."""
+    return isinstance(kind, types.Array) and kind.ndim == 1 and kind.dtype in (types.float32, types.float64)
+
+
+def is_missing(kind: Any) -> bool:
+    """Whether a type of Numba is that of an argument which is None or left out."""
+    return kind is None or (isinstance(kind, types.NoneType | types.Omitted) and getattr(kind, "value", None) is None)
+
+
 def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
     """Declare a function of three doubles that LLVM has an instruction for.
 
@@ -87,7 +114,7 @@ def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[.
     def declare(emit: Callable[..., Any]) -> Any:
         if JIT_DISABLED:
             return python_twin
-        double = numba.types.float64
+        double = types.float64
         signature = double(double, double, double)
 
         def implementation(typing_context: Any, a: Any, b: Any, c: Any) -> Any:
@@ -109,7 +136,7 @@ def _widest(typing_context: Any) -> Any:
         set.add(builder.function.attributes, _WIDEST)
         return context.get_dummy_value()
 
-    return numba.types.none(), emit
+    return types.none(), emit
 
 
 widest_vectors: Any = (lambda: None) if JIT_DISABLED else intrinsic(_widest)
