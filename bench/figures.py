@@ -18,6 +18,7 @@ import time
 from collections.abc import Iterator
 from importlib.metadata import version
 from statistics import median
+from typing import Any
 
 from bench.pages import write_part
 from bench.suite import arrays, fits, strata
@@ -75,7 +76,7 @@ def _arrays() -> Iterator[Row]:
 
 def _data(quick: bool) -> str:
     """Every kind of data: in one layout in full, in the others the worst of all kinds; NumKong; and a busy core."""
-    counts = {"blocks": 2, "calls": 4} if quick else {"blocks": 3, "calls": 8}
+    counts = {"blocks": 2, "calls": 4 if quick else 8, "pause": 0.05}
     kinds, layouts = (strata.STRATA[:3], strata.LAYOUTS[:1]) if quick else (strata.STRATA, strata.LAYOUTS)
     lines = [f"| {layouts[0].name} | {' | '.join(strata.FUNCTIONS)} |", "|---" * (len(strata.FUNCTIONS) + 1) + "|"]
     for kind in kinds:
@@ -99,22 +100,27 @@ def _data(quick: bool) -> str:
 
 
 def _worst(
-    function: str, kinds: tuple[Stratum, ...], layout: strata.Layout, number: str, counts: dict[str, int]
+    function: str, kinds: tuple[Stratum, ...], layout: strata.Layout, number: str, counts: dict[str, Any]
 ) -> str:
     """The largest ratios to dense numbers and to SciPy, without subnormal numbers, whose own follow."""
     if function in strata.ELEMENTS and len(layout.shape) > 1:
         return ""
     found = {
-        kind: strata.timing(function, kind, layout, number, **counts)
+        kind: strata.timing(function, kind, layout, number, with_scipy=len(layout.shape) == 1, **counts)
         for kind in kinds
         if strata.is_asked(function, kind)
     }
     usual = [timing for kind, timing in found.items() if not kind.subnormal]
-    text = f"{max(t.ours / t.dense for t in usual):.2f}; {_part(max(t.ours / t.scipy for t in usual))}"
+    worst = max(t.ours / t.dense for t in usual), max(t.ours / t.scipy for t in usual)
+    text = _pair(*worst, 2)
     for kind, t in found.items():
         if kind.subnormal:
-            text += f" ({t.ours / t.dense:.1f}; {_part(t.ours / t.scipy)})"
+            text += f" ({_pair(t.ours / t.dense, t.ours / t.scipy, 1)})"
     return text
+
+
+def _pair(to_dense: float, to_scipy: float, digits: int) -> str:
+    return f"{to_dense:.{digits}f}" + ("" if to_scipy != to_scipy else f"; {_part(to_scipy)}")
 
 
 def _part(ratio: float) -> str:

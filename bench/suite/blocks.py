@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from statistics import median
+from typing import Any
 
 Call = Callable[[], object]
 
@@ -14,7 +15,7 @@ PAUSE = 0.1
 """Seconds; OpenBLAS lets its threads spin for some tens of milliseconds."""
 
 
-def medians(*competitors: Call, blocks: int = BLOCKS, calls: int = CALLS) -> list[float]:
+def medians(*competitors: Call, blocks: int = BLOCKS, calls: int = CALLS, pause: float = PAUSE) -> list[float]:
     """Seconds of one call of each competitor.
 
     Every competitor has blocks of calls to itself, and the blocks alternate: call by call, the thread
@@ -25,7 +26,7 @@ def medians(*competitors: Call, blocks: int = BLOCKS, calls: int = CALLS) -> lis
     times: list[list[float]] = [[] for _ in competitors]
     for _ in range(blocks):
         for call, seen in zip(competitors, times, strict=True):
-            time.sleep(PAUSE)
+            time.sleep(pause)
             for number in range(calls):
                 began = time.perf_counter()
                 call()
@@ -34,7 +35,7 @@ def medians(*competitors: Call, blocks: int = BLOCKS, calls: int = CALLS) -> lis
     return [median(seen) for seen in times]
 
 
-def ratio(call: Call, reference: Call, **counts: int) -> float:
+def ratio(call: Call, reference: Call, **counts: Any) -> float:
     """Time of *call* in units of the time of *reference*."""
     ours, theirs = medians(call, reference, **counts)
     return ours / theirs

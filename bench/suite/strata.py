@@ -99,12 +99,16 @@ class Timing(NamedTuple):
     scipy: float
 
 
-def timing(function: str, stratum: Stratum, layout: Layout, kind: str, **counts: int) -> Timing:
-    """The times of fastkl on this data and on dense numbers, and of SciPy on this data."""
+def timing(
+    function: str, stratum: Stratum, layout: Layout, kind: str, *, with_scipy: bool = True, **counts: Any
+) -> Timing:
+    """The times of fastkl on this data and on dense numbers, and of SciPy on this data or NaN."""
     given, dense = (pair(s, layout, kind) for s in (stratum, DENSE))
     with threads(layout.threads):
-        calls = ours(function, *given, layout.axis), ours(function, *dense, layout.axis)
-        return Timing(*medians(*calls, scipys(function, *given, layout.axis), **counts))
+        calls = [ours(function, *given, layout.axis), ours(function, *dense, layout.axis)]
+        if with_scipy:
+            calls.append(scipys(function, *given, layout.axis))
+        return Timing(*medians(*calls, **counts), *(() if with_scipy else (float("nan"),)))
 
 
 class Data:

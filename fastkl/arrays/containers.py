@@ -23,7 +23,7 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     """
     if values is None:
         raise ValueError(f"{name}: at least one array or dtype is required, got None")
-    if hasattr(values, "toarray") and hasattr(values, "nnz"):
+    if is_sparse(values):
         raise TypeError(f"{name} is a sparse {type(values).__name__}; pass {name}.toarray()")
     torch = sys.modules.get("torch")
     if torch is not None and isinstance(values, torch.Tensor):
@@ -39,16 +39,19 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     return array
 
 
+def is_sparse(values: Any) -> bool:
+    """Whether *values* is a sparse matrix or array, of SciPy or alike."""
+    return hasattr(values, "toarray") and hasattr(values, "nnz")
+
+
 def _of_tensor(tensor: Any, name: str) -> Any:
     if tensor.requires_grad:
         raise TypeError(f"{name} is a tensor that requires a gradient, and fastkl computes none; pass {name}.detach()")
     if str(tensor.dtype) == "torch.bfloat16":
         raise TypeError(f"{name} is a tensor of bfloat16, which NumPy cannot read; pass {name}.float()")
-    return tensor.cpu().numpy() if tensor.device.type == "cpu" else _refuse_device(tensor, name)
-
-
-def _refuse_device(tensor: Any, name: str) -> Any:
-    raise TypeError(f"{name} is a tensor on {tensor.device}, and fastkl computes on the CPU; pass {name}.cpu()")
+    if tensor.device.type != "cpu":
+        raise TypeError(f"{name} is a tensor on {tensor.device}, and fastkl computes on the CPU; pass {name}.cpu()")
+    return tensor.numpy()
 
 
 def _glimpse(array: NDArray[Any]) -> str:
@@ -68,10 +71,9 @@ def in_the_type_of(*given: Any) -> Callable[[Any], Any]:
 
 def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights: Any) -> float:
     """*pseudocount* as a number, refused where the numbers are not counts."""
-    try:
-        number = float(pseudocount)
-    except (TypeError, ValueError):
-        raise TypeError(f"pseudocount must be a real number, got {pseudocount!r}") from None
+    if not isinstance(pseudocount, int | float | np.integer | np.floating):
+        raise TypeError(f"pseudocount must be a real number, got {pseudocount!r}")
+    number = float(pseudocount)
     if not 0.0 <= number < np.inf:
         raise ValueError(f"pseudocount must be finite and >= 0, got {pseudocount!r}")
     if number > 0.0:

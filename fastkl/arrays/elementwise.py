@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastkl.arrays.containers import is_sparse
 from fastkl.elementary import log_ratio as _log_ratio
 from fastkl.elementary import special
 from fastkl.jit import JIT_DISABLED, TiledKernel, callable_from_numba, ufunc
@@ -58,7 +59,11 @@ class Elementwise:
 
     def __call__(self, x: Any, y: Any = _ABSENT, out: Any = None, /, **kwargs: Any) -> Any:
         if not kwargs and out is None and (type(x) is not ndarray or x.size < PARALLEL_SIZE):
-            return self.ufunc(x) if y is _ABSENT else self.ufunc(x, y)  # written out, since it is short of time
+            try:
+                return self.ufunc(x) if y is _ABSENT else self.ufunc(x, y)  # written out, since it is short of time
+            except TypeError:
+                _refuse_sparse(self.__name__, x, y)
+                raise
         given = (x,) if y is _ABSENT else (x, y) if out is None else (x, y, out)
         if self._kernel is not None and not JIT_DISABLED and kwargs.keys() <= {"out"}:
             inputs, rest = given[: self._n_inputs], given[self._n_inputs :]
@@ -77,6 +82,13 @@ class Elementwise:
 
     def __reduce__(self) -> str:
         return self.__name__
+
+
+def _refuse_sparse(name: str, *given: Any) -> None:
+    """Say what a sparse matrix, for which NumPy's message blames the ufunc, can be turned into."""
+    for values in given:
+        if is_sparse(values):
+            raise TypeError(f"{name} takes arrays, got a sparse {type(values).__name__}; pass its .toarray()") from None
 
 
 def _side_by_side(inputs: tuple[Any, ...], out: Any) -> bool:

@@ -38,12 +38,13 @@ def entr(x):
 @scalar
 def ordinary_rel_entr(x, y):
     """x log(x/y), with the bits of `rel_entr`, for x and y from `TINY` to `LARGEST`, or 0."""
-    if x == 0.0:
-        return 0.0
-    return np.inf if y == 0.0 else x * ordinary_log_ratio(x, y)
+    value = x * ordinary_log_ratio(x, y)
+    above_0 = np.inf if y == 0.0 else value
+    return above_0 if x > 0.0 else 0.0
 
 
 @scalar
 def ordinary_entr(x):
     """-x log(x), with the bits of `entr`, for x from `TINY` to `LARGEST`, or 0."""
-    return -x * ordinary_log_ratio(x, 1.0) if x > 0.0 else 0.0
+    value = -x * ordinary_log_ratio(x, 1.0)
+    return value if x > 0.0 else 0.0

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import pickle
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -107,7 +109,70 @@ def test_a_mapped_file(tmp_path: Path) -> None:
 def test_a_tensor_of_torch() -> None:
     torch = pytest.importorskip("torch", reason="torch is not among the dependencies of the tests")
     p, q = torch.from_numpy(P), torch.from_numpy(Q)
-    np.testing.assert_array_equal(fastkl.entropy(p, q), fastkl.entropy(P, Q))
+    for function in (fastkl.entropy, fastkl.jensenshannon, fastkl.jeffreys):
+        result = function(p, q)
+        assert isinstance(result, torch.Tensor)
+        np.testing.assert_array_equal(result.numpy(), function(P, Q))
+    with pytest.raises(TypeError, match=r"p is a tensor that requires a gradient.*p.detach\(\)"):
+        fastkl.jensenshannon(p.requires_grad_(), q)
+
+
+class Tensor:
+    """A stand-in for torch's tensor, as far as it is asked."""
+
+    def __init__(self, values: Any, *, requires_grad: bool = False, device: str = "cpu", dtype: str = "torch.float64"):
+        self.values, self.requires_grad, self.dtype = values, requires_grad, dtype
+        self.device = SimpleNamespace(type=device)
+
+    def numpy(self) -> Any:
+        return self.values
+
+
+def test_a_tensor_is_read_where_it_lies_and_answered_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = SimpleNamespace(Tensor=Tensor, from_numpy=Tensor)
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    result = fastkl.entropy(Tensor(P), Tensor(Q), axis=1)
+    assert isinstance(result, Tensor)
+    np.testing.assert_array_equal(result.numpy(), fastkl.entropy(P, Q, axis=1))
+    assert isinstance(fastkl.entropy(Tensor(P[0])), Tensor)
+    for tensor, match in (
+        (Tensor(P, requires_grad=True), r"pk is a tensor that requires a gradient.*pk.detach\(\)"),
+        (Tensor(P, device="cuda"), r"computes on the CPU; pass pk.cpu\(\)"),
+        (Tensor(P, dtype="torch.bfloat16"), r"pass pk.float\(\)"),
+    ):
+        with pytest.raises(TypeError, match=match):
+            fastkl.entropy(tensor, Tensor(Q))
+
+
+def test_an_array_of_jax_is_answered_by_one() -> None:
+    jax = pytest.importorskip("jax", reason="JAX is not among the dependencies of the tests")
+    p, q = (jax.numpy.asarray(a, dtype="float32") for a in (P, Q))
+    for function in (fastkl.entropy, fastkl.jensenshannon, fastkl.jeffreys):
+        result = function(p, q, axis=-1)
+        assert isinstance(result, jax.Array)
+        np.testing.assert_array_equal(np.asarray(result), function(np.asarray(p), np.asarray(q), axis=-1))
+
+
+def test_bfloat16_is_taken_like_single_precision() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    p, q = (a.astype(ml_dtypes.bfloat16) for a in (P, Q))
+    singles = p.astype(np.float32), q.astype(np.float32)
+    for function in (fastkl.entropy, fastkl.jensenshannon, fastkl.jeffreys, fastkl.rel_entr, fastkl.kl_div):
+        result = function(p, q)
+        assert result.dtype == np.float32
+        np.testing.assert_allclose(result, function(*singles), rtol=1e-7)
+    for function in (fastkl.entropy, fastkl.entr):
+        assert function(p).dtype == np.float32
+        np.testing.assert_allclose(function(p), function(singles[0]), rtol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["entropy", "entr", "rel_entr", "jensenshannon"])
+def test_a_sparse_matrix_hears_of_its_dense_form(name: str) -> None:
+    from scipy import sparse
+
+    matrix = sparse.csr_matrix(np.eye(3))
+    with pytest.raises(TypeError, match=r"sparse csr_matrix; pass .*\.toarray\(\)"):
+        getattr(fastkl, name)(*(matrix,) * (1 if name == "entr" else 2))
 
 
 @pytest.mark.parametrize("name", ["rel_entr", "kl_div", "entr", "log_ratio"])

@@ -322,8 +322,38 @@ def test_a_ufunc_has_what_ufuncs_have() -> None:
         (lambda: fastkl.entropy([1, 2], weights=[1, 2, 3]), r"\(3,\)"),
         (lambda: fastkl.entropy([1, 2], axis=1), "axis 1"),
         (lambda: fastkl.jensenshannon([1], [None]), "None"),
+        (lambda: fastkl.jensenshannon([1, 2], [2, 1], [1, 1]), r"`base` must be .* an array of shape \(2,\)"),
+        (lambda: fastkl.jensenshannon([1, 2], [2, 1], "e"), "'e'"),
+        (lambda: fastkl.entropy(["1"]), "pk must be real numbers.*'1'"),
+        (lambda: fastkl.entropy([1, 2], pseudocount=-0.5), "pseudocount must be finite and >= 0, got -0.5"),
+        (lambda: fastkl.entropy([1, 2], pseudocount=NAN), "nan"),
+        (lambda: fastkl.entropy([1, 2], pseudocount="1"), "pseudocount must be a real number, got '1'"),
+        (lambda: fastkl.entropy([1, 2], pseudocount=1, log=True), "pseudocount=1 .* log=True"),
+        (lambda: fastkl.entropy([1, 2], pseudocount=1, normalize=False), "pseudocount=1 .* normalize=False"),
+        (lambda: fastkl.jeffreys([1, 2], [2, 1], pseudocount=1, weights=[1, 1]), "pseudocount=1 .* weights="),
     ],
 )
 def test_an_error_names_the_value(call: Callable[[], Any], named: str) -> None:
     with pytest.raises((ValueError, TypeError), match=named):
         call()
+
+
+@pytest.mark.parametrize("kind", ["f4", "f8", "i8", "u1"])
+@pytest.mark.parametrize("axis", [0, 1, None])
+def test_a_pseudocount_is_added_to_every_entry(kind: str, axis: Any) -> None:
+    rng = np.random.default_rng(7)
+    p, q = (rng.poisson(0.5, (30, 40)).astype(kind) for _ in range(2))
+    for function in (fastkl.entropy, fastkl.jensenshannon, fastkl.jeffreys):
+        result = function(p, q, axis=axis, pseudocount=0.5)
+        expected = function(p.astype("f8") + 0.5, q.astype("f8") + 0.5, axis=axis)
+        np.testing.assert_allclose(result, expected, rtol=3e-7 if kind == "f4" else 1e-13)
+        assert np.isfinite(result).all()
+    np.testing.assert_allclose(fastkl.entropy(p[0], pseudocount=2), fastkl.entropy(p[0].astype("f8") + 2), rtol=3e-7)
+
+
+def test_masked_entries_get_no_pseudocount() -> None:
+    p, q = np.ma.masked_array([1.0, 7.0, 0.0], [0, 1, 0]), np.array([1.0, 5.0, 2.0])
+    expected = fastkl.entropy([1.5, 0.5], [1.5, 2.5])
+    assert fastkl.entropy(p, q, pseudocount=0.5) == pytest.approx(expected, rel=1e-15)
+    with_nan = np.array([1.0, NAN, 0.0])
+    assert fastkl.entropy(with_nan, q, pseudocount=0.5, nan_policy="omit") == pytest.approx(expected, rel=1e-15)
