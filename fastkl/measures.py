@@ -15,13 +15,14 @@ def divergence_of_sums(total: Any, mass: Any, surplus: Any) -> tuple[Any, Any]:
     """(KL of the normalised densities, whether it has lost digits so that q has to be scaled first).
 
     S, P and D are the sums of the terms p log(p/q) - p + q, of p and of q - p. The divergence is S/P - phi(D/P).
-    Where the second part takes much of the first, or D/P is near -1, q is scaled by P/Q, which makes D about 0.
+    Where the second part takes much of the first, or one mass is more than twice the other, q is scaled by P/Q, which
+    makes D about 0.
     """
     whole, relative = total / mass, surplus / mass
     if not (isinstance(surplus, float) or surplus.any()):
         return whole, np.zeros(np.shape(whole), bool)
     correction = phi(relative)
-    return whole - correction, (correction > CANCELLED * whole) | (relative < -0.5)
+    return whole - correction, (correction > CANCELLED * whole) | (relative < -0.5) | (relative > 1.0)
 
 
 def phi(u: Any) -> Any:

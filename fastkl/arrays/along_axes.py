@@ -19,6 +19,7 @@ from fastkl.arrays.ranges import (
     LN2,
     SCALED_MASS_EXPONENT,
 )
+from fastkl.arrays.rows import Rows
 from fastkl.arrays.settle import Measured, are_ordinary, batches, settle
 from fastkl.kernels import terms
 from fastkl.kernels.reductions import BY_MASS, BY_RATIO, IF_NEEDED
@@ -34,8 +35,8 @@ WORTH_A_LOOK = 2**14
 FEW, FEW_NUMBERS = 32, 16
 """How many rows, and numbers of each along every axis, are looked at."""
 
-SOME = 0.25
-"""The share of rows of unequal masses from which on the masses are summed first."""
+MOST = 0.75
+"""The share of rows whose masses are alike up to which the masses are summed first."""
 
 
 def entropy_along(given: Operands, normalize: bool, masses: Masses | None = None) -> Floats:
@@ -70,7 +71,7 @@ def _shifts(given: Operands) -> tuple[list[Any], dict[str, Any]]:
 def _seen(given: Operands, total: Floats, settled: NDArray[np.bool_], least: float, factor: Floats) -> Any:
     """Where no number that counts as TINY matters: the sum of the terms is large enough, or p = factor * q."""
     size = math.prod(given.arrays[0].shape[given.kept :])
-    small = settled & ~(total >= least * size)
+    small = settled & ~((total >= least * size) | ((total == 0.0) & np.signbit(total)))
     if small.any():
         settled = np.array(settled)
         for rows in batches(given, small):
@@ -82,19 +83,27 @@ def _is_single_point(given: Operands) -> bool:
     return math.prod(given.arrays[0].shape[given.kept :]) == 1
 
 
-def _balance(given: Operands) -> Floats | None:
-    """The ratio of p's mass to q's, 1 where it cannot be told; None if it seems to be about 1 everywhere.
+def _balance(given: Operands, rows: Rows) -> Floats | None:
+    """The ratios of p's masses to q's, 1 where they are alike; None if they seem to be alike nearly everywhere.
 
-    Where it is not, sums would be made in vain, with q as it is. A few numbers of a few rows are looked at.
+    Where they are not, sums would be made in vain, with q as it is. A few numbers of a few rows are looked at; what a
+    row's factor is in the end does not depend on the others.
     """
-    if given.arrays[0].size < WORTH_A_LOOK:
+    if given.arrays[0].size < WORTH_A_LOOK or not rows.go_across:
         return None
     shape = given.arrays[0].shape
     few = tuple(slice(None, None, -(-n // (FEW if d < given.kept else FEW_NUMBERS))) for d, n in enumerate(shape))
     axes = tuple(range(given.kept, len(shape)))
     p, q = (given.arrays[i][few].astype(np.float64).sum(axis=axes) for i in (0, 1))
-    lopsided = ~((p >= 0.5 * q) & (p <= 2.0 * q))
-    return _ratio(*given.rows().masses()) if lopsided.mean() > SOME else None
+    if _are_alike(p, q).mean() > MOST:
+        return None
+    mass_p, mass_q = rows.masses()
+    return np.where(_are_alike(mass_p, mass_q), 1.0, _ratio(mass_p, mass_q))
+
+
+def _are_alike(mass_p: Floats, mass_q: Floats) -> NDArray[np.bool_]:
+    """Whether neither is more than twice the other."""
+    return (mass_p >= 0.5 * mass_q) & (mass_p <= 2.0 * mass_q)
 
 
 def _ratio(mass_p: Floats, mass_q: Floats) -> Floats:
@@ -107,7 +116,7 @@ def _kl(given: Operands) -> Measured:
         if rows.are_balanced:
             sums = rows.sums(terms.kl_terms, scaled=terms.scaled_kl_terms, balance=IF_NEEDED)
         else:
-            ratio = _balance(given)
+            ratio = _balance(given, rows)
             sums = rows.sums(terms.kl_terms if ratio is None else terms.scaled_kl_terms, b=ratio)
         total, mass_p, mass_q, surplus, factor = sums
         value, lossy = divergence_of_sums(total, mass_p, surplus)

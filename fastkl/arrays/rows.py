@@ -65,17 +65,21 @@ class Rows:
         self.prepare = prepare
 
     @cached_property
-    def are_balanced(self) -> bool:
-        """Whether a kernel sees a whole row at once, and can sum its masses first."""
-        if self.prepare is not None or not 0 < self.size <= TILE:
+    def go_across(self) -> bool:
+        """Whether a kernel works across the rows, each with a factor of its own."""
+        if self.prepare is not None or self.size == 0:
             return False
         kept, summed = self._merged_axes()
-        if len(summed) > 1:
-            return False
         still = (0,) * len(self.views)
         rows, row_steps = max(kept, key=lambda axis: axis[0], default=(1, still))
-        steps = summed[0][1] if summed else still
-        return not _goes_across(rows, self.size, list(zip(row_steps, steps, strict=True)))
+        size, steps = max(summed, key=lambda axis: axis[0], default=(1, still))
+        return _goes_across(rows, size, list(zip(row_steps, steps, strict=True)))
+
+    @cached_property
+    def are_balanced(self) -> bool:
+        """Whether a kernel sees a whole row at once, and can sum its masses first."""
+        whole = self.prepare is None and 0 < self.size <= TILE and len(self._merged_axes()[1]) <= 1
+        return whole and not self.go_across
 
     def sums(
         self,

@@ -94,7 +94,9 @@ def kl_of_vectors(p: Any, q: Any) -> float | Masses:
 def entropy_of_vector(p: Any) -> float | Masses:
     """The Shannon entropy of p."""
     known = _sums(masses, p, p)[0] if _is_cheap_to_weigh(p) else 1.0
-    total, mass = _sums(entropy_sums, p, known if _is_ordinary(known) else 1.0)
+    if not _is_ordinary(known):
+        return known, known
+    total, mass = _sums(entropy_sums, p, known)
     if not _is_ordinary(mass) or total != total:
         return mass, mass
     value = total / mass + math.log(mass / known)
@@ -110,7 +112,9 @@ def js_of_vectors(p: Any, q: Any) -> float | Masses:
     equal, factor = EQUAL_MASSES_OF_SINGLES if p.dtype is SINGLE else EQUAL_MASSES, 1.0
     if _is_cheap_to_weigh(p):
         mass_p, mass_q = _sums(masses, p, q)
-        if _is_ordinary(mass_p) and _is_ordinary(mass_q) and abs(mass_q - mass_p) > equal * mass_p:
+        if not (_is_ordinary(mass_p) and _is_ordinary(mass_q)):
+            return mass_p, mass_q
+        if abs(mass_q - mass_p) > equal * mass_p:
             factor = mass_p / mass_q
         total, _, surplus = _sums(js_sums, p, q, 1.0) if factor == 1.0 else _sums(scaled_js_sums, p, q, factor)
     else:
