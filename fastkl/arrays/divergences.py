@@ -224,9 +224,18 @@ def jeffreys(
     >>> round(float(fastkl.jeffreys([3, 0, 1], [2, 1, 1], pseudocount=0.5)), 12)
     0.260924459144
     """
-    settings: dict[str, Any] = {"axis": axis, "keepdims": keepdims, "weights": weights, "log": log}
-    settings["pseudocount"] = pseudocount
-    return entropy(p, q, base, **settings) + entropy(q, p, base, **settings)
+    own, a, b = _readable(p, q, "p", "q")
+    if pseudocount != 0.0:
+        pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=weights)
+    unit = checked_base(base)
+    if axis == 0 and not (keepdims or log or pseudocount) and weights is None and are_vectors(a, b):
+        forward, reverse = kl_of_vectors(a, b), kl_of_vectors(b, a)
+        if isinstance(forward, float) and isinstance(reverse, float):
+            return own(a.dtype.type(_quotient(forward + reverse, unit)))
+    given = operands("p q", (a, b), axis, weights=weights, log=log, pseudocount=pseudocount)
+    formula = functools.partial(entropy_along, normalize=True)
+    value = given.evaluate(formula) + given.swapped().evaluate(formula)  # rounded to single precision once
+    return own(given.finish(_quotient(value, unit), keepdims))
 
 
 def _readable(p: Any, q: Any, name_p: str, name_q: str) -> tuple[Callable[[Any], Any], Any, Any]:

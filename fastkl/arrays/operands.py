@@ -99,6 +99,10 @@ class Operands:
                     values[above_0 & (values == 0.0)] = SMALLEST
         return doubles
 
+    def swapped(self) -> Operands:
+        """The operands with q in the place of p."""
+        return replace(self, arrays=self.arrays[::-1])
+
     def select(self, rows: tuple[Any, ...]) -> Operands:
         """The rows that *rows* selects along the axes that are kept."""
         arrays = tuple(array[rows] for array in self.arrays)
