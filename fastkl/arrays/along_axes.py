@@ -35,6 +35,9 @@ WORTH_A_LOOK = 2**14
 FEW, FEW_NUMBERS = 32, 16
 """How many rows, and numbers of each along every axis, are looked at."""
 
+FAR_LOG = 64.0
+"""The size of a logarithm whose last place is 1.4e-14."""
+
 MOST = 0.75
 """The share of rows whose masses are alike up to which the masses are summed first."""
 
@@ -63,9 +66,16 @@ def _unsettled(masses: Masses | None) -> Measured | None:
     return Measured(np.array(np.nan), np.array(False), tuple(np.array(mass) for mass in masses))
 
 
-def _shifts(given: Operands) -> tuple[list[Any], dict[str, Any]]:
-    """What is subtracted from logarithms so that nothing overflows."""
-    return [given.largest(i) for i in range(len(given.arrays))], {"in_place": False}
+def _shifted(given: Operands) -> tuple[Rows, list[Any], dict[str, Any]]:
+    """(rows of logarithms, what is to be subtracted from them so that nothing overflows, how they are summed).
+
+    Large numbers are subtracted from the logarithms themselves: what is added to them would be rounded.
+    """
+    largest = [given.largest(i) for i in range(len(given.arrays))]
+    if max(np.max(np.abs(shift), initial=0.0) for shift in largest) > FAR_LOG:
+        given = given.shifted(largest[0], largest[-1])
+        largest = [np.zeros_like(shift) for shift in largest]
+    return given.rows(), largest, {"in_place": False}
 
 
 def _seen(given: Operands, total: Floats, settled: NDArray[np.bool_], least: float, factor: Floats) -> Any:
@@ -129,13 +139,12 @@ def _kl(given: Operands) -> Measured:
             total, surplus = np.where(lossy, again[0], total), np.where(lossy, again[3], surplus)
             value, _ = divergence_of_sums(total, mass_p, surplus)
         settled = _seen(given, total, settled, LEAST_TERM, factor)
-        value = np.where(total < np.inf, 0.0 if _is_single_point(given) else np.maximum(value, 0.0), np.inf)
+        value = np.where(total < np.inf, 0.0 if _is_single_point(given) else np.maximum(value, 0.0) + 0.0, np.inf)
     return Measured(value, settled, (mass_p, mass_q), needs_q=True)
 
 
 def _kl_of_logs(given: Operands) -> Measured:
-    rows = given.rows()
-    (a, b), how = _shifts(given)
+    rows, (a, b), how = _shifted(given)
     with np.errstate(all="ignore"):
         total, mass_p, mass_q, *_ = rows.sums(terms.kl_terms_of_logs, a=a, b=b, **how)
         settled = ~np.isnan(total) & are_ordinary(mass_p, mass_q)
@@ -177,8 +186,7 @@ def _entropy(given: Operands) -> Measured:
 
 
 def _entropy_of_logs(given: Operands) -> Measured:
-    rows = given.rows()
-    (a,), how = _shifts(given)
+    rows, (a,), how = _shifted(given)
     one = np.ones(rows.kept)
     with np.errstate(all="ignore"):
         total, mass = rows.sums(terms.entropy_terms_of_logs, a=a, b=one, **how)[:2]
@@ -213,8 +221,7 @@ def _jensenshannon(given: Operands) -> Measured:
 
 
 def _jensenshannon_of_logs(given: Operands) -> Measured:
-    rows = given.rows()
-    (a, b), how = _shifts(given)
+    rows, (a, b), how = _shifted(given)
     copies_p, copies_q = given.copies
     with np.errstate(all="ignore"):
         total, mass_p, mass_q, *_ = rows.sums(terms.js_terms_of_logs, a=a, b=b, **how)
@@ -233,7 +240,7 @@ def _js_of_sums(given: Operands, total: Floats, mass: Floats, surplus: Any) -> F
     with np.errstate(all="ignore"):
         value: Floats = total / mass - 0.125 * (surplus / mass) ** 2
     highest = np.inf if given.copies != (1, 1) else 0.0 if _is_single_point(given) else LN2
-    return np.clip(value, 0.0, highest)
+    return np.clip(value, 0.0, highest) + 0.0  # -0 becomes 0
 
 
 def _sum_as_it_stands(given: Operands) -> Measured:

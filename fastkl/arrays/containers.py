@@ -34,7 +34,7 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
     if not is_real:
         raise TypeError(
             f"{name} must be real numbers of at most double precision, which float64 can hold, got {kind} "
-            f"({_glimpse(array)})"
+            f"({_glimpse(array)}); numpy.asarray({name}, dtype=float) makes them so where that is possible"
         )
     return array
 
@@ -89,6 +89,8 @@ def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights
 
 def checked_weights(weights: Any) -> tuple[Floats, int]:
     """The weights, and the power of two that they have been divided by: 0 where the largest is of ordinary size."""
+    if np.ma.is_masked(weights):
+        raise TypeError("weights must not be masked; mask p or q where a point is left out, or give it the weight 0")
     w = np.asarray(as_array(weights, "weights"), dtype=np.float64)
     bad = ~(np.isfinite(w) & (w >= 0.0))
     if bad.any():

@@ -77,8 +77,10 @@ def entropy(
 
     Notes
     -----
-    The terms are summed as p log(p/q) - p + q >= 0, so no digit is lost as q approaches p. Deviations from
-    SciPy are listed in ``docs/arrays.md``.
+    The terms are summed as p log(p/q) - p + q >= 0, so no digit is lost as q approaches p, down to a divergence of
+    1e-33 where the masses differ, and of any size where they do not. With ``log=True`` the logarithms are rounded, and
+    log(p/q) with them. The entropy of a single distribution has an absolute error of 1e-16 where it is near 0.
+    Deviations from SciPy are listed in ``docs/arrays.md``.
 
     References
     ----------
@@ -146,7 +148,9 @@ def jensenshannon(
     Returns
     -------
     scalar or ndarray
-        Between 0 and sqrt(log 2) (1 for ``base=2``). Types and special values as in `entropy`.
+        Between 0 and sqrt(log 2) (1 for ``base=2``). Types and special values as in `entropy`, but for a scalar with
+        a `base`, which is float64, as in SciPy. Where one array is repeated along `axis`, it is normalised before, as
+        in SciPy, and the result is no distance of distributions.
 
     Raises
     ------

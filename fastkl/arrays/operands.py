@@ -25,9 +25,13 @@ def checked_base(base: Any) -> float:
     """log(base), or 1 for nats."""
     if base is None:
         return 1.0
-    if np.ndim(base) > 0 or not isinstance(base, int | float | np.integer | np.floating):
-        kind = f"an array of shape {np.shape(base)}" if np.ndim(base) > 0 else repr(base)
-        raise TypeError(f"`base` must be a positive number or `None`, got {kind}; two arrays are compared, p and q")
+    if np.ndim(base) > 0:
+        raise TypeError(
+            f"`base` must be a positive number or `None`, got an array of shape {np.shape(base)}; only two arrays are "
+            "compared"
+        )
+    if not isinstance(base, int | float | np.integer | np.floating):
+        raise TypeError(f"`base` must be a positive number or `None`, got {base!r}")
     if base <= 0:
         raise ValueError(f"`base` must be a positive number or `None`, got {base!r}")
     return math.log(base)
@@ -63,22 +67,26 @@ class Operands:
     """What is added to every number that is not left out."""
     exponents: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
     """The powers of two that p and q are multiplied by, of the shape of the arrays."""
+    shifts: tuple[NDArray[Any], NDArray[Any]] | None = None
+    """What is subtracted from logarithms, of the shape of the arrays."""
 
     @property
     def _views(self) -> list[NDArray[Any]]:
         """p, q or p again, and, where there are any, the weights, what is left out, and the exponents."""
         p, q = self.arrays[0], self.arrays[-1]
-        return [p, q, *(view for view in (self.weights, self.omitted) if view is not None), *(self.exponents or ())]
+        extra = [view for view in (self.weights, self.omitted) if view is not None]
+        return [p, q, *extra, *(self.exponents or ()), *(self.shifts or ())]
 
     def rows(self) -> Rows:
         """What is to be summed."""
         loadable = all(view.dtype in LOADERS and view.dtype.isnative for view in self._views)
-        as_they_are = loadable and not (self.nans_omitted or self.pseudocount)
+        as_they_are = loadable and not (self.nans_omitted or self.pseudocount or self.shifts)
         return Rows(self._views, self.kept, None if as_they_are else self._prepared)
 
     def _prepared(self, *pieces: NDArray[Any]) -> Sequence[Floats]:
         """Doubles, with a density of 0 where a point is left out."""
         given = list(pieces)
+        shifts = [given.pop(), given.pop()][::-1] if self.shifts is not None else []
         exponents = [given.pop(), given.pop()][::-1] if self.exponents is not None else []
         omitted = given.pop() if self.omitted is not None else None
         doubles = [np.array(piece, dtype=np.float64) for piece in given]
@@ -92,6 +100,8 @@ class Operands:
             for values in doubles[:2]:
                 values[omitted] = -np.inf if self.log else 0.0
         with np.errstate(all="ignore"):
+            for values, shift in zip(doubles[:2], shifts, strict=False):
+                values -= shift
             for values, exponent in zip(doubles[:2], exponents, strict=False):
                 above_0 = values > 0.0 if (exponent < 0).any() else None
                 np.ldexp(values, exponent, out=values)
@@ -112,15 +122,22 @@ class Operands:
             weights=None if self.weights is None else self.weights[rows],
             omitted=None if self.omitted is None else self.omitted[rows],
             exponents=None if self.exponents is None else tuple(e[rows] for e in self.exponents),
+            shifts=None if self.shifts is None else tuple(e[rows] for e in self.shifts),
             kept=arrays[0].ndim - (self.arrays[0].ndim - self.kept),
         )
 
     def scaled(self, *exponents: NDArray[np.int32]) -> Operands:
-        """The same numbers times powers of two, one for each row of p and of q."""
+        """The operands times powers of two, one for each row of p and of q."""
+        return replace(self, exponents=(self._along(exponents[0]), self._along(exponents[-1])))
+
+    def shifted(self, p: Floats, q: Floats) -> Operands:
+        """The operands less a number for each row of p and of q."""
+        return replace(self, shifts=(self._along(p), self._along(q)))
+
+    def _along(self, of_rows: NDArray[Any]) -> NDArray[Any]:
+        """A number for each row, seen as an array of the shape of the operands."""
         summed = (1,) * (self.arrays[0].ndim - self.kept)
-        shape = self.arrays[0].shape
-        p, q = (np.broadcast_to(e.reshape(e.shape + summed), shape) for e in (exponents[0], exponents[-1]))
-        return replace(self, exponents=(p, q))
+        return np.broadcast_to(of_rows.reshape(of_rows.shape + summed), self.arrays[0].shape)
 
     def peaks(self, which: int) -> Floats:
         """The largest number of each row."""

@@ -231,3 +231,30 @@ def test_without_normalising_the_terms_are_summed_as_they_stand() -> None:
         logs = np.log(p), np.log(q)
     assert fastkl.entropy(*logs, normalize=False, log=True) == pytest.approx(plain, rel=1e-13)
     assert fastkl.entropy([1.0, -1.0], [1.0, 1.0], normalize=False) == math.inf
+
+
+def test_logarithms_with_large_offsets_keep_their_digits() -> None:
+    rng = np.random.default_rng(14)
+    for offset in (100.0, 2.0**13, 2.0**20, 2.0**30):
+        # whole numbers and eighths, so that the sums with the offsets are exact
+        p, q = rng.integers(-40, 1, (2, 9)) / 8.0
+        p[0] = q[1] = 0.0
+        for function in (fastkl.entropy, fastkl.jensenshannon, fastkl.jeffreys):
+            plain = function(p, q, log=True)
+            assert function(p - offset, q + 0.875 * offset, log=True) == pytest.approx(float(plain), rel=1e-14)
+            rows = function(np.stack([p - offset] * 3), q + 0.875 * offset, log=True, axis=-1)
+            np.testing.assert_allclose(rows, plain, rtol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [-1, 0])
+def test_the_distance_of_equal_arrays_is_0_and_not_minus_0(axis: int) -> None:
+    for function in (fastkl.jensenshannon, fastkl.entropy, fastkl.jeffreys):
+        for p in (np.ones(3), np.ones((2, 3)), np.ones((3, 100)), np.eye(5)):
+            value = np.asarray(function(p, p, axis=axis))
+            assert (value == 0.0).all()
+            assert not np.signbit(value).any()
+
+
+def test_masked_weights_are_refused() -> None:
+    with pytest.raises(TypeError, match="weights must not be masked"):
+        fastkl.entropy([1, 2, 3], weights=np.ma.masked_array([1, 9, 1], [0, 1, 0]))
