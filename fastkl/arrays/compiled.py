@@ -41,10 +41,10 @@ def _is_ordinary(mass):
 
 
 def _sums(p, q, factor):
-    total, lost, surplus = 0.0, 0.0, 0.0
+    total, lost, surplus, wary = 0.0, 0.0, 0.0, np.bool_(False)
     for begin in range(0, p.size, BLOCK):
         end = min(begin + BLOCK, p.size)
-        t, _, d = sums(p[begin:end], q[begin:end], factor, total == np.inf)  # type: ignore[name-defined]  # noqa: F821
+        t, _, d, wary = sums(p[begin:end], q[begin:end], factor, total == np.inf, wary)  # type: ignore[name-defined]  # noqa: F821
         total, error = two_sum(total, t)
         lost += error
         surplus += d

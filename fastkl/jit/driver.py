@@ -17,8 +17,8 @@ Threads
     too, and then the parallel driver is never compiled.
 Load
     Where another process keeps a core busy, or a quota leaves fewer cores than there are threads, the
-    threads wait for the slowest of them, and spin meanwhile. So now and then a span is run in one thread,
-    and while that is the faster way it is taken (`Pace`).
+    threads wait for the slowest of them, and spin meanwhile. So now and then a span of a kernel whose points
+    all cost the same is run in one thread, and while that is the faster way it is taken (`Pace`).
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ SPAN_SECONDS = 0.05
 """What a span should last; a signal waits for as long, and longer only where points suddenly cost more."""
 SPAN_GROWTH = 16.0
 
-SETTLED, TRIAL = 0.2, 0.01
+SETTLED, TRIAL = 0.2, 0.02
 """Seconds of a kernel's work in the way that seems faster, and in the other one."""
+MEMORY = 0.05
+"""Seconds of work that the cost of an item is a mean of: a start after a pause is no reason for a change."""
 
 Progress = Callable[[int, int], None]
 _progress: ContextVar[Progress | None] = ContextVar("fastkl_progress", default=None)
@@ -100,8 +102,9 @@ def report_progress(done: int, size: int) -> None:
 class Pace:
     """Which of two ways of running spans is the faster one at present: in threads, or in one.
 
-    Every way has a running mean of the seconds that an item takes. After `SETTLED` seconds of work the other way is
-    tried for `TRIAL` seconds, of which the first half does not count: threads that have slept share a core at first.
+    Every way has a running mean of the seconds that an item takes, over the last `MEMORY` seconds of work. After
+    `SETTLED` seconds the other way is tried for `TRIAL` seconds, of which the first half does not count: threads that
+    have slept share a core at first.
     """
 
     def __init__(self) -> None:
@@ -110,6 +113,8 @@ class Pace:
         """The ways that have been gone before: the first time, code is compiled or loaded."""
         self.spent = 0.0
         """Seconds of work since the last trial."""
+        self.trial = [0.0, 0.0, 0]
+        """Seconds of the trial at hand, those of them that count, and the items that they took."""
 
     def in_threads(self) -> bool:
         """Whether the next span had better be run in threads."""
@@ -120,12 +125,19 @@ class Pace:
         """Take down that so many items took so many seconds."""
         if in_threads not in self.warm:
             self.warm.add(in_threads)
-            return
-        tried = self.spent - SETTLED
-        if not 0.0 <= tried < 0.5 * TRIAL or not self.costs:
+        elif self.spent < SETTLED:
+            self.spent += seconds
             cost = seconds / items
-            self.costs[in_threads] = 0.5 * (self.costs.get(in_threads, cost) + cost)
-        self.spent = self.spent + seconds if tried < TRIAL else 0.0
+            mean = self.costs.setdefault(in_threads, cost)
+            self.costs[in_threads] = mean + min(seconds / MEMORY, 1.0) * (cost - mean)
+        else:
+            self.trial[0] += seconds
+            if self.trial[0] > 0.5 * TRIAL:
+                self.trial[1] += seconds
+                self.trial[2] += items
+            if self.trial[0] >= TRIAL:
+                self.costs[in_threads] = self.trial[1] / self.trial[2]
+                self.spent, self.trial = 0.0, [0.0, 0.0, 0]
 
 
 def _drive(
@@ -159,15 +171,17 @@ class TiledKernel:
         ``tile_function(partial, start, stop, *args)``.
     outputs : int
         Length of ``partial``; 0 for a kernel that fills an array of its own, or is told with every call.
+    even : bool
+        Whether all points cost about the same, so that spans tell what threads gain.
     """
 
-    def __init__(self, tile_function: Callable[..., None], outputs: int) -> None:
+    def __init__(self, tile_function: Callable[..., None], outputs: int, even: bool = False) -> None:
         self.outputs = outputs
         self.tile_function = tile(tile_function)
         self.__name__ = tile_function.__name__
         self.__doc__ = tile_function.__doc__
         self._driver = functools.partial(_driver_of, tile_function, self.tile_function)
-        self._pace = Pace()
+        self._pace = Pace() if even else None
 
     @functools.cached_property
     def serial(self) -> Any:
@@ -234,13 +248,14 @@ class TiledKernel:
                 self._run_tiles(partials, first, last, *rest)
         elif not _forked and _launcher.setdefault("thread", threading.get_ident()) == threading.get_ident():
             try:
-                in_threads = self._pace.in_threads()
+                in_threads = self._pace is None or self._pace.in_threads()
                 began = time.perf_counter()
                 if in_threads:
                     self.parallel(partials, first, last, *rest)
                 else:
                     self._run_tiles(partials, first, last, *rest)
-                self._pace.note(in_threads, time.perf_counter() - began, work)
+                if self._pace is not None:
+                    self._pace.note(in_threads, time.perf_counter() - began, work)
             finally:
                 _launcher.pop("thread", None)
         else:
@@ -267,6 +282,6 @@ def next_span(span: int, seconds: float) -> int:
     return max(1, int(span * min(factor, SPAN_GROWTH)))
 
 
-def tiled(*, outputs: int) -> Callable[[Callable[..., None]], TiledKernel]:
-    """Declare a tile function to be a kernel with *outputs* partial results."""
-    return lambda tile_function: TiledKernel(tile_function, outputs)
+def tiled(*, outputs: int, even: bool = False) -> Callable[[Callable[..., None]], TiledKernel]:
+    """Declare a tile function to be a kernel with *outputs* partial results; `even`, if all points cost the same."""
+    return lambda tile_function: TiledKernel(tile_function, outputs, even)

@@ -70,7 +70,7 @@ def _entr(x, y):
 
 
 def _kernel(name: str, short: Any, long: Any) -> TiledKernel:
-    return tiled(outputs=0)(instance(_elements, name, short=short, long=long))
+    return tiled(outputs=0, even=True)(instance(_elements, name, short=short, long=long))
 
 
 rel_entr_elements = _kernel("rel_entr_elements", ordinary_rel_entr, rel_entr)

@@ -253,9 +253,9 @@ def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometr
     partial[SURPLUS], partial[SKIPPED] = surplus, 0.0
 
 
-kl_integral_of_values = tiled(outputs=5)(instance(_of_tables, "kl_integral_of_values", sums=sums_of_values))
+kl_integral_of_values = tiled(outputs=5, even=True)(instance(_of_tables, "kl_integral_of_values", sums=sums_of_values))
 """Of tables of densities, the second of which is multiplied by the last number: keeps all digits as b -> a."""
-kl_integral_of_logs = tiled(outputs=5)(instance(_of_tables, "kl_integral_of_logs", sums=sums_of_logs))
+kl_integral_of_logs = tiled(outputs=5, even=True)(instance(_of_tables, "kl_integral_of_logs", sums=sums_of_logs))
 """Of tables of log-densities, to each of which a number is added."""
 
 

@@ -101,7 +101,7 @@ def loses_digits(total, mass_p, surplus):
     return abs(relative) > 0.5 or relative * relative > 0.25 * (total / mass_p)
 
 
-@tiled(outputs=0)
+@tiled(outputs=0, even=True)
 def row_sums(
     partial, start, stop, terms, scaled_terms, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
     load_w, at_w, row_w, step_w, weighted, size, pieces, length, balance, a, b, sums,
@@ -218,7 +218,7 @@ def fill_with_zeros(values):
             values[k, i] = 0.0
 
 
-@tiled(outputs=0)
+@tiled(outputs=0, even=True)
 def column_sums(
     partial, start, stop, terms, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
     load_w, at_w, row_w, step_w, weighted, size, rows, pieces, length, b, sums,

@@ -16,10 +16,10 @@ def _sums(partial, start, stop, p, q, b=1.0):
     """The sums of the terms, of p and of b q - p."""
     widest_vectors()
     p, q = p[start:stop], q[start:stop]
-    total, lost, mass, lost_mass, surplus = 0.0, 0.0, 0.0, 0.0, 0.0
+    total, lost, mass, lost_mass, surplus, wary = 0.0, 0.0, 0.0, 0.0, 0.0, np.bool_(False)
     for begin in range(0, p.size, BLOCK):
         end = min(begin + BLOCK, p.size)
-        t, s, d = sums(p[begin:end], q[begin:end], b, total == np.inf)  # type: ignore[name-defined]  # noqa: F821
+        t, s, d, wary = sums(p[begin:end], q[begin:end], b, total == np.inf, wary)  # type: ignore[name-defined]  # noqa: F821
         total, error = two_sum(total, t)
         lost += error
         mass, error = two_sum(mass, s)
@@ -29,7 +29,7 @@ def _sums(partial, start, stop, p, q, b=1.0):
 
 
 def _kernel(name: str, forms: Forms) -> TiledKernel:
-    return tiled(outputs=3)(instance(_sums, name, sums=block_sums(name, forms)))
+    return tiled(outputs=3, even=True)(instance(_sums, name, sums=block_sums(name, forms)))
 
 
 kl_sums = _kernel("kl_sums", KL)
@@ -38,7 +38,7 @@ js_sums = _kernel("js_sums", JS)
 scaled_js_sums = _kernel("scaled_js_sums", SCALED_JS)
 
 
-@tiled(outputs=2)
+@tiled(outputs=2, even=True)
 def masses(partial, start, stop, p, q):
     """The sums of p and of q."""
     p, q = p[start:stop], q[start:stop]
@@ -56,7 +56,7 @@ def masses(partial, start, stop, p, q):
     partial[0], partial[1] = with_lost(mass_p, lost_p), with_lost(mass_q, lost_q)
 
 
-@tiled(outputs=1)
+@tiled(outputs=1, even=True)
 def share_of_surplus(partial, start, stop, p, q, step):
     """What q's surplus is of p's mass, for every *step*-th number."""
     mass, surplus = 0.0, 0.0
@@ -67,7 +67,7 @@ def share_of_surplus(partial, start, stop, p, q, step):
     partial[0] = surplus / mass
 
 
-@tiled(outputs=2)
+@tiled(outputs=2, even=True)
 def entropy_sums(partial, start, stop, p, mass):
     """The sums of p log(mass/p) and of p."""
     p = p[start:stop]
