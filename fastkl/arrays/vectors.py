@@ -44,6 +44,12 @@ CANCELLED = 0.25
 WORTH_A_LOOK, FEW = 2**15, 64
 """Numbers from which on a few of them are looked at: sums with q as it is might be made in vain."""
 
+SEEM_ALIKE = -0.35, 0.5
+"""Surplus of q, in units of p's mass, that some numbers may show: twice their standard error from -0.5 and from 1."""
+
+LEAST_GUESS = 2.0**-10
+"""Ratio of the masses below which a few numbers are no guide."""
+
 NO_SHARE = 2.0**-54
 """The share of S/P below which phi(D/P), which is at most (D/P)**2, does not count."""
 
@@ -68,13 +74,9 @@ def are_vectors(p: Any, q: Any) -> bool:
 
 def kl_of_vectors(p: Any, q: Any) -> float | Masses:
     """KL(p||q)."""
-    factor, known = 1.0, None
-    if p.size >= WORTH_A_LOOK and not JIT_DISABLED and not _seem_alike(p, q):
-        known = _sums(masses, p, q)
-        if all(map(_is_ordinary, known)):
-            factor = known[0] / known[1]
+    factor = _about_equal_masses(p, q) if p.size >= WORTH_A_LOOK and not JIT_DISABLED else 1.0
     total, mass, surplus = _sums(kl_sums, p, q, 1.0) if factor == 1.0 else _sums(scaled_kl_sums, p, q, factor)
-    mass_q = known[1] if known else _mass_of_q(q, mass, surplus)
+    mass_q = _mass_of_q(q, mass, surplus, factor)
     if not (LEAST_MASS < mass < LARGEST_MASS and LEAST_MASS < mass_q < LARGEST_MASS) or total != total:
         return mass, mass_q
     if p.size == 1 or total == math.inf:
@@ -147,17 +149,27 @@ def _sums(kernel: TiledKernel, p: Any, *rest: Any) -> list[float]:
     return partial.tolist()
 
 
-def _seem_alike(p: Any, q: Any) -> bool:
-    """Whether the masses do not differ by more than a factor of two, by a few of the numbers."""
+def _about_equal_masses(p: Any, q: Any) -> float:
+    """What q is multiplied by so that the masses differ by less than the factor of two that would cost another pass.
+
+    The divergence does not depend on it, so a guess by a few numbers will do. It has the digits of a single, so that it
+    is a small ratio exactly where p is that multiple of q.
+    """
     share = np.empty(1)
     share_of_surplus.tile_function(share, 0, FEW, p, q, p.size // FEW)
-    return bool(-0.5 <= share[0] <= 1.0)
+    surplus = float(share[0])
+    if SEEM_ALIKE[0] <= surplus <= SEEM_ALIKE[1]:
+        return 1.0
+    if LEAST_GUESS < 1.0 + surplus < 1.0 / LEAST_GUESS:
+        return float(np.float32(1.0 / (1.0 + surplus)))
+    mass_p, mass_q = _sums(masses, p, q)
+    return mass_p / mass_q if _is_ordinary(mass_p) and _is_ordinary(mass_q) else 1.0
 
 
-def _mass_of_q(q: Any, mass: float, surplus: float) -> float:
+def _mass_of_q(q: Any, mass: float, surplus: float, factor: float = 1.0) -> float:
     mass_q = mass + surplus
     if mass_q > CANCELLED * mass:
-        return mass_q
+        return mass_q / factor
     with np.errstate(over="ignore"):
         return float(np.add.reduce(q, dtype=np.float64))
 
