@@ -43,9 +43,9 @@ def main() -> None:
             *(f"| {' | '.join(row)} |" for row in rows),
         ]
     )
-    text = f"{table}\n\n{_machine()}"
+    text = f"{table}\n\n{machine()}"
     print(text)
-    data = f"{_data(quick)}\n\n{_machine()}"
+    data = f"{_data(quick)}\n\n{machine()}"
     print(data)
     if not quick:
         write_part("performance.md", "figures", text)
@@ -278,11 +278,12 @@ def _counts(quick: bool) -> dict[str, int]:
     return {"blocks": 2, "calls": 4} if quick else {}
 
 
-def _machine() -> str:
+def machine(command: str = "python -m bench.figures") -> str:
+    """When, where and with what figures were measured."""
     packages = ", ".join(f"{name} {_version(name)}" for name in ("numba", "numpy", "scipy", "jax", "numkong"))
     cores = os.cpu_count()
     return (
-        f"Measured on {datetime.date.today()} with `python -m bench.figures`: {cores} cores of {_processor()}, "
+        f"Measured on {datetime.date.today()} with `{command}`: {cores} cores of {_processor()}, "
         f"Python {platform.python_version()}, {packages}."
     )
 

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-import fastkl
-
+from . import fastkl
 from .blocks import ratio
 
 LARGE = 10_000_000

@@ -5,33 +5,52 @@ import sys
 
 import numpy as np
 
-import fastkl
-
+from . import fastkl
 from .blocks import ratio
-from .integrals import LINE, LOWER, UPPER, P
+from .integrals import line, pair
 
-TWO_BUMPS = fastkl.Mixture(
-    [
-        fastkl.MultivariateNormal([-2, 0], [[1, 0.5], [0.5, 1]]),
-        fastkl.MultivariateNormal([2, 1], [[0.5, -0.2], [-0.2, 1]]),
-    ]
-)
-SQUARE = fastkl.Grid.uniform([-12.0] * 2, [12.0] * 2, 2000)
 POINTS_AT_ONCE = 2**16
-
-CASES = {"1-D, 10^7 points": (P, LINE, "normal"), "2-D, 2000 x 2000": (TWO_BUMPS, SQUARE, "multivariate_normal")}
-"""(p, grid, family); p is tabulated as log values."""
-
 N = 10**7
-POSITIVE, UNIT = fastkl.Grid.uniform(120 / N, 120, N), fastkl.Grid.uniform(1 / N, 1 - 1 / N, N)
-EXPONENTIAL = {
-    "Gamma, 10^7 points": (fastkl.Mixture([fastkl.Gamma(3, 0, 1), fastkl.Gamma(9, 0, 1)]), POSITIVE, "gamma"),
-    "LogNormal, 10^7 points": (
-        fastkl.Mixture([fastkl.LogNormal(0.4, 3), fastkl.LogNormal(0.3, 9)]), POSITIVE, "log_normal",
+
+
+def two_bumps():
+    parts = ([-2, 0], [[1, 0.5], [0.5, 1]]), ([2, 1], [[0.5, -0.2], [-0.2, 1]])
+    return fastkl.Mixture([fastkl.MultivariateNormal(*part) for part in parts])
+
+
+CASES = {
+    "1-D, 10^7 points": lambda: (pair()[0], line(), "normal"),
+    "2-D, 2000 x 2000": lambda: (
+        two_bumps(),
+        fastkl.Grid.uniform([-12.0] * 2, [12.0] * 2, 2000),
+        "multivariate_normal",
     ),
-    "Beta, 10^7 points": (fastkl.Mixture([fastkl.Beta(3, 7), fastkl.Beta(9, 4)]), UNIT, "beta"),
-}  # fmt: skip
-"""The same for exponential families whose forward fit needs more than moments."""
+}
+"""What makes (p, grid, family); p is tabulated as log values."""
+
+
+def positive():
+    return fastkl.Grid.uniform(120 / N, 120, N)
+
+
+EXPONENTIAL = {
+    "Gamma, 10^7 points": lambda: (
+        fastkl.Mixture([fastkl.Gamma(3, 0, 1), fastkl.Gamma(9, 0, 1)]),
+        positive(),
+        "gamma",
+    ),
+    "LogNormal, 10^7 points": lambda: (
+        fastkl.Mixture([fastkl.LogNormal(0.4, 3), fastkl.LogNormal(0.3, 9)]),
+        positive(),
+        "log_normal",
+    ),
+    "Beta, 10^7 points": lambda: (
+        fastkl.Mixture([fastkl.Beta(3, 7), fastkl.Beta(9, 4)]),
+        fastkl.Grid.uniform(1 / N, 1 - 1 / N, N),
+        "beta",
+    ),
+}
+"""The like for exponential families whose forward fit needs more than moments."""
 
 
 def tabulated(p, grid):
@@ -46,11 +65,11 @@ class Fit:
     param_names = ("direction", "points")
 
     def setup(self, direction, n):
-        self.grid = fastkl.Grid.uniform(LOWER, UPPER, n)
+        self.p, self.grid = pair()[0], line(n)
         self.fit(direction)
 
     def fit(self, direction):
-        return fastkl.fit(P, fastkl.Normal, self.grid, direction=direction)
+        return fastkl.fit(self.p, fastkl.Normal, self.grid, direction=direction)
 
     def time_fit(self, direction, n):
         self.fit(direction)
@@ -64,7 +83,7 @@ class AgainstDivergence:
     timeout = 600
 
     def setup(self, case, direction):
-        p, self.grid, self.family = (CASES | EXPONENTIAL)[case]
+        p, self.grid, self.family = (CASES | EXPONENTIAL)[case]()
         self.p, self.direction = tabulated(p, self.grid), direction
         self.q = self.fit().q
 
@@ -101,7 +120,7 @@ class AgainstJax:
         import jax.numpy as jnp
         from jax.scipy.linalg import solve_triangular
 
-        p, self.grid, self.family = CASES[case]
+        p, self.grid, self.family = CASES[case]()
         self.p = tabulated(p, self.grid)
         D = self.grid.ndim
         rows, columns = np.tril_indices(D)

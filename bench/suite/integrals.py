@@ -3,41 +3,46 @@
 import subprocess
 import sys
 import time
+from functools import cache
 
 import numpy as np
 
-import fastkl
-
+from . import fastkl
 from .blocks import ratio
 from .peak import peak
 
-P = fastkl.Mixture([fastkl.Normal(-2, 0.6), fastkl.Normal(2, 0.6)])
-Q = fastkl.Normal(0, 2.08806)
 LOWER, UPPER = -20.0, 20.0
-LINE = fastkl.Grid.uniform(LOWER, UPPER, 10_000_000)
 
 
-def moment_match(p):
-    return fastkl.MultivariateNormal(p.mean, p.cov)
+@cache
+def pair():
+    """A mixture of two Normals, and the Normal with about its moments."""
+    return fastkl.Mixture([fastkl.Normal(-2, 0.6), fastkl.Normal(2, 0.6)]), fastkl.Normal(0, 2.08806)
+
+
+def line(points=10_000_000):
+    return fastkl.Grid.uniform(LOWER, UPPER, points)
 
 
 def full_covariances(ndim):
-    """Three components with full covariances of about unit size, two apart."""
+    """Three components with full covariances of about unit size, two apart, and the Normal with their moments."""
     rng = np.random.default_rng(ndim)
     factors = 0.4 * rng.normal(size=(3, ndim, ndim))
     parts = [fastkl.MultivariateNormal(2.0 * rng.normal(size=ndim), A @ A.T + 0.4 * np.eye(ndim)) for A in factors]
-    return fastkl.Mixture(parts)
+    p = fastkl.Mixture(parts)
+    return p, fastkl.MultivariateNormal(p.mean, p.cov)
 
-
-P2, P3 = full_covariances(2), full_covariances(3)
 
 CASES = {
-    "1-D, 10^7 points": (P, Q, LINE),
-    "2-D, 4000 x 4000": (P2, moment_match(P2), fastkl.Grid.uniform([-10.0] * 2, [10.0] * 2, 4000)),
+    "1-D, 10^7 points": lambda: (*pair(), line()),
+    "2-D, 4000 x 4000": lambda: (*full_covariances(2), fastkl.Grid.uniform([-10.0] * 2, [10.0] * 2, 4000)),
     # the ellipsoid of 8 standard deviations of q, off which 1e-14 of it lies, is 4.8 % of this box
-    "3-D, 400^3, mass in 5 % of the box": (P3, moment_match(P3), fastkl.Grid.uniform([-20.0] * 3, [20.0] * 3, 400)),
+    "3-D, 400^3, mass in 5 % of the box": lambda: (
+        *full_covariances(3),
+        fastkl.Grid.uniform([-20.0] * 3, [20.0] * 3, 400),
+    ),
 }
-"""(p, q, grid): a mixture of full covariances, and the Normal with its moments."""
+"""What makes (p, q, grid): a mixture of full covariances, and the Normal with its moments."""
 
 
 class GridIntegral:
@@ -45,11 +50,11 @@ class GridIntegral:
     param_names = ("points",)
 
     def setup(self, n):
-        self.grid = fastkl.Grid.uniform(LOWER, UPPER, n)
+        self.pair, self.grid = pair(), line(n)
         self.integral()
 
     def integral(self):
-        return fastkl.kl_divergence(P, Q, self.grid)
+        return fastkl.kl_divergence(*self.pair, self.grid)
 
     def time_kl_divergence(self, n):
         self.integral()
@@ -70,7 +75,7 @@ class AgainstJax:
         jax.config.update("jax_enable_x64", True)
         import jax.numpy as jnp
 
-        self.p, self.q, self.grid = CASES[case]
+        self.p, self.q, self.grid = CASES[case]()
         parts = [(w, _log_normal(part)) for w, part in zip(self.p.weights, self.p.components, strict=True)]
         log_q = _log_normal(self.q)
         cell = float(np.prod([axis.step for axis in self.grid.parts]))
@@ -123,9 +128,9 @@ class Tables:
     timeout = 300
 
     def setup(self):
-        x = LINE.axes[0]
-        self.values = [density.logpdf(x) for density in (P, Q)]
-        self.p, self.q = (fastkl.Tabulated(LINE, values, log=True) for values in self.values)
+        grid = line()
+        self.values = [density.logpdf(grid.axes[0]) for density in pair()]
+        self.p, self.q = (fastkl.Tabulated(grid, values, log=True) for values in self.values)
         fastkl.kl_divergence(self.p, self.q)
 
     def track_ratio_to_dot(self):
@@ -144,10 +149,11 @@ class Batch:
         self.grid = fastkl.Grid.uniform(-8.0, 8.0, 301)
         values = np.random.default_rng(0).random((100_000, 301), dtype=np.float32)
         self.batch = fastkl.Tabulated(self.grid, values)
-        fastkl.kl_divergence(self.batch, Q, self.grid)
+        self.q = pair()[1]
+        self.time_against_a_formula()
 
     def time_against_a_formula(self):
-        fastkl.kl_divergence(self.batch, Q, self.grid)
+        fastkl.kl_divergence(self.batch, self.q, self.grid)
 
 
 class Billion:
@@ -168,12 +174,12 @@ class Billion:
     def track_cost_of_a_point(self):
         seconds = []
         for n in (1_000_000, 1_000_000_000):
-            grid = fastkl.Grid.uniform(LOWER, UPPER, n)
-            fastkl.kl_divergence(P, Q, fastkl.Grid.uniform(LOWER, UPPER, 1_000_000))
+            grid = line(n)
+            fastkl.kl_divergence(*pair(), line(1_000_000))
             times = []
             for _ in range(15 if n < 1e9 else 1):
                 began = time.perf_counter()
-                fastkl.kl_divergence(P, Q, grid)
+                fastkl.kl_divergence(*pair(), grid)
                 times.append(time.perf_counter() - began)
             seconds.append(np.median(times) / n)
         return seconds[1] / seconds[0]
@@ -183,5 +189,5 @@ class Billion:
 
 def grown(n):
     """Peak memory of a process after an integral over n points."""
-    fastkl.kl_divergence(P, Q, fastkl.Grid.uniform(LOWER, UPPER, n))
+    fastkl.kl_divergence(*pair(), line(n))
     return peak()

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numba
 import numpy as np
 
-import fastkl
 from tests.arrays.strata import STRATA, Stratum
 
+from . import fastkl
 from .blocks import medians
 
 BY_NAME = {stratum.name: stratum for stratum in STRATA}

@@ -2,8 +2,6 @@
 
 import numpy as np
 
-from fastkl.kernels.sums import kl_sums
-
 from .blocks import ratio
 
 
@@ -19,6 +17,8 @@ class KLSum:
         self.kl_sum()
 
     def kl_sum(self):
+        from fastkl.kernels.sums import kl_sums
+
         return kl_sums.total(self.p.size, self.p, self.q)
 
     def time_kl_sum(self, n):

@@ -1,0 +1,65 @@
+"""Accuracy as a figure that is tracked like time: the worst error in units of the last place, against 60 digits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from tests import naive
+from tests.arrays import exact
+from tests.strata import STRATA as PLANE
+
+from . import fastkl
+from .strata import BY_NAME
+
+ELEMENTS = {"rel_entr": naive.p_log_ratio, "kl_div": naive.kl_term, "log_ratio": naive.log_ratio}
+POINTS, NUMBERS = 200, 300
+
+
+def public(name):
+    """A function of fastkl, or asv's way to say that this version does not have it."""
+    try:
+        return getattr(fastkl, name)
+    except AttributeError as reason:
+        raise NotImplementedError(str(reason)) from None
+
+
+class Elements:
+    """Elementwise functions on samples of the plane of (p, q)."""
+
+    params = (tuple(ELEMENTS), tuple(sample.__name__ for sample in PLANE))
+    param_names = ("function", "sample")
+
+    def track_ulps(self, function, sample):
+        compute = public(function)
+        p, q = next(s for s in PLANE if s.__name__ == sample)(np.random.default_rng(1), POINTS)
+        with np.errstate(all="ignore"):
+            values = compute(p, q)
+        true = [ELEMENTS[function](a, b) for a, b in zip(p, q, strict=True)]
+        return float(max(naive.ulps(v, t) for v, t in zip(values, true, strict=True) if np.isfinite(v)))
+
+    track_ulps.unit = "ulp"
+
+
+class Sums:
+    """Sums over data as people have them, where they are finite."""
+
+    params = (("entropy(p, q)", "entropy(p)", "jensenshannon"), tuple(BY_NAME))
+    param_names = ("function", "data")
+
+    def setup(self, function, data):
+        if function == "entropy(p, q)" and not BY_NAME[data].finite:
+            raise NotImplementedError(f"{function} of {data} is infinite")
+
+    def track_ulps(self, function, data):
+        compute = public(function.partition("(")[0])
+        p, q = BY_NAME[data].pair((NUMBERS,), seed=3)
+        a, b = exact.numbers(p), exact.numbers(q)
+        if function == "entropy(p)":
+            found, true = compute(p), exact.entropy(a)
+        elif function == "entropy(p, q)":
+            found, true = compute(p, q), exact.kl(a, b)
+        else:
+            found, true = compute(p, q), exact.jensenshannon(a, b)
+        return float(naive.ulps(float(found), true))
+
+    track_ulps.unit = "ulp"

@@ -1,0 +1,23 @@
+"""The cases of `bench.cases` for pytest-benchmark: ``pytest bench --benchmark-only``.
+
+``--benchmark-autosave`` keeps a run, and ``--benchmark-compare --benchmark-compare-fail=median:15%`` fails on a loss.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba
+import pytest
+
+from bench.cases import CASES
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_case(benchmark: Any, name: str) -> None:
+    before = numba.get_num_threads()
+    numba.set_num_threads(min(CASES[name].threads, before))
+    try:
+        benchmark(CASES[name].prepare())
+    finally:
+        numba.set_num_threads(before)
