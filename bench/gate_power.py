@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.pages import write_part
-from bench.regress import ROUNDS, TIMES, Asv, of_rounds, verdict_of_times
+from bench.regress import LARGEST_LOSS, ROUNDS, TIMES, Asv, intervals, of_rounds
 
 RECORDED = Path(__file__).resolve().parent / "gate_rounds.json"
 
@@ -89,7 +89,8 @@ def draw(rounds: Rounds, rng: np.random.Generator) -> Rounds:
 
 def failing(rounds: Rounds) -> list[str]:
     """The cases that the gate complains of."""
-    return [case for case, logs in rounds.items() if verdict_of_times(logs.tolist(), len(rounds))[3]]
+    found = intervals([logs.tolist() for logs in rounds.values()])
+    return [case for case, (mean, half) in zip(rounds, found, strict=True) if mean - half > math.log1p(LARGEST_LOSS)]
 
 
 def record(folders: Sequence[Path]) -> None:

@@ -46,12 +46,19 @@ def test_a_gain_and_a_small_loss_pass() -> None:
 
 
 def test_the_interval_holds_the_true_ratio_as_often_as_it_says() -> None:
-    inside = 0
-    for seed in range(400):
-        logs = 0.02 * np.random.default_rng(seed).standard_normal(ROUNDS)
-        inside += abs(float(np.mean(logs))) <= regress.half_width(logs.tolist(), rows=1)
-    # 95 % one-sided is 90 % two-sided: 360 of 400, with a standard deviation of 6
-    assert 360 - 24 <= inside <= 360 + 24
+    rng, inside, cases = np.random.default_rng(0), 0, 400
+    for mean, half in regress.intervals((0.02 * rng.standard_normal((cases, ROUNDS))).tolist()):
+        inside += mean - half <= 0.0
+    # all cases share an error of 5 %: 0.05 are expected outside, and 4 or more once in 4 million times
+    assert inside > cases - 4
+
+
+def test_a_round_that_was_hit_does_not_hide_a_loss() -> None:
+    quiet = (0.01 * np.random.default_rng(1).standard_normal((20, ROUNDS))).tolist()
+    quiet[0] = [x + math.log(1.15) for x in quiet[0]]
+    quiet[0][4] -= math.log(2.0)  # the base was hit in that round
+    mean, half = regress.intervals(quiet)[0]
+    assert mean - half > math.log(1.03)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +100,7 @@ def test_the_table_says_what_is_worse_first() -> None:
     ("arguments", "message"),
     [
         (["no-such-commit"], "git knows no commit 'no-such-commit'"),
-        (["HEAD", "--rounds", "2"], "2 rounds have no confidence interval"),
+        (["HEAD", "--rounds", "4"], "4 rounds have no confidence interval"),
     ],
 )
 def test_bad_use_is_one_clear_line(arguments: list[str], message: str) -> None:
