@@ -44,10 +44,13 @@ CANCELLED = 0.25
 WORTH_A_LOOK, FEW = 2**15, 64
 """Numbers from which on a few of them are looked at: sums with q as it is might be made in vain."""
 
+MANY = 2**18
+"""Numbers of which sixteen times as many are looked at: there another pass has to read the memory again."""
+
 SEEM_ALIKE = -0.35, 0.5
 """Surplus of q, in units of p's mass, that some numbers may show: twice their standard error from -0.5 and from 1."""
 
-LEAST_GUESS = 2.0**-10
+LEAST_GUESS = 2.0**-4
 """Ratio of the masses below which a few numbers are no guide."""
 
 NO_SHARE = 2.0**-54
@@ -156,7 +159,8 @@ def _about_equal_masses(p: Any, q: Any) -> float:
     is a small ratio exactly where p is that multiple of q.
     """
     share = np.empty(1)
-    share_of_surplus.tile_function(share, 0, FEW, p, q, p.size // FEW)
+    few = FEW if p.size < MANY else 16 * FEW
+    share_of_surplus.tile_function(share, 0, few, p, q, p.size // few)
     surplus = float(share[0])
     if SEEM_ALIKE[0] <= surplus <= SEEM_ALIKE[1]:
         return 1.0

@@ -58,13 +58,15 @@ def masses(partial, start, stop, p, q):
 
 @tiled(outputs=1, even=True)
 def share_of_surplus(partial, start, stop, p, q, step):
-    """What q's surplus is of p's mass, for every *step*-th number."""
-    mass, surplus = 0.0, 0.0
+    """What q's surplus is of p's mass, for every *step*-th number; NaN if hardly more than four have most of both."""
+    mass, surplus, both, squares = 0.0, 0.0, 0.0, 0.0
     for i in range(start, stop):
         u, v = np.float64(p[i * step]), np.float64(q[i * step])
         mass += u
         surplus += v - u
-    partial[0] = surplus / mass
+        both += u + v
+        squares += (u + v) * (u + v)
+    partial[0] = surplus / mass if 16.0 * both * both > squares * (stop - start) else np.nan
 
 
 @tiled(outputs=2, even=True)
