@@ -92,15 +92,16 @@ def _numpy(work: Work, p: Any, q: Any) -> Call:
 def _numexpr(work: Work, p: Any, q: Any) -> Call:
     import numexpr
 
+    names = {"p": p, "q": q}
     term = "where({0} > 0, {0} * log({0} / ({1})), 0)"
     if work.function == "Jensen-Shannon":
         m = "(0.5 * (p + q))"
         expression = f"sum({term.format('p', m)} + {term.format('q', m)})"
-        return lambda: math.sqrt(0.5 * float(numexpr.evaluate(expression)))
+        return lambda: math.sqrt(0.5 * float(numexpr.evaluate(expression, local_dict=names)))
     expression = term.format("p", "q")
     if work.function == "KL":
         expression = f"sum({expression})"
-    return lambda: numexpr.evaluate(expression)
+    return lambda: numexpr.evaluate(expression, local_dict=names)
 
 
 def _torch(work: Work, p: Any, q: Any) -> Call:
