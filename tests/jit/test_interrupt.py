@@ -25,6 +25,7 @@ INTERRUPTIONS = """
 import os, signal, threading, time
 import fastkl
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell's background job begins without
 p = fastkl.Mixture([fastkl.Normal(-2.0 + 0.1 * i, 1.5 + 0.01 * i) for i in range(40)])
 q = fastkl.Normal(0.0, 3.0)
 
