@@ -223,7 +223,8 @@ def main() -> None:
     for worker in workers.values():
         worker.end()
     versions = ", ".join(f"{peer} {version(peer.lower())}" for peer in installed[1:])
-    text = "\n".join([*lines, "", machine(f"python -m bench.peers; {versions}")])
+    head = "Times of the peers in units of fastkl's: bold where fastkl loses, and marked where the answer is wrong.\n"
+    text = "\n".join([head, *lines, "", machine(f"python -m bench.peers; {versions}")])
     if arguments.quick:
         print(text)
     else:
