@@ -20,6 +20,7 @@ from importlib.metadata import version
 from statistics import median
 from typing import Any
 
+from bench.cases import ELEMENTS
 from bench.pages import write_part
 from bench.suite import arrays, fits, strata
 from bench.suite.blocks import medians
@@ -83,7 +84,7 @@ def _data(quick: bool) -> str:
         cells = []
         for function in strata.FUNCTIONS:
             found = strata.timing(function, kind, layouts[0], "f8", **counts)
-            n = layouts[0].shape[0]
+            n = layouts[0].size
             cells.append(
                 f"{found.ours / n * 1e9:.2f} ({found.ours / found.dense:.2f}; {_part(found.ours / found.scipy)})"
             )
@@ -103,10 +104,10 @@ def _worst(
     function: str, kinds: tuple[Stratum, ...], layout: strata.Layout, number: str, counts: dict[str, Any]
 ) -> str:
     """The largest ratios to dense numbers and to SciPy, without subnormal numbers, whose own follow."""
-    if function in strata.ELEMENTS and len(layout.shape) > 1:
+    if function in ELEMENTS and layout.row is not None:
         return ""
     found = {
-        kind: strata.timing(function, kind, layout, number, with_scipy=len(layout.shape) == 1, **counts)
+        kind: strata.timing(function, kind, layout, number, with_scipy=layout.row is None, **counts)
         for kind in kinds
         if strata.is_asked(function, kind)
     }

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.cases import DATA
 from tests import naive
 from tests.arrays import exact
 from tests.strata import STRATA as PLANE
 
 from . import fastkl
-from .strata import BY_NAME
 
 ELEMENTS = {"rel_entr": naive.p_log_ratio, "kl_div": naive.kl_term, "log_ratio": naive.log_ratio}
 POINTS, NUMBERS = 200, 300
@@ -43,16 +43,16 @@ class Elements:
 class Sums:
     """Sums over data as people have them, where they are finite."""
 
-    params = (("entropy(p, q)", "entropy(p)", "jensenshannon"), tuple(BY_NAME))
+    params = (("entropy(p, q)", "entropy(p)", "jensenshannon"), tuple(DATA))
     param_names = ("function", "data")
 
     def setup(self, function, data):
-        if function == "entropy(p, q)" and not BY_NAME[data].finite:
+        if function == "entropy(p, q)" and not DATA[data].finite:
             raise NotImplementedError(f"{function} of {data} is infinite")
 
     def track_ulps(self, function, data):
         compute = public(function.partition("(")[0])
-        p, q = BY_NAME[data].pair((NUMBERS,), seed=3)
+        p, q = DATA[data].pair((NUMBERS,), seed=3)
         a, b = exact.numbers(p), exact.numbers(q)
         if function == "entropy(p)":
             found, true = compute(p), exact.entropy(a)

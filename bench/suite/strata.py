@@ -2,41 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 
+from bench.cases import DATA, FUNCTIONS, Array
 from tests.arrays.strata import STRATA, Stratum
 
 from . import fastkl
 from .blocks import medians
 
-BY_NAME = {stratum.name: stratum for stratum in STRATA}
 DENSE = STRATA[0]
-
-ELEMENTS = ("rel_entr", "kl_div", "entr")
-FUNCTIONS = ("entropy(p, q)", "entropy(p)", "jensenshannon", *ELEMENTS)
 
 
 class Layout(NamedTuple):
     """How the numbers lie, and on how many threads they are worked at."""
 
     name: str
-    shape: tuple[int, ...]
+    size: int
+    row: int | None = None
     axis: int = 0
     threads: int | None = None
 
 
 LAYOUTS = (
-    Layout("65,536 numbers, one thread", (2**16,), threads=1),
-    Layout("10⁶ numbers", (10**6,)),
-    Layout("rows of 64", (4096, 64), axis=1),
-    Layout("rows of 300", (1000, 300), axis=1),
-    Layout("rows of 10⁴", (30, 10**4), axis=1),
-    Layout("columns of 300", (300, 1000)),
+    Layout("65,536 numbers, one thread", 2**16, threads=1),
+    Layout("10⁶ numbers", 10**6),
+    Layout("rows of 64", 4096 * 64, 64, axis=1),
+    Layout("rows of 300", 1000 * 300, 300, axis=1),
+    Layout("rows of 10⁴", 30 * 10**4, 10**4, axis=1),
+    Layout("columns of 300", 1000 * 300, 300),
 )
 
 
@@ -51,44 +49,9 @@ def threads(number: int | None) -> Iterator[None]:
         numba.set_num_threads(before)
 
 
-def pair(stratum: Stratum, layout: Layout, kind: str) -> tuple[Any, Any]:
-    """The arrays p and q in that layout."""
-    along = layout.axis == len(layout.shape) - 1
-    p, q = stratum.pair(layout.shape if along else layout.shape[::-1], kind)
-    return (p, q) if along else (np.ascontiguousarray(p.T), np.ascontiguousarray(q.T))
-
-
 def is_asked(function: str, stratum: Stratum) -> bool:
     """Whether the function is finite for this kind of data."""
-    return stratum.finite or function not in ("entropy(p, q)",)
-
-
-def ours(function: str, p: Any, q: Any, axis: int) -> Callable[[], Any]:
-    if function in ELEMENTS:
-        given = (p,) if function == "entr" else (p, q)
-        return lambda: getattr(fastkl, function)(*given)
-    if function == "jensenshannon":
-        return lambda: fastkl.jensenshannon(p, q, axis=axis)
-    return lambda: fastkl.entropy(p, q if "q" in function else None, axis=axis)
-
-
-def scipys(function: str, p: Any, q: Any, axis: int) -> Callable[[], Any]:
-    from scipy import special, stats
-    from scipy.spatial import distance
-
-    def quietly(call: Callable[[], Any]) -> Callable[[], Any]:
-        def run() -> Any:
-            with np.errstate(all="ignore"):
-                return call()
-
-        return run
-
-    if function in ELEMENTS:
-        given = (p,) if function == "entr" else (p, q)
-        return quietly(lambda: getattr(special, function)(*given))
-    if function == "jensenshannon":
-        return quietly(lambda: distance.jensenshannon(p, q, axis=axis))
-    return quietly(lambda: stats.entropy(p, q if "q" in function else None, axis=axis))
+    return stratum.finite or function != "entropy(p, q)"
 
 
 class Timing(NamedTuple):
@@ -103,34 +66,34 @@ def timing(
     function: str, stratum: Stratum, layout: Layout, kind: str, *, with_scipy: bool = True, **counts: Any
 ) -> Timing:
     """The times of fastkl on this data and on dense numbers, and of SciPy on this data or NaN."""
-    given, dense = (pair(s, layout, kind) for s in (stratum, DENSE))
+    here, dense = (Array(function, s.name, kind, layout.row, layout.axis) for s in (stratum, DENSE))
     with threads(layout.threads):
-        calls = [ours(function, *given, layout.axis), ours(function, *dense, layout.axis)]
+        calls = [here.make(layout.size), dense.make(layout.size)]
         if with_scipy:
-            calls.append(scipys(function, *given, layout.axis))
+            calls.append(here.by_scipy(layout.size))
         return Timing(*medians(*calls, **counts), *(() if with_scipy else (float("nan"),)))
 
 
 class Data:
     """Every kind of data in every layout, in units of dense numbers and of SciPy."""
 
-    params = (tuple(BY_NAME), FUNCTIONS[:3], tuple(layout.name for layout in LAYOUTS))
+    params = (tuple(DATA), FUNCTIONS[:3], tuple(layout.name for layout in LAYOUTS))
     param_names = ("data", "function", "layout")
     timeout = 300
 
     def setup(self, data, function, layout):
-        if not is_asked(function, BY_NAME[data]):
+        if not is_asked(function, DATA[data]):
             raise NotImplementedError(f"{function} of {data} is infinite")
         self.layout = next(known for known in LAYOUTS if known.name == layout)
 
     def track_ratio_to_dense(self, data, function, layout):
-        found = timing(function, BY_NAME[data], self.layout, "f8", blocks=3, calls=8)
+        found = timing(function, DATA[data], self.layout, "f8", blocks=3, calls=8)
         return found.ours / found.dense
 
     track_ratio_to_dense.unit = "dense"
 
     def track_ratio_to_scipy(self, data, function, layout):
-        found = timing(function, BY_NAME[data], self.layout, "f8", blocks=3, calls=8)
+        found = timing(function, DATA[data], self.layout, "f8", blocks=3, calls=8)
         return found.ours / found.scipy
 
     track_ratio_to_scipy.unit = "SciPy"
