@@ -74,7 +74,7 @@ _balanced_js = routine(instance(_balanced, "balanced_js", plain=_plain_js, scale
 
 @routine
 def _exponent(values):
-    """What the largest number has to be multiplied by, as an exponent of two, for a mass of ordinary size."""
+    """Exponent of the power of two that the largest number is multiplied by, for a mass of ordinary size."""
     largest = 0.0
     for i in range(values.size):
         largest = max(largest, np.float64(values[i]))

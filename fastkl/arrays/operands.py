@@ -68,7 +68,7 @@ class Operands:
     exponents: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
     """The powers of two that p and q are multiplied by, of the shape of the arrays."""
     shifts: tuple[NDArray[Any], NDArray[Any]] | None = None
-    """What is subtracted from logarithms, of the shape of the arrays."""
+    """Numbers that are subtracted from logarithms, of the shape of the arrays."""
 
     @property
     def _views(self) -> list[NDArray[Any]]:

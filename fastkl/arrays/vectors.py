@@ -153,7 +153,7 @@ def _sums(kernel: TiledKernel, p: Any, *rest: Any) -> list[float]:
 
 
 def _about_equal_masses(p: Any, q: Any) -> float:
-    """What q is multiplied by so that the masses differ by less than the factor of two that would cost another pass.
+    """A factor for q with which the masses differ by less than the factor of two that would cost another pass.
 
     The divergence does not depend on it, so a guess by a few numbers will do. It has the digits of a single, so that it
     is a small ratio exactly where p is that multiple of q.

@@ -9,7 +9,7 @@ from fastkl.jit import block, instance, scalar, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, has_one_weight, last_below, node_at
 from fastkl.kernels.density import BLOCK, bound, evaluate, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
-from fastkl.kernels.terms import careful_kl, is_small, misfits_kl
+from fastkl.kernels.terms import PEEK, careful_kl, is_small, misfits_kl
 
 WHOLE = 16
 """Points that are skipped or not together: vectors, unrolled, leave no rest, which would take as long as they do."""
@@ -65,7 +65,8 @@ def sums_of_values(a, b, w, ignored, factor):
     """The sums of w times the term, a, factor * b and factor * b - a, from densities."""
     n = w.size
     s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
-    signs = np.int64(-1 if is_small(b[0]) or is_small(b[n // 2]) or is_small(b[n - 1]) else 0)
+    first, second, third = b[0], b[min(PEEK, n - 1)], b[min(2 * PEEK, n - 1)]
+    signs = np.int64(-1 if is_small(first) or is_small(second) or is_small(third) else 0)
     if signs == 0:
         for i in range(n):
             density_a, density_b = a[i], factor * b[i]

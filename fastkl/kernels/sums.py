@@ -56,9 +56,9 @@ def masses(partial, start, stop, p, q):
     partial[0], partial[1] = with_lost(mass_p, lost_p), with_lost(mass_q, lost_q)
 
 
-@tiled(outputs=1, even=True)
+@tiled(outputs=1)
 def share_of_surplus(partial, start, stop, p, q, step):
-    """What q's surplus is of p's mass, for every *step*-th number; NaN if hardly more than four have most of both."""
+    """Surplus of q in units of p's mass, for every *step*-th number; NaN if hardly more than four have most of both."""
     mass, surplus, both, squares = 0.0, 0.0, 0.0, 0.0
     for i in range(start, stop):
         u, v = np.float64(p[i * step]), np.float64(q[i * step])
