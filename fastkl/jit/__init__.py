@@ -7,7 +7,16 @@ arrays of any kind.
 
 from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, progress, report_progress, tiled
 from fastkl.jit.interface import Implementation, Interface
-from fastkl.jit.memory import read_double, read_integer, read_single, view_of_doubles, write_double, write_single
+from fastkl.jit.memory import (
+    buffer,
+    buffers,
+    read_double,
+    read_integer,
+    read_single,
+    view_of_doubles,
+    write_double,
+    write_single,
+)
 from fastkl.jit.options import (
     JIT_DISABLED,
     block,
@@ -30,6 +39,8 @@ __all__ = [
     "Interface",
     "TiledKernel",
     "block",
+    "buffer",
+    "buffers",
     "callable_from_compiled_code",
     "callable_from_numba",
     "instance",

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.jit import Interface, tiled
+from fastkl.jit import Interface, buffer, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
 
@@ -41,7 +41,7 @@ def log_density(
     """out[i] = log-density at point origin + i of the grid."""
     inner = geometry[geometry.shape[0] - 1]
     length = count(inner)
-    x, scratch = np.empty(BLOCK), np.empty(BLOCK)
+    x, scratch = buffer(BLOCK), buffer(BLOCK)
     outer, at = np.empty(geometry.shape[0] - 1), np.empty(PLACE, np.int64)
     begin = start
     while begin < stop:
@@ -59,7 +59,7 @@ def log_density(
 def log_density_at(partial, start, stop, functions, components, values, table_nodes, points, out):
     """out[i] = log-density at points[i], one point of any grid after the other."""
     D = points.shape[1]
-    scratch, at = np.empty(BLOCK), np.zeros(PLACE, np.int64)
+    scratch, at = buffer(BLOCK), np.zeros(PLACE, np.int64)
     for i in range(start, stop):
         x, outer, run = points[i, D - 1 :], points[i, : D - 1], out[i : i + 1]
         evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x, scratch, run)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import LOWERED, exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term_of_logs
-from fastkl.jit import block, instance, scalar, tiled
+from fastkl.jit import block, buffer, instance, scalar, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, has_one_weight, last_below, node_at
 from fastkl.kernels.density import BLOCK, bound, evaluate, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
@@ -98,7 +98,7 @@ def kl_integral(
     """
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, a, b = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, scratch, a, b = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     divergence, mass_a, mass_b, surplus, begin = 0.0, 0.0, 0.0, 0.0, start
     while begin < stop:
@@ -149,9 +149,9 @@ def kl_integral_of_bounded(
     """
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    scratch, a, b = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    scratch, a, b = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     kept = D > 1 and length <= stop - start  # all rows have the same nodes
-    x, w = np.empty(length if kept else BLOCK), np.empty(length if kept else BLOCK)
+    x, w = buffer(length if kept else BLOCK), buffer(length if kept else BLOCK)
     lower, upper, bounds_a, bounds_b = np.empty(D), np.empty(D), np.empty(2), np.empty(2)
     at = np.empty(PLACE, np.int64)
     outer = lower[: D - 1]
@@ -224,7 +224,7 @@ def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometr
     """The same for two tables at the nodes, read where they are."""
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, u, v = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, u, v = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     divergence, mass_a, mass_b, surplus = 0.0, 0.0, 0.0, 0.0
     begin, known = start, 0  # so many entries of w are the weight of every node between the ends
@@ -265,7 +265,7 @@ def mass(partial, start, stop, functions, components, values, table_nodes, nodes
     """The integral of a density."""
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     total, begin = 0.0, start
     while begin < stop:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_exp
-from fastkl.jit import block, tiled
+from fastkl.jit import block, buffer, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis, last_below
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.polynomials import add_row, enter_component, fill_products
@@ -47,7 +47,7 @@ def density_moments(
     """The integrals of p times every monomial up to degree 2 of z = (x - centre) slopes, and of p log p, the last."""
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     outer, z, at = np.empty(D - 1), np.empty(D - 1), np.empty(PLACE, np.int64)
     sums, entropy, products = np.empty(DEGREE + 1), np.empty(1), np.empty(parent.size)
     begin, last = start, outer_of.size
@@ -120,7 +120,7 @@ def normal_moments(
     u = w exp(-|z|**2/2) and g = -|z|**2/2 - log p: what the value, the gradient and the Hessian of KL(q||p) are made
     of. A task is (which Normal, first point, behind the last point); every Normal has a grid with strides of its own.
     """
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     D, count_of_all = centres.shape[1], outer_of.size
     outer, z, at = np.empty(D - 1), np.empty(D - 1), np.empty(PLACE, np.int64)
     sums, tilted, products = np.empty(TILTED_DEGREE + 1), np.empty(TILTED_DEGREE + 1), np.empty(parent.size)

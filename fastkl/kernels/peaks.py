@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary.bits import float_bits, from_bits
-from fastkl.jit import block, scalar, tiled
+from fastkl.jit import block, buffer, scalar, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
@@ -43,7 +43,7 @@ def cell_peaks(
     """
     D = geometry.shape[0]
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     corner, sizes = np.zeros(D, np.int64), np.ones(D, np.int64)
     side = sides[D - 1]

@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import numpy as np
-
 from fastkl.elementary import fma, two_sum, with_lost
-from fastkl.jit import Interface, block, instance, read_double, read_single, scalar, tiled, view_of_doubles
+from fastkl.jit import Interface, block, buffers, instance, read_double, read_single, scalar, tiled, view_of_doubles
 from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS, fill_terms, fill_terms_across
 
 BLOCK = 192
@@ -111,7 +109,7 @@ def row_sums(
     A point of this kernel is a piece. With *balance* a row is one piece, and its factor is made from its masses and
     left in b: such a row is looked at twice where it has to be. A sum of terms is -0 if p = b q to the last digit.
     """
-    buffers = np.empty((4, BLOCK))
+    room = buffers(4, BLOCK)
     for point in range(start, stop):
         row, piece = point // pieces, point % pieces
         base_p, base_q, base_w = at_p + row * row_p, at_q + row * row_q, at_w + row * row_w
@@ -123,7 +121,7 @@ def row_sums(
             factor = b[row]
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
-                p, q, term = buffers[0, :n], buffers[1, :n], buffers[2, :n]
+                p, q, term = room[0, :n], room[1, :n], room[2, :n]
                 if load_p == SIDE_BY_SIDE:
                     p = view_of_doubles(base_p + begin * WIDTH, n)
                 else:
@@ -142,7 +140,7 @@ def row_sums(
                 if not only_masses:
                     fill_terms(function, p, q, a[row], factor, term)
                 if weighted:
-                    w = buffers[3, :n]
+                    w = room[3, :n]
                     load(load_w, base_w + begin * step_w, step_w, w)
                     if only_masses:
                         for i in range(n):
@@ -189,7 +187,7 @@ def row_sums(
             differences = 0
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
-                p, q = buffers[0, :n], buffers[1, :n]
+                p, q = room[0, :n], room[1, :n]
                 if load_p == SIDE_BY_SIDE:
                     p = view_of_doubles(base_p + begin * WIDTH, n)
                 else:
@@ -228,8 +226,8 @@ def column_sums(
     A point of this kernel is a piece of ACROSS rows. `RUN` numbers of a row are summed at a time, and what
     rounding takes when these sums are added up is kept.
     """
-    buffers, run, lost = np.empty((4, ACROSS)), np.empty((4, ACROSS)), np.empty((4, ACROSS))
-    fill_with_zeros(buffers)  # terms that are not asked for are 0
+    room, run, lost = buffers(4, ACROSS), buffers(4, ACROSS), buffers(4, ACROSS)
+    fill_with_zeros(room)  # terms that are not asked for are 0
     for point in range(start, stop):
         first, piece = point // pieces * ACROSS, point % pieces
         n = min(ACROSS, rows - first)
@@ -239,7 +237,7 @@ def column_sums(
         for begin in range(piece * length, end, RUN):
             fill_with_zeros(run)
             for at in range(begin, min(begin + RUN, end)):
-                p, q, term = buffers[0, :n], buffers[1, :n], buffers[2, :n]
+                p, q, term = room[0, :n], room[1, :n], room[2, :n]
                 if load_p == SIDE_BY_SIDE:
                     p = view_of_doubles(at_p + first * row_p + at * step_p, n)
                 else:
@@ -252,7 +250,7 @@ def column_sums(
                     fill_terms_across(terms, p, q, factor, term)
                 totals, masses_p, masses_q, surpluses = run[0, :n], run[1, :n], run[2, :n], run[3, :n]
                 if weighted:
-                    w = buffers[3, :n]
+                    w = room[3, :n]
                     load(load_w, at_w + first * row_w + at * step_w, row_w, w)
                     for i in range(n):
                         totals[i] += w[i] * term[i]

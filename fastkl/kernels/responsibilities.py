@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, log
-from fastkl.jit import block, tiled
+from fastkl.jit import block, buffer, buffers, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.moments import DEGREE
@@ -48,8 +48,8 @@ def responsibility_sums(
     """
     D, parts, M = geometry.shape[0], factors.size, outer_of.size
     inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, share = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    top, total, logs = np.empty(BLOCK), np.empty(BLOCK), np.empty((parts, BLOCK))
+    x, w, scratch, share = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
+    top, total, logs = buffer(BLOCK), buffer(BLOCK), buffers(parts, BLOCK)
     outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     z, on_row, sums = np.zeros((parts, D)), np.empty((parts, 3)), np.empty((parts, DEGREE + 1))
     products = np.empty(parent.size)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, kl_term, log_ratio
-from fastkl.jit import Interface, block, scalar, tiled
+from fastkl.jit import Interface, block, buffer, buffers, scalar, tiled
 from fastkl.kernels.axes import count, fill_axis, place_in_row
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.families import log1p
@@ -179,9 +179,10 @@ def score_sums(
 
     g = log(q/p), and u = w q, or w p where *by_p*. A task is (which q, first point, behind the last point).
     """
-    x, w, scratch, log_p, one = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.ones(BLOCK)
-    u, tilted, u_score, tilted_score = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    of_q = np.empty((1 + MOST + PAIRS, BLOCK))
+    x, w, scratch, log_p, one = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
+    one[:] = 1.0
+    u, tilted, u_score, tilted_score = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
+    of_q = buffers(1 + MOST + PAIRS, BLOCK)
     outer, at = np.empty(0), np.empty(PLACE, np.int64)
     pairs = coordinates * (coordinates + 1) // 2
     for t in range(start, stop):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs, log_ratio
-from fastkl.jit import Interface, block, tiled
+from fastkl.jit import Interface, block, buffer, tiled
 from fastkl.kernels.axes import fill_axis, place_in_row
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.integrals import DIVERGENCE, MASS_A, MASS_B, SURPLUS, logs_are_ordinary
@@ -102,8 +102,8 @@ def statistic_sums(
 ):  # fmt: skip
     """What `kl_integral` gives for p and q, and the integrals of p times log(p/q) and both statistics."""
     axis = geometry[0]
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
-    first, second, log_q, found = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.zeros(partial.size)
+    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
+    first, second, log_q, found = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), np.zeros(partial.size)
     outer, at = np.empty(0), np.empty(PLACE, np.int64)
     place_in_row(axis, at)
     for i in range(start, stop, BLOCK):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import fast_exp
-from fastkl.jit import block, tiled
+from fastkl.jit import block, buffer, tiled
 from fastkl.kernels.axes import count, fill_axis, place_in_row
 from fastkl.kernels.density import BLOCK, evaluate
 from fastkl.kernels.moments import WINDOW
@@ -30,7 +30,7 @@ def surface_sums(
     partial, start, stop, locs, scales, functions, components, values, table_nodes, nodes, weights, geometry, out
 ):
     """out[q] = those sums over the only axis of a grid, for the Normals start <= q < stop."""
-    x, w, scratch, log_p = np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK), np.empty(BLOCK)
+    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
     axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
     length = count(axis)
     place_in_row(axis, at)
