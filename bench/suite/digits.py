@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath as mp
 import numpy as np
 
 from bench.cases import DATA
@@ -61,5 +62,64 @@ class Sums:
         else:
             found, true = compute(p, q), exact.jensenshannon(a, b)
         return float(naive.ulps(float(found), true))
+
+    track_ulps.unit = "ulp"
+
+
+def bumps(scale):
+    """A mixture of two Normals, and a Normal that covers both."""
+    return fastkl.Mixture([fastkl.Normal(-2, 0.6), fastkl.Normal(2, 0.6)]), fastkl.Normal(0, scale)
+
+
+def true_kl(direction, scale):
+    """The divergence of `bumps`."""
+
+    def log_p(x):
+        return mp.log((naive.normal_pdf(x, -2, 0.6) + naive.normal_pdf(x, 2, 0.6)) / 2)
+
+    def log_q(x):
+        return mp.log(naive.normal_pdf(x, 0, scale))
+
+    def term(x):
+        a, b = (log_p(x), log_q(x)) if direction == "forward" else (log_q(x), log_p(x))
+        return mp.exp(a) * (a - b)
+
+    with mp.workdps(40):
+        return mp.quad(term, mp.linspace(-26, 26, 53))
+
+
+class Integrals:
+    """Divergences over a uniform grid on which the trapezoidal rule is exact."""
+
+    params = (("forward", "reverse", "Normals"),)
+    param_names = ("divergence",)
+
+    def track_ulps(self, divergence):
+        compute, grid = public("kl_divergence"), fastkl.Grid.uniform(-24, 24, 20_001)
+        if divergence == "Normals":
+            found = compute(fastkl.Normal(0.5, 1), fastkl.Normal(0, 2), grid)
+            true = mp.log(2) + mp.mpf(1.25) / 8 - mp.mpf("0.5")
+        else:
+            p, q = bumps(2.25)
+            found = compute(p, q, grid) if divergence == "forward" else compute(q, p, grid)
+            true = true_kl(divergence, 2.25)
+        return float(naive.ulps(float(found), true))
+
+    track_ulps.unit = "ulp"
+
+
+class Fits:
+    """The scale that a fit finds: by the moments of a mixture, and of a Normal itself."""
+
+    params = (("forward", "reverse"),)
+    param_names = ("direction",)
+
+    def track_ulps(self, direction):
+        fit, grid = public("fit"), fastkl.Grid.uniform(-24, 24, 20_001)
+        if direction == "forward":
+            found, true = fit(bumps(1)[0], "normal", grid, direction="forward"), mp.sqrt(4 + mp.mpf(0.6) ** 2)
+        else:
+            found, true = fit(fastkl.Normal(0.3, 1.7), "normal", grid, direction="reverse"), mp.mpf(1.7)
+        return float(naive.ulps(float(found.q.scale), true))
 
     track_ulps.unit = "ulp"
