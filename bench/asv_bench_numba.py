@@ -31,6 +31,7 @@ and without it cycles are NaN.
 from __future__ import annotations
 
 import contextlib
+import difflib
 import json
 import math
 import os
@@ -56,7 +57,7 @@ def figures(code: str, processors: Sequence[str], **environment: str) -> Figures
     code : str
         Python code that calls what is to be looked at, with small arrays; it runs in a new process.
     processors : sequence of str
-        LLVM's names; ``llc -mcpu=help`` lists them.
+        LLVM's names, such as "znver4" or "apple-m1".
     **environment : str
         Variables for the new process.
 
@@ -114,8 +115,12 @@ def triple_of(processor: str) -> str:
     for triple in TRIPLES:
         if processor in _names(triple):
             return triple
-    raise ValueError(f"LLVM {llvm.llvm_version_info[0]} knows no processor {processor!r}; its names are those of "
-                     f"'llc -mtriple={TRIPLES[0]} -mcpu=help'")  # fmt: skip
+    known = sorted(name for triple in TRIPLES for name in _names(triple))
+    near = difflib.get_close_matches(processor, known, n=4, cutoff=0.4) or known
+    raise ValueError(
+        f"LLVM {llvm.llvm_version_info[0]} knows no processor {processor!r}; it knows {', '.join(near[:4])} "
+        f"and {len(known) - len(near[:4])} others"
+    )
 
 
 def _names(triple: str) -> set[str]:

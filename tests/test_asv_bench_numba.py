@@ -91,3 +91,10 @@ def test_the_module_stands_alone() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_a_processor_that_llvm_does_not_know_gets_one_line() -> None:
+    command = [sys.executable, "-m", "bench.machine_code", "--processors", "znver4", "znver44"]
+    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert "knows no processor 'znver44'; it knows znver4, " in done.stderr
