@@ -169,6 +169,16 @@ def _fit(size: int, direction: str, family: str = "normal") -> Call:
     return lambda: fastkl.fit(p, family, grid, direction=direction)
 
 
+def _fit_of_table(size: int) -> Call:
+    import fastkl
+
+    x = np.linspace(-8, 8, size)
+    p = fastkl.Tabulated(
+        fastkl.Grid.uniform(-8, 8, size), np.logaddexp(-0.5 * x**2, -1.0 - 0.5 * (x - 1) ** 2), log=True
+    )
+    return lambda: fastkl.fit(p, "normal", direction="forward")
+
+
 CASES: dict[str, Case] = {
     "entropy(p, q)": Array("entropy(p, q)").case(calls=200),
     "entropy(p, q), f4": Array("entropy(p, q)", kind="f4").case(calls=200),
@@ -195,6 +205,7 @@ CASES: dict[str, Case] = {
     "KL(mixture||Normal), two axes": Case(_plane, size=POINTS, calls=8),
     "KL of two tables of logs": Case(_tables, size=2**15, calls=60),
     "KL of a batch of tables": Case(_batch, size=2**17, calls=10),
+    "forward fit of a table of 100": Case(_fit_of_table, size=100, calls=12),
     "forward fit": Case(partial(_fit, direction="forward"), size=10_000, calls=2),
     "reverse fit": Case(partial(_fit, direction="reverse"), size=10_000),
     "forward fit of a Gamma": Case(partial(_fit, direction="forward", family="gamma"), size=100_000),
