@@ -213,6 +213,9 @@ CASES: dict[str, Case] = {
 }
 """The named list of the gate; a sample of each takes some milliseconds."""
 
+MISSING = (AttributeError, TypeError, ValueError)
+"""What an older version raises that does not have a function, a keyword or a family yet."""
+
 SMALL = 1000
 """Numbers that are enough to compile all that a case uses."""
 
@@ -222,5 +225,5 @@ def compile_all() -> None:
     for case in CASES.values():
         try:
             case.make(SMALL)()
-        except (AttributeError, TypeError):  # an older version without that function or keyword
+        except MISSING:
             continue

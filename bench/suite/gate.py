@@ -7,7 +7,7 @@ import time
 import numba
 import numpy as np
 
-from bench.cases import CASES
+from bench.cases import CASES, MISSING
 
 NOMINAL = 60e-6
 """Seconds that `reference` counts for, whatever it takes."""
@@ -71,7 +71,7 @@ class Cases:
             try:
                 self.call = CASES[name].prepare()
                 self.call()
-            except (AttributeError, TypeError) as reason:
+            except MISSING as reason:
                 raise NotImplementedError(f"this version does not have it: {reason}") from None
 
     def time_case(self, name):
