@@ -33,7 +33,7 @@ PLANTED = {
 }
 """Kernels, and the case of each that is slowed down."""
 LOSSES = (0.08, 0.15)
-UNCHANGED, CHANGED = 100, 10
+UNCHANGED, CHANGED = 100, 100
 
 Rounds = dict[str, NDArray[np.float64]]
 """By case: the logarithm of the ratio of times in every round."""
