@@ -8,6 +8,7 @@ its figures. ``--page`` writes the page alone, and ``asv publish`` makes the sit
 from __future__ import annotations
 
 import argparse
+import ast
 import html
 import json
 import math
@@ -45,9 +46,9 @@ def main() -> None:
     if not arguments.page:
         asv("machine", "--yes", "--machine", MACHINE, "--os", "Linux", "--ram", "24 GB")
         versions = packages()
-        run(WITHOUT_NOISE, [same[0] for same in versions])
+        run(WITHOUT_NOISE, [measured(same) for same in versions])
         for same in versions:
-            share(same)
+            share(measured(same), same)
         run(TIMES, [git("rev-parse", name)[0] for name in arguments.times])
     write_part("history.md", "changes", page())
 
@@ -73,27 +74,34 @@ def run(pattern: str, commits: Sequence[str]) -> None:
 
 
 def packages() -> list[list[str]]:
-    """Versions with one and the same package, newest first, and the oldest of them first in each."""
+    """Versions with one and the same package, the oldest first in each group."""
     groups: dict[str, list[str]] = {}
-    for commit in git("log", "--first-parent", "--format=%H"):
+    for commit in git("log", "--first-parent", "--reverse", "--format=%H"):
         tree = git("ls-tree", "-d", "--format=%(objectname)", commit, "fastkl")
         if tree:
-            groups.setdefault(tree[0], []).insert(0, commit)
+            groups.setdefault(tree[0], []).append(commit)
     return list(groups.values())
 
 
-def share(same: Sequence[str]) -> None:
-    """Give the figures without noise of the first version to the others, whose package is the same."""
-    for path in (RESULTS / MACHINE).glob(f"{same[0][:8]}-*.json"):
+def measured(same: Sequence[str]) -> str:
+    """The version in which figures are measured: one that has some, or the oldest."""
+    return next((commit for commit in same if _files(commit)), same[0])
+
+
+def _files(commit: str) -> list[Path]:
+    return list((RESULTS / MACHINE).glob(f"{commit[:8]}-*.json"))
+
+
+def share(source: str, same: Sequence[str]) -> None:
+    """Give the figures without noise of one version to the others, whose package is the same."""
+    for path in _files(source):
         recorded = json.loads(path.read_text())
-        recorded["results"] = {
-            name: result for name, result in recorded["results"].items() if not name.startswith("gate")
-        }
-        for commit in same[1:]:
-            copy = path.with_name(path.name.replace(same[0][:8], commit[:8]))
-            if not copy.exists():
+        kept = {name: result for name, result in recorded["results"].items() if not name.startswith("gate")}
+        for commit in same:
+            if not _files(commit):
                 date = int(git("show", "--no-patch", "--format=%ct", commit)[0]) * 1000
-                copy.write_text(json.dumps(recorded | {"commit_hash": commit, "date": date}))
+                copy = recorded | {"commit_hash": commit, "date": date, "results": kept}
+                path.with_name(path.name.replace(source[:8], commit[:8])).write_text(json.dumps(copy))
 
 
 class Change(NamedTuple):
@@ -166,11 +174,20 @@ def _section(title: str, unit: str, scale: float, found: Sequence[Change], kind:
     if shown:
         lines += ["", f"| row | since | then{unit and f' ({unit})'} | now | ratio |", "|---|---|---|---|---|"]
     for c in shown:
-        row = c.name.partition(".")[2].replace("|", "\\|")
-        lines.append(f"| {row} | {c.since[:8]} | {c.then * scale:.4g} | {c.now * scale:.4g} | {c.ratio:.3g} |")
+        lines.append(
+            f"| {_label(c.name)} | {c.since[:8]} | {c.then * scale:.4g} | {c.now * scale:.4g} | {c.ratio:.3g} |"
+        )
     if len(shown) < len(different):
         lines += ["", f"The worst and the best {LONGEST // 2} of {len(different)} are shown; the site has all."]
     return "\n".join(lines)
+
+
+def _label(name: str) -> str:
+    """The parameters of a row, without those that all have in common."""
+    benchmark, _, params = name.partition("(")
+    shown = [p for p in ast.literal_eval(f"({params.rstrip(')')},)") if not str(p).startswith("LLVM")]
+    of = {"Integrals": "KL, ", "Fits": "fit, "}.get(benchmark.split(".")[1], "")
+    return (of + ", ".join(map(str, shown))).replace("|", "\\|")
 
 
 class Commits(OutputPublisher):
