@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 
 from fastkl.densities.families import FAMILIES
-from fastkl.jit import instance, tiled
+from fastkl.jit import holes, instance, tiled
 
 mp.mp.dps = 60
 
@@ -87,10 +87,13 @@ TEXTBOOK = {
 }
 
 
+function = holes("function")
+
+
 def _values(partial, start, stop, x, factor, loc, inverse_scale, first, second, out):
     x, out = x[start:stop], out[start:stop]
     for i in range(x.size):
-        out[i] = function(x[i], factor, loc, inverse_scale, first, second)  # noqa: F821
+        out[i] = function(x[i], factor, loc, inverse_scale, first, second)
 
 
 _kernels = {}

@@ -16,7 +16,7 @@ import numpy as np
 from fastkl.arrays import divergences
 from fastkl.arrays.ranges import EQUAL_MASSES, LEAST_JS_TERM, LEAST_TERM, LN2, SCALED_MASS_EXPONENT
 from fastkl.elementary import fast_entropy_term, two_sum, with_lost
-from fastkl.jit import JIT_DISABLED, callable_from_compiled_code, instance, is_missing, is_vector, routine
+from fastkl.jit import JIT_DISABLED, callable_from_compiled_code, holes, instance, is_missing, is_vector, routine
 from fastkl.kernels.sums import BLOCK
 from fastkl.kernels.terms import JS, KL, LARGEST_MASS, LEAST_MASS, SCALED_JS, SCALED_KL, block_sums
 
@@ -40,11 +40,16 @@ def _is_ordinary(mass):
     return LEAST_MASS < mass < LARGEST_MASS
 
 
+sums = holes("sums")
+plain, scaled, least = holes("plain", "scaled", "least")
+balanced, share = holes("balanced", "share")
+
+
 def _sums(p, q, factor):
     total, lost, surplus, wary = 0.0, 0.0, 0.0, np.bool_(False)
     for begin in range(0, p.size, BLOCK):
         end = min(begin + BLOCK, p.size)
-        t, _, d, wary = sums(p[begin:end], q[begin:end], factor, total == np.inf, wary)  # type: ignore[name-defined]  # noqa: F821
+        t, _, d, wary = sums(p[begin:end], q[begin:end], factor, total == np.inf, wary)
         total, error = two_sum(total, t)
         lost += error
         surplus += d
@@ -62,10 +67,10 @@ _plain_js, _scaled_js = _sums_of("plain_js", JS), _sums_of("scaled_js", SCALED_J
 def _balanced(p, q, mass_p, mass_q):
     """(the sum of the terms, the surplus of q, both in units of p's mass, whether every number counts)."""
     if abs(mass_p - mass_q) <= EQUAL_MASSES * mass_p:
-        total, surplus = plain(p, q, 1.0)  # type: ignore[name-defined]  # noqa: F821
+        total, surplus = plain(p, q, 1.0)
     else:
-        total, surplus = scaled(p, q, mass_p / mass_q)  # type: ignore[name-defined]  # noqa: F821
-    return total / mass_p, surplus / mass_p, total >= least * p.size or total != total  # type: ignore[name-defined]  # noqa: F821
+        total, surplus = scaled(p, q, mass_p / mass_q)
+    return total / mass_p, surplus / mass_p, total >= least * p.size or total != total
 
 
 _balanced_kl = routine(instance(_balanced, "balanced_kl", plain=_plain_kl, scaled=_scaled_kl, least=LEAST_TERM))
@@ -100,16 +105,16 @@ def _divergence(p, q):
     if not (mass_p > 0.0 and mass_q > 0.0):
         return np.nan
     if _is_ordinary(mass_p) and _is_ordinary(mass_q):
-        whole, surplus, seen = balanced(p, q, mass_p, mass_q)  # type: ignore[name-defined]  # noqa: F821
+        whole, surplus, seen = balanced(p, q, mass_p, mass_q)
         if seen:
-            return 0.0 if p.size == 1 and whole == whole else max(whole - share * surplus * surplus, 0.0)  # type: ignore[name-defined]  # noqa: F821
+            return 0.0 if p.size == 1 and whole == whole else max(whole - share * surplus * surplus, 0.0)
     up_p, up_q = _exponent(p), _exponent(q)
     x, y = _multiplied(p, up_p), _multiplied(q, up_p if abs(up_p - up_q) < 20 else up_q)
     mass_p, mass_q = _masses(x, y)
     if not (_is_ordinary(mass_p) and _is_ordinary(mass_q)):
         return np.nan
-    whole, surplus, _ = balanced(x, y, mass_p, mass_q)  # type: ignore[name-defined]  # noqa: F821
-    return 0.0 if p.size == 1 and whole == whole else max(whole - share * surplus * surplus, 0.0)  # type: ignore[name-defined]  # noqa: F821
+    whole, surplus, _ = balanced(x, y, mass_p, mass_q)
+    return 0.0 if p.size == 1 and whole == whole else max(whole - share * surplus * surplus, 0.0)
 
 
 # phi(u) is u**2 / 2 for the rounding of masses that have been made equal

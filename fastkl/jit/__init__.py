@@ -28,7 +28,7 @@ from fastkl.jit.options import (
     ternary_instruction,
     widest_vectors,
 )
-from fastkl.jit.templates import instance
+from fastkl.jit.templates import holes, instance
 from fastkl.jit.ufuncs import callable_from_numba, ufunc
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "buffers",
     "callable_from_compiled_code",
     "callable_from_numba",
+    "holes",
     "instance",
     "is_missing",
     "is_vector",

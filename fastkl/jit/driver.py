@@ -38,7 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.jit.options import JIT_DISABLED, parallel, serial, tile
-from fastkl.jit.templates import instance
+from fastkl.jit.templates import holes, instance
 
 TILE = 32768
 """Points in a tile: long enough to hide a call and its buffers, short enough that 16 threads share a million points."""
@@ -140,10 +140,13 @@ class Pace:
                 self.spent, self.trial = 0.0, [0.0, 0.0, 0]
 
 
+compute = holes("compute")
+
+
 def _drive(
     partials: NDArray[Any], first: int, last: int, size: int, length: int, offset: int, args: tuple[Any, ...]
 ) -> None:
-    """Run the tiles ``first <= t < last``; :func:`_driver_of` puts `compute` in place.
+    """Run the tiles ``first <= t < last``; :func:`_driver_of` fills the hole.
 
     Every thread has a run of numbers k. The tiles of such a run are spread over all that there are, since the cheap
     ones tend to be neighbours.
@@ -154,7 +157,7 @@ def _drive(
         t = first + k % each * SPREAD + k // each
         if t < last:
             start = t * length
-            compute(partials[t], offset + start, offset + min(start + length, size), *args)  # type: ignore[name-defined]  # noqa: F821
+            compute(partials[t], offset + start, offset + min(start + length, size), *args)
 
 
 def _driver_of(tile_function: Callable[..., None], compiled: Any, suffix: str) -> FunctionType:

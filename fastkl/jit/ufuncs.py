@@ -25,7 +25,7 @@ from numpy._core import _multiarray_umath  # type: ignore[attr-defined]  # NumPy
 
 from fastkl.jit.memory import read_double, read_integer, read_single, write_double, write_single
 from fastkl.jit.options import JIT_DISABLED, c_callback
-from fastkl.jit.templates import instance
+from fastkl.jit.templates import holes, instance
 
 if platform.machine().lower() in ("x86_64", "amd64"):  # SSE has a register of its own, which is quick to reach
     _RESULT, _READ_FLAGS, _WRITE_FLAGS = ir.VoidType(), "llvm.x86.sse.stmxcsr", "llvm.x86.sse.ldmxcsr"
@@ -71,16 +71,19 @@ _LOOP = "void(int64, int64, int64, int64)"
 _POINTER = 8
 
 
+read, write, narrow, compute, WIDTH = holes("read", "write", "narrow", "compute", "WIDTH")
+
+
 def _unary(operands, sizes, steps, data):  # type: ignore[no-untyped-def]
     before = flags_before()
     x, out = read_integer(operands, 0), read_integer(operands, 8)
     step_x, step_out = read_integer(steps, 0), read_integer(steps, 8)
-    if step_x == step_out == WIDTH:  # type: ignore[name-defined]  # noqa: F821
+    if step_x == step_out == WIDTH:
         for i in range(read_integer(sizes, 0)):
-            write(out, i * WIDTH, narrow(compute(np.float64(read(x, i * WIDTH)))))  # type: ignore[name-defined]  # noqa: F821
+            write(out, i * WIDTH, narrow(compute(np.float64(read(x, i * WIDTH)))))
     else:
         for i in range(read_integer(sizes, 0)):
-            write(out, i * step_out, narrow(compute(np.float64(read(x, i * step_x)))))  # type: ignore[name-defined]  # noqa: F821
+            write(out, i * step_out, narrow(compute(np.float64(read(x, i * step_x)))))
     restore_flags(before)
 
 
@@ -88,14 +91,14 @@ def _binary(operands, sizes, steps, data):  # type: ignore[no-untyped-def]
     before = flags_before()
     x, y, out = read_integer(operands, 0), read_integer(operands, 8), read_integer(operands, 16)
     step_x, step_y, step_out = read_integer(steps, 0), read_integer(steps, 8), read_integer(steps, 16)
-    if step_x == step_y == step_out == WIDTH:  # type: ignore[name-defined]  # noqa: F821
+    if step_x == step_y == step_out == WIDTH:
         for i in range(read_integer(sizes, 0)):
-            at = i * WIDTH  # type: ignore[name-defined]  # noqa: F821
-            write(out, at, narrow(compute(np.float64(read(x, at)), np.float64(read(y, at)))))  # type: ignore[name-defined]  # noqa: F821
+            at = i * WIDTH
+            write(out, at, narrow(compute(np.float64(read(x, at)), np.float64(read(y, at)))))
     else:
         for i in range(read_integer(sizes, 0)):
-            u, v = np.float64(read(x, i * step_x)), np.float64(read(y, i * step_y))  # type: ignore[name-defined]  # noqa: F821
-            write(out, i * step_out, narrow(compute(u, v)))  # type: ignore[name-defined]  # noqa: F821
+            u, v = np.float64(read(x, i * step_x)), np.float64(read(y, i * step_y))
+            write(out, i * step_out, narrow(compute(u, v)))
     restore_flags(before)
 
 

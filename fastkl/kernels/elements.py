@@ -12,7 +12,7 @@ import numpy as np
 
 from fastkl.elementary import LARGEST, TINY, float_bits, kl_term
 from fastkl.elementary.special import entr, kl_div, ordinary_entr, ordinary_rel_entr, rel_entr
-from fastkl.jit import TiledKernel, block, instance, scalar, tiled, widest_vectors
+from fastkl.jit import TiledKernel, block, holes, instance, scalar, tiled, widest_vectors
 
 BLOCK = 256
 """Points that are looked through, and then computed while they are in the first cache."""
@@ -37,6 +37,9 @@ def _are_ordinary(x, y):
     return low >= TINY_BITS and high <= LARGEST_BITS
 
 
+short, long = holes("short", "long")
+
+
 def _elements(partial, start, stop, x, y, out, in_place):
     """out = the function of x and y; `in_place` says that it may be one of them."""
     widest_vectors()
@@ -50,13 +53,13 @@ def _elements(partial, start, stop, x, y, out, in_place):
             low, high = LARGEST_BITS, TINY_BITS
             for i in range(w.size):
                 a, b = np.float64(u[i]), np.float64(v[i])
-                w[i] = short(a, b)  # type: ignore[name-defined]  # noqa: F821
+                w[i] = short(a, b)
                 low, high = _bounds(low, high, a)
                 low, high = _bounds(low, high, b)
             ordinary = in_place or (low >= TINY_BITS and high <= LARGEST_BITS)
         if not ordinary:
             for i in range(w.size):
-                w[i] = long(np.float64(u[i]), np.float64(v[i]))  # type: ignore[name-defined]  # noqa: F821
+                w[i] = long(np.float64(u[i]), np.float64(v[i]))
 
 
 @scalar

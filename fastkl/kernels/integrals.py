@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import LOWERED, exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term_of_logs
-from fastkl.jit import block, buffer, instance, scalar, tiled
+from fastkl.jit import block, buffer, holes, instance, scalar, tiled
 from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, has_one_weight, last_below, node_at
 from fastkl.kernels.density import BLOCK, bound, evaluate, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
@@ -220,6 +220,9 @@ def kl_integral_of_bounded(
     partial[SURPLUS], partial[SKIPPED] = surplus, skipped
 
 
+sums = holes("sums")
+
+
 def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometry):
     """The same for two tables at the nodes, read where they are."""
     D = geometry.shape[0]
@@ -239,12 +242,12 @@ def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometr
             known = n if same else 0
         if stride == 1:
             at_first = base + first
-            s, s_a, s_b, d = sums(a[at_first : at_first + n], b[at_first : at_first + n], w[:n], add_a, add_b)  # type: ignore[name-defined]  # noqa: F821
+            s, s_a, s_b, d = sums(a[at_first : at_first + n], b[at_first : at_first + n], w[:n], add_a, add_b)
         else:
             for i in range(n):
                 j = base + full_index(first + i, stride, last)
                 u[i], v[i] = a[j], b[j]
-            s, s_a, s_b, d = sums(u[:n], v[:n], w[:n], add_a, add_b)  # type: ignore[name-defined]  # noqa: F821
+            s, s_a, s_b, d = sums(u[:n], v[:n], w[:n], add_a, add_b)
         divergence += shared * s
         mass_a += shared * s_a
         mass_b += shared * s_b

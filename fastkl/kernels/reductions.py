@@ -14,7 +14,18 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastkl.elementary import fma, two_sum, with_lost
-from fastkl.jit import Interface, block, buffers, instance, read_double, read_single, scalar, tiled, view_of_doubles
+from fastkl.jit import (
+    Interface,
+    block,
+    buffers,
+    holes,
+    instance,
+    read_double,
+    read_single,
+    scalar,
+    tiled,
+    view_of_doubles,
+)
 from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS, fill_terms, fill_terms_across
 
 BLOCK = 192
@@ -50,13 +61,16 @@ LOAD = Interface("void(int64, int64, float64[::1])")
 load = LOAD.call
 
 
+read, width = holes("read", "width")
+
+
 def _load(address, step, out):
-    if step == width:  # type: ignore[name-defined]  # noqa: F821
+    if step == width:
         for i in range(out.size):
-            out[i] = read(address, i * width)  # type: ignore[name-defined]  # noqa: F821
+            out[i] = read(address, i * width)
     else:
         for i in range(out.size):
-            out[i] = read(address, i * step)  # type: ignore[name-defined]  # noqa: F821
+            out[i] = read(address, i * step)
 
 
 doubles = LOAD.implement(instance(_load, "doubles", read=read_double, width=WIDTH))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import fast_entropy_term, two_sum, with_lost
-from fastkl.jit import TiledKernel, instance, tiled, widest_vectors
+from fastkl.jit import TiledKernel, holes, instance, tiled, widest_vectors
 from fastkl.kernels.terms import JS, KL, SCALED_JS, SCALED_KL, Forms, block_sums
 
 BLOCK = 256
 """Points that are summed by the short form, and again by the careful one if they have to, from the first cache."""
+
+
+sums = holes("sums")
 
 
 def _sums(partial, start, stop, p, q, b=1.0):
@@ -19,7 +22,7 @@ def _sums(partial, start, stop, p, q, b=1.0):
     total, lost, mass, lost_mass, surplus, wary = 0.0, 0.0, 0.0, 0.0, 0.0, np.bool_(False)
     for begin in range(0, p.size, BLOCK):
         end = min(begin + BLOCK, p.size)
-        t, s, d, wary = sums(p[begin:end], q[begin:end], b, total == np.inf, wary)  # type: ignore[name-defined]  # noqa: F821
+        t, s, d, wary = sums(p[begin:end], q[begin:end], b, total == np.inf, wary)
         total, error = two_sum(total, t)
         lost += error
         mass, error = two_sum(mass, s)

@@ -31,7 +31,7 @@ from fastkl.elementary import (
     kl_term_of_logs,
     lifted,
 )
-from fastkl.jit import Implementation, Interface, block, instance, scalar, widest_vectors
+from fastkl.jit import Implementation, Interface, block, holes, instance, scalar, widest_vectors
 
 TERMS = Interface("void(float64[::1], float64[::1], float64, float64, float64[::1])")
 """``(p, q, a, b, out)``: out[i] = the term of p[i] and q[i]; what a and b are, the function says."""
@@ -154,6 +154,9 @@ JS = Forms(short_js, careful_js, misfits_js, never_small, difference, 1.0)
 SCALED_JS = JS._replace(short=short_scaled_js, surplus=scaled_difference)
 
 
+short, careful, misfits, small, surplus, lowered = holes(*Forms._fields)
+
+
 def _block_sums(p, q, b, infinite, wary):
     widest_vectors()
     n = p.size
@@ -162,10 +165,10 @@ def _block_sums(p, q, b, infinite, wary):
     if signs == 0:
         for i in range(n):
             u, v = np.float64(p[i]), np.float64(q[i])
-            t += short(u, v, b)  # type: ignore[name-defined]  # noqa: F821
+            t += short(u, v, b)
             s += u
-            d += surplus(u, v, b)  # type: ignore[name-defined]  # noqa: F821
-            signs |= misfits(u, v)  # type: ignore[name-defined]  # noqa: F821
+            d += surplus(u, v, b)
+            signs |= misfits(u, v)
     if signs < 0 and infinite:  # the sum stays so, unless a number is negative
         signs = np.int64(0)
         for i in range(n):
@@ -175,11 +178,11 @@ def _block_sums(p, q, b, infinite, wary):
         t, s, d = 0.0, 0.0, 0.0
         for i in range(n):
             u, v = np.float64(p[i]), np.float64(q[i])
-            t += careful(u, v, b)  # type: ignore[name-defined]  # noqa: F821
+            t += careful(u, v, b)
             s += u
-            d += surplus(u, v, b)  # type: ignore[name-defined]  # noqa: F821
-            wary |= small(v)  # type: ignore[name-defined]  # noqa: F821
-        t = product(t, lowered)  # type: ignore[name-defined]  # noqa: F821
+            d += surplus(u, v, b)
+            wary |= small(v)
+        t = product(t, lowered)
     return t, s, d, wary
 
 
@@ -198,28 +201,28 @@ def _fill(p, q, a, b, out):
     widest_vectors()
     n = out.size
     u, v, w = q[0], q[min(PEEK, n - 1)], q[min(2 * PEEK, n - 1)]
-    signs = np.int64(-1 if small(u) or small(v) or small(w) else 0)  # type: ignore[name-defined]  # noqa: F821
+    signs = np.int64(-1 if small(u) or small(v) or small(w) else 0)
     if signs == 0:
         for i in range(n):
-            out[i] = short(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
-            signs |= misfits(p[i], q[i])  # type: ignore[name-defined]  # noqa: F821
+            out[i] = short(p[i], q[i], b)
+            signs |= misfits(p[i], q[i])
     if signs < 0:
         for i in range(n):
-            out[i] = lowered * careful(p[i], q[i], b)  # type: ignore[name-defined]  # noqa: F821
+            out[i] = lowered * careful(p[i], q[i], b)
 
 
 def _fill_across(p, q, b, out):
     widest_vectors()
     n = out.size
     u, v, w = q[0], q[min(PEEK, n - 1)], q[min(2 * PEEK, n - 1)]
-    signs = np.int64(-1 if small(u) or small(v) or small(w) else 0)  # type: ignore[name-defined]  # noqa: F821
+    signs = np.int64(-1 if small(u) or small(v) or small(w) else 0)
     if signs == 0:
         for i in range(n):
-            out[i] = short(p[i], q[i], b[i])  # type: ignore[name-defined]  # noqa: F821
-            signs |= misfits(p[i], q[i])  # type: ignore[name-defined]  # noqa: F821
+            out[i] = short(p[i], q[i], b[i])
+            signs |= misfits(p[i], q[i])
     if signs < 0:
         for i in range(n):
-            out[i] = lowered * careful(p[i], q[i], b[i])  # type: ignore[name-defined]  # noqa: F821
+            out[i] = lowered * careful(p[i], q[i], b[i])
 
 
 class Terms(NamedTuple):
@@ -266,19 +269,22 @@ def _entropy_of_logs(p, q, a, b):
     return -p * log_p if p > 0.0 else p, p, q
 
 
+term = holes("term")
+
+
 def _fill_simply(p, q, a, b, out):
     for i in range(out.size):
-        out[i], _, _ = term(p[i], q[i], a, b)  # type: ignore[name-defined]  # noqa: F821
+        out[i], _, _ = term(p[i], q[i], a, b)
 
 
 def _fill_simply_across(p, q, b, out):
     for i in range(out.size):
-        out[i], _, _ = term(p[i], q[i], 0.0, b[i])  # type: ignore[name-defined]  # noqa: F821
+        out[i], _, _ = term(p[i], q[i], 0.0, b[i])
 
 
 def _fill_from_logs(p, q, a, b, out):
     for i in range(out.size):
-        out[i], p[i], q[i] = term(p[i], q[i], a, b)  # type: ignore[name-defined]  # noqa: F821
+        out[i], p[i], q[i] = term(p[i], q[i], a, b)
 
 
 def _simple_terms(name: str, term: Any) -> Terms:

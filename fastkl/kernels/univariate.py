@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary import exp_or_zero
-from fastkl.jit import instance
+from fastkl.jit import holes, instance
 from fastkl.kernels import families
 from fastkl.kernels.density import EVALUATE, evaluate
 from fastkl.kernels.families import log1p
+
+log_density = holes("log_density")
 
 
 def _fill(components, values, nodes, outer, at, x, scratch, out):
@@ -16,7 +18,7 @@ def _fill(components, values, nodes, outer, at, x, scratch, out):
     factor, loc, inverse_scale = components[0, 0], components[0, 1], components[0, 2]
     first, second = components[0, 3], components[0, 4]
     for i in range(x.size):
-        out[i] = log_density(x[i], factor, loc, inverse_scale, first, second)  # type: ignore[name-defined]  # noqa: F821
+        out[i] = log_density(x[i], factor, loc, inverse_scale, first, second)
 
 
 FAMILIES = {

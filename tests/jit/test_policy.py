@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastkl
-from fastkl.jit import JIT_DISABLED, scalar
+from fastkl.jit import JIT_DISABLED, holes, instance, scalar
 from fastkl.jit.options import tile
 from tests.jit.processes import run_python
 
@@ -94,6 +94,20 @@ def test_numba_is_named_in_the_jit_room_alone() -> None:
 
 def test_arithmetic_is_nowhere_set_free_altogether() -> None:
     assert [path for path in sources() if EVERYTHING_FAST.search(path.read_text("utf-8"))] == []
+
+
+first, second = holes("first", "second")
+
+
+def one_of_two(x):
+    return first(x)
+
+
+def test_an_instance_fills_all_holes_of_its_template() -> None:
+    assert instance(one_of_two, "tripled", first=lambda x: 3 * x)(4) == 12
+    assert instance(one_of_two, "tripled", first=lambda x: 3 * x, second=abs)(4) == 12  # other templates have that hole
+    with pytest.raises(TypeError, match=r"squared: holes stay empty: \['first'\]; no holes: \['frist'\]"):
+        instance(one_of_two, "squared", frist=lambda x: x * x)
 
 
 @scalar
