@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fastkl.jit import TILE
 from fastkl.kernels import reductions
-from fastkl.kernels.reductions import Operand, column_sums, row_sums
+from fastkl.kernels.reductions import ColumnWork, Operand, Operands, RowWork, column_sums, row_sums
 from fastkl.kernels.terms import Terms
 from fastkl.validation import Floats
 
@@ -32,7 +32,7 @@ PIECES = 256
 """The most pieces that columns are cut into: each has sums of its own for every row."""
 
 LOADERS = {np.dtype(np.float64): reductions.doubles, np.dtype(np.float32): reductions.singles}
-NO_WEIGHTS = (0, 0, 0, 0)
+NO_WEIGHTS = Operand(0, 0, 0, 0)
 
 Axis = tuple[int, tuple[int, ...]]
 """The length of an axis, and the strides of all operands along it."""
@@ -200,26 +200,24 @@ def _kernel_sums(
         items = reductions.ACROSS * min(length, size)
     else:
         length, pieces, items = TILE, -(-size // TILE), min(size, TILE)
-    step = max(ROWS_AT_ONCE // pieces, reductions.ACROSS)
+    step, weighted = max(ROWS_AT_ONCE // pieces, reductions.ACROSS), len(operands) == 3
     results = []
     for first in range(0, rows, step):
         n = min(step, rows - first)
         moved = [o._replace(address=o.address + first * o.row_step) for o in operands]
-        p, q = moved[:2]
-        w = moved[2] if len(moved) == 3 else NO_WEIGHTS
+        given = Operands(moved[0], moved[1], moved[2] if weighted else NO_WEIGHTS)
         sums = np.zeros((5, pieces, n))
         tile = max(1, TILE // items)
-        weighted = len(moved) == 3
+        factors = b[first : first + n]
         if across:
             blocks = -(-n // reductions.ACROSS)
-            own = b[first : first + n]
-            args: tuple[Any, ...] = (_address(terms[0], "across"), *p, *q, *w, weighted, size, n, pieces, length, own)
-            column_sums(blocks * pieces, *args, sums, length=tile, items=items)
+            columns = ColumnWork(_address(terms[0], "across"), weighted, size, n, pieces, length)
+            column_sums(blocks * pieces, columns, given, factors, sums, length=tile, items=items)
         else:
-            factors = a[first : first + n], b[first : first + n]
-            functions = [_address(form, "along") for form in terms]
-            args = (*functions, *p, *q, *w, weighted, size, pieces, length, balance)
-            row_sums(n * pieces, *args, *factors, sums, length=tile, items=items)
+            work = RowWork(
+                _address(terms[0], "along"), _address(terms[1], "along"), weighted, size, pieces, length, balance
+            )
+            row_sums(n * pieces, work, given, a[first : first + n], factors, sums, length=tile, items=items)
         results.append(sums[:, 0] if pieces == 1 else sums.sum(axis=1))
         results[-1][4] = b[first : first + n]
     return results[0] if len(results) == 1 else np.concatenate(results, axis=1)

@@ -14,7 +14,7 @@ from fastkl.densities.mixture import Mixture
 from fastkl.densities.normal import MultivariateNormal, Normal
 from fastkl.grids import Grid
 from fastkl.jit import report_progress
-from fastkl.kernels.records import DensityRecord, TableComponent, density_record
+from fastkl.kernels.records import Evaluation, TableComponent, evaluation
 from fastkl.kernels.tables import table_at_nodes
 from fastkl.validation import Floats, as_count, as_reals
 
@@ -80,12 +80,12 @@ class Evaluated(Density):
     def mass_outside(self, grid: Grid) -> None:
         return None
 
-    def record(self, grid: Grid | None = None) -> DensityRecord:
+    def evaluation(self, grid: Grid | None = None) -> Evaluation:
         if grid is None:
             raise TypeError(f"{self!r} is evaluated on a grid")
         if self._known is None or self._known[0] != grid:
             self._known = grid, self._tabulate(grid)
-        return density_record(table_at_nodes, [TableComponent(0.0, 1.0, -math.inf)], values=self._known[1])
+        return evaluation(table_at_nodes, [TableComponent(0.0, 1.0, -math.inf)], values=self._known[1])
 
     def __repr__(self) -> str:
         return f"as_density({self.source!r})"

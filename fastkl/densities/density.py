@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from fastkl.grids import Grid
 from fastkl.kernels.density import log_density_at
-from fastkl.kernels.records import DensityRecord
+from fastkl.kernels.records import Evaluation
 from fastkl.validation import Floats, as_reals
 
 
@@ -63,7 +63,7 @@ class Density(ABC):
         points = as_points(x, self.ndim)
         flat = np.ascontiguousarray(points.reshape(-1, self.ndim))
         out = np.empty(len(flat))
-        log_density_at(out.size, *self.record(), flat, out)
+        log_density_at(out.size, self.evaluation().by_logs(), flat, out)
         out[np.isnan(flat).any(axis=1)] = np.nan
         return out.reshape(points.shape[:-1])[()]
 
@@ -86,7 +86,7 @@ class Density(ABC):
         """The probability outside the box of `grid`; None where only a sum over the grid can tell."""
 
     @abstractmethod
-    def record(self, grid: Grid | None = None) -> DensityRecord:
+    def evaluation(self, grid: Grid | None = None) -> Evaluation:
         """What the kernels need to evaluate the density on `grid`, or anywhere."""
 
     @property

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities.density import Bump, Density
-from fastkl.densities.normal import MultivariateNormal, Normal, record_of_normals
+from fastkl.densities.normal import MultivariateNormal, Normal, evaluation_of_normals
 from fastkl.densities.univariate import FamilyParameters, Univariate
 from fastkl.grids import Grid
-from fastkl.kernels.records import DensityRecord, density_record
+from fastkl.kernels.records import Evaluation, evaluation
 from fastkl.kernels.univariate import FAMILIES, mixture
 from fastkl.validation import as_real
 
@@ -124,13 +124,13 @@ class Mixture(Density):
         inside = [x for _, part in self._present() for x in (*part.kinks, *part.support) if math.isfinite(x)]
         return tuple(sorted(set(inside) - set(self.support)))
 
-    def record(self, grid: Grid | None = None) -> DensityRecord:
+    def evaluation(self, grid: Grid | None = None) -> Evaluation:
         present = self._present()
         if self.is_normal:
-            return record_of_normals([part.component(math.log(w)) for w, part in present])  # type: ignore[union-attr]
+            return evaluation_of_normals([part.component(math.log(w)) for w, part in present])  # type: ignore[union-attr]
         functions, rows = zip(*(_family(part) for _, part in present), strict=True)
-        values = [number for f, (w, _) in zip(functions, present, strict=True) for number in (f.address, math.log(w))]
-        return density_record(mixture, rows, values=np.array(values, dtype=np.float64))
+        values = np.array([math.log(w) for w, _ in present])
+        return evaluation(mixture, rows, values=values, parts=functions)
 
     def bumps(self) -> Sequence[Bump]:
         return tuple(bump for _, part in self._present() for bump in part.bumps())

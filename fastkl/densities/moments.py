@@ -102,10 +102,10 @@ def _of_values(logs: Floats, grid: Grid) -> Moments:
 def _about(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> Moments:
     slopes = 2.0 / (np.array(grid.upper) - np.array(grid.lower))
     powers = exponents(grid.ndim, DEGREE)
-    record = density.record(grid)
+    p = density.evaluation(grid)
     about = (np.asarray(centre, dtype=np.float64), slopes)
     sums = density_moments.total(
-        grid.count(stride), *record, *grid.record(stride), *about, *monomials(grid.ndim, DEGREE), work=record.work,
+        grid.count(stride), p.by_logs(), grid.record(stride), *about, monomials(grid.ndim, DEGREE), work=p.work,
         outputs=len(powers) + 1,
     )  # fmt: skip
     mass = float(sums[0])

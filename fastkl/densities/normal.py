@@ -19,7 +19,7 @@ from fastkl.kernels.normal_mixture import (
     normal_mixture_bounds,
     normal_mixture_reach,
 )
-from fastkl.kernels.records import DensityRecord, NormalComponent, density_record
+from fastkl.kernels.records import Evaluation, NormalComponent, evaluation
 from fastkl.validation import Floats, as_line, as_real, as_reals
 
 LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -93,8 +93,8 @@ class Normal(Density):
         """The row that stands for this Normal in a kernel's record."""
         return NormalComponent(log_weight + self.log_factor, self.loc, 1.0 / self.scale)
 
-    def record(self, grid: Grid | None = None) -> DensityRecord:
-        return record_of_normals([self.component()])
+    def evaluation(self, grid: Grid | None = None) -> Evaluation:
+        return evaluation_of_normals([self.component()])
 
     def bumps(self) -> Sequence[Bump]:
         scale = np.array([self.scale])
@@ -187,8 +187,8 @@ class MultivariateNormal(Density):
         entries = self.whitening[np.tril_indices(self.ndim)]
         return [log_weight + self.log_factor, *self.mean.tolist(), *entries.tolist()]
 
-    def record(self, grid: Grid | None = None) -> DensityRecord:
-        return record_of_normals([self.component()])
+    def evaluation(self, grid: Grid | None = None) -> Evaluation:
+        return evaluation_of_normals([self.component()])
 
     def bumps(self) -> Sequence[Bump]:
         precision = self.whitening.T @ self.whitening
@@ -237,9 +237,9 @@ def _checked_covariance(cov: ArrayLike, D: int) -> Floats:
     return matrix
 
 
-def record_of_normals(components: Sequence[Sequence[float]]) -> DensityRecord:
+def evaluation_of_normals(components: Sequence[Sequence[float]]) -> Evaluation:
     """The record of a mixture of Normals."""
-    return density_record(
+    return evaluation(
         log_normal_mixture,
         components,
         others=(normal_mixture, normal_mixture_bounds, normal_mixture_reach),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.normal import record_of_normals
+from fastkl.densities.normal import evaluation_of_normals
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.density import log_density
 from fastkl.kernels.records import NormalComponent
@@ -56,7 +56,7 @@ def estimate(
     log_peak = -math.log(width * math.sqrt(2.0 * math.pi))
     rows = [NormalComponent(math.log(bins[i]) + log_peak, nodes[i], 1.0 / width) for i in filled]
     out = np.empty(grid.size)
-    log_density(grid.size, *record_of_normals(rows), *grid.record(), 0, out)
+    log_density(grid.size, evaluation_of_normals(rows).by_logs(), grid.record(), 0, out)
     return grid, out
 
 

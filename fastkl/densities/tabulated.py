@@ -13,7 +13,7 @@ from fastkl.densities.density import Density
 from fastkl.densities.moments import Moments, moments
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
-from fastkl.kernels.records import DensityRecord, TableComponent, density_record
+from fastkl.kernels.records import Evaluation, TableComponent, evaluation
 from fastkl.kernels.tables import table_at_nodes, table_between_nodes
 from fastkl.validation import as_real, as_reals
 
@@ -85,7 +85,8 @@ class Tabulated(Density):
             limit = self._log_floor if self.log else math.exp(self._log_floor)
             self.n_floored = int(np.count_nonzero(self.values < limit))
         self.log_normalizer = self._log_peak  # with the peak scaled to 1 the sum cannot overflow
-        self.log_normalizer += math.log(mass.total(self.grid.size, *self.record(self.grid), *self.grid.record())[0])
+        p = self.evaluation(self.grid).by_logs()
+        self.log_normalizer += math.log(mass.total(self.grid.size, p, self.grid.record())[0])
 
     @classmethod
     def from_samples(
@@ -154,14 +155,14 @@ class Tabulated(Density):
     def mass_outside(self, grid: Grid) -> float | None:
         return 0.0 if grid.contains(self.grid) else None
 
-    def record(self, grid: Grid | None = None) -> DensityRecord:
+    def evaluation(self, grid: Grid | None = None) -> Evaluation:
         self._require_single()
         component = TableComponent(-self.log_normalizer, float(self.log), self._log_floor - self.log_normalizer)
         values = self.values.reshape(-1)
         if grid == self.grid:
-            return density_record(table_at_nodes, [component], values=values)
+            return evaluation(table_at_nodes, [component], values=values)
         nodes = np.concatenate(self.grid.axes)
-        return density_record(table_between_nodes, [(*component, *self.grid.shape)], values=values, nodes=nodes)
+        return evaluation(table_between_nodes, [(*component, *self.grid.shape)], values=values, nodes=nodes)
 
     def _require_single(self) -> None:
         if self.batch_shape:

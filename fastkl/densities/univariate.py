@@ -11,7 +11,7 @@ import numpy as np
 
 from fastkl.densities.density import Bump, Density
 from fastkl.grids import Grid
-from fastkl.kernels.records import DensityRecord, density_record
+from fastkl.kernels.records import Evaluation, evaluation
 from fastkl.kernels.univariate import FAMILIES as KERNELS
 from fastkl.validation import as_real
 
@@ -65,8 +65,8 @@ class Univariate(Density):
     def landmark(self) -> tuple[float, float]:
         """A place where much of the density is, and the scale on which it changes there."""
 
-    def record(self, grid: Grid | None = None) -> DensityRecord:
-        return density_record(KERNELS[self.log_density.__name__], [self.parameters()])
+    def evaluation(self, grid: Grid | None = None) -> Evaluation:
+        return evaluation(KERNELS[self.log_density.__name__], [self.parameters()])
 
     def bumps(self) -> Sequence[Bump]:
         place, width = (np.array([number]) for number in self.landmark)

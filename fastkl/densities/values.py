@@ -20,7 +20,7 @@ def log_values(density: Density, grid: Grid, start: int = 0, stop: int | None = 
     stop = grid.size if stop is None else stop
     if density.is_normal and stop - start <= SMALL_POINTS:  # NumPy knows them, and no kernel has to be compiled
         return np.asarray(density.logpdf(grid.points(np.arange(start, stop))), dtype=np.float64)
-    record = density.record(grid)
+    p = density.evaluation(grid)
     logs = np.empty(stop - start)
-    log_density(logs.size, *record, *grid.record(), start, logs, offset=start, work=record.work)
+    log_density(logs.size, p.by_logs(), grid.record(), start, logs, offset=start, work=p.work)
     return logs

@@ -17,7 +17,7 @@ from fastkl.densities import Density
 from fastkl.densities.values import log_values
 from fastkl.grids import Grid
 from fastkl.jit import SMALL_POINTS
-from fastkl.kernels.peaks import cell_peaks
+from fastkl.kernels.peaks import Cells, cell_peaks
 from fastkl.validation import Floats
 
 CELLS = {1: 1024, 2: 96, 3: 32}
@@ -151,10 +151,10 @@ def _peaks(p: Density, grid: Grid, sides: Any, cells: Any) -> tuple[Floats, bool
     in_strip = int(min(max(STRIP_POINTS // sides[-1], 1), cells[-1]))
     strips = int(np.prod(cells[:-1])) * -(-int(cells[-1]) // in_strip)
     peaks = np.full(int(np.prod(cells)), -np.inf)
-    record = p.record(grid)
+    evaluation = p.evaluation(grid)
     zeros = cell_peaks(
-        strips, *record, *grid.record(), sides, cells, in_strip, peaks, length=1,
-        items=int(np.prod(sides)) * in_strip, work=record.work,
+        strips, evaluation.by_logs(), grid.record(), Cells(sides, cells, in_strip), peaks, length=1,
+        items=int(np.prod(sides)) * in_strip, work=evaluation.work,
     )  # fmt: skip
     return peaks.reshape(cells), bool(zeros.any())
 

@@ -64,8 +64,8 @@ def _mean_distance(objective: Objective, state: Floats) -> float:
 
 def _weighted_median(problem: Problem) -> tuple[float, float]:
     """The node at which half of the mass is passed, and its share of the mass."""
-    grid, record = problem.grid, problem.target.record(problem.grid)
-    of_tiles = mass(grid.size, *record, *grid.record(), work=record.work)[:, 0]
+    grid, p = problem.grid, problem.target.evaluation(problem.grid)
+    of_tiles = mass(grid.size, p.by_logs(), grid.record(), work=p.work)[:, 0]
     passed = np.cumsum(of_tiles)
     tile = int(np.searchsorted(passed, 0.5 * passed[-1]))
     start, stop = tile * TILE, min(tile * TILE + TILE, grid.size)

@@ -21,6 +21,7 @@ from fastkl.fitting.problem import Problem
 from fastkl.fitting.search import MAX_STEP, SAME_MINIMUM
 from fastkl.kernels.moments import DEGREE
 from fastkl.kernels.polynomials import exponents, monomials
+from fastkl.kernels.records import Normals
 from fastkl.kernels.responsibilities import responsibility_sums
 from fastkl.validation import Floats
 
@@ -57,7 +58,7 @@ class _Expectation:
 
     def __init__(self, problem: Problem, chart: MixtureChart, strides: list[int]) -> None:
         self.problem, self.chart = problem, chart
-        self.record, self.axes = problem.target.record(problem.grid), problem.grid.record(strides)
+        self.p, self.grid = problem.target.evaluation(problem.grid), problem.grid.record(strides)
         self.size = problem.grid.count(strides)
         self.points_read = 0
         self.left = math.inf
@@ -69,10 +70,15 @@ class _Expectation:
         logs, normals = rows[:, 0] - np.logaddexp.reduce(rows[:, 0]), rows[:, 1:]
         M = len(exponents(D, DEGREE))
         sums = responsibility_sums.total(
-            self.size, logs - chart.log_constants(normals), np.ascontiguousarray(normals[:, :D]),
-            chart.whitenings(normals), *self.record, *self.axes, *monomials(D, DEGREE),
-            work=self.record.work + chart.parts, outputs=2 + chart.parts * M,
-        )  # fmt: skip
+            self.size,
+            logs - chart.log_constants(normals),
+            Normals(np.ascontiguousarray(normals[:, :D]), chart.whitenings(normals)),
+            self.p.by_logs(),
+            self.grid,
+            monomials(D, DEGREE),
+            work=self.p.work + chart.parts,
+            outputs=2 + chart.parts * M,
+        )
         self.points_read += self.size
         self.left -= 1
         mass, log_q = sums[:2].tolist()

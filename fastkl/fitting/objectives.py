@@ -24,11 +24,11 @@ from fastkl.fitting.charts import NormalChart
 from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
 from fastkl.grids import Grid
 from fastkl.jit import TILE
-from fastkl.kernels.integrals import MASS_A
+from fastkl.kernels.integrals import MASS_P
 from fastkl.kernels.moments import DEGREE, TILTED_DEGREE, WINDOW, normal_moments
 from fastkl.kernels.polynomials import exponents, monomials
-from fastkl.kernels.records import STRIDE
-from fastkl.kernels.scores import score_sums
+from fastkl.kernels.records import GridRecords, Normals
+from fastkl.kernels.scores import Scored, score_sums
 from fastkl.kernels.statistics import LOG_RATIO, statistic_sums
 from fastkl.validation import Floats
 
@@ -103,27 +103,25 @@ class _OnGrid(Objective):
 
     def __init__(self, p: Density, grid: Grid, *, mass: float, log_mass_inside: float) -> None:
         """*mass* is the sum of p over the grid, *log_mass_inside* that of `fastkl.integrals` (B)."""
-        self.p_record = p.record(grid)
+        self.p = p.evaluation(grid)
+        self.record = grid.record()
         self.grid = grid
         self.log_mass = math.log(mass)
         self.log_mass_inside = log_mass_inside
-        self.axes = grid.record()
 
-    def _tasks(self, strides: Any, lower: Floats, upper: Floats) -> tuple[Any, Floats]:
+    def _tasks(self, strides: Any, lower: Floats, upper: Floats) -> tuple[Any, GridRecords]:
         """(which state, first point, behind the last) of each task, and the grid of each state.
 
         Between *lower* and *upper*, on the first axis, is what counts of a state.
         """
         tasks, first_axis = [], self.grid.parts[0]
-        geometries = np.repeat(self.axes.geometry[np.newaxis], len(strides), axis=0)
-        geometries[:, :, STRIDE] = strides
         for k, own in enumerate(strides.tolist()):
             rest = math.prod(axis.count(s) for axis, s in zip(self.grid.parts[1:], own[1:], strict=True))
             first, count = first_axis.window(lower[k], upper[k], own[0])
             begin, end = first * rest, (first + count) * rest
             self.points_read += end - begin
             tasks += [(k, at, min(at + TILE, end)) for at in range(begin, end, TILE)]
-        return np.array(tasks, dtype=np.int64), geometries
+        return np.array(tasks, dtype=np.int64), GridRecords.of_strides(self.record, strides)
 
     def _local(self, e: Expected, log_inside: Floats, slope: Floats | None = None, bend: Floats | None = None) -> Local:
         """The reverse divergence; *slope* and *bend* are the derivatives of the log of the constant of u."""
@@ -165,14 +163,20 @@ class ReverseNormal(_OnGrid):
         strides = np.ones((len(states), D), np.int64) if strides is None else strides
         means, L = chart.split(states)
         reach = WINDOW * L[:, 0, 0]
-        tasks, geometries = self._tasks(strides, means[:, 0] - reach, means[:, 0] + reach)
-        nodes, weights, _ = self.axes
+        tasks, grids = self._tasks(strides, means[:, 0] - reach, means[:, 0] + reach)
         M = len(exponents(D, TILTED_DEGREE))
         partial = normal_moments(
-            len(tasks), tasks, np.ascontiguousarray(means), chart.whitenings(states), geometries, *self.p_record,
-            nodes, weights, *monomials(D, TILTED_DEGREE), length=1, items=_items(tasks), work=self.p_record.work,
+            len(tasks),
+            tasks,
+            Normals(np.ascontiguousarray(means), chart.whitenings(states)),
+            self.p.by_logs(),
+            grids,
+            monomials(D, TILTED_DEGREE),
+            length=1,
+            items=_items(tasks),
+            work=self.p.work,
             outputs=2 * M,
-        )  # fmt: skip
+        )
         sums = _by_state(partial, tasks, len(states))
         total = sums[:, 0]
         with np.errstate(all="ignore"):  # a state that has left the grid has no sums
@@ -247,14 +251,13 @@ class _Univariate(_OnGrid):
         reach = math.inf if self.by_p else chart.window
         places, scales = chart.places(states)[:, 0], chart.scales(states)[:, 0]
         ends = np.array([self.grid.line.lower, self.grid.line.upper])
-        tasks, geometries = self._tasks(
+        tasks, grids = self._tasks(
             strides, np.maximum(places - reach * scales, ends[0]), np.minimum(places + reach * scales, ends[1])
         )
-        nodes, weights, _ = self.axes
+        members = Scored(chart.scores.address, chart.parameters(states), k, self.by_p)
         partial = score_sums(
-            len(tasks), tasks, chart.scores.address, chart.parameters(states), k, self.by_p, geometries,
-            *self.p_record, nodes, weights, length=1, items=_items(tasks), work=self.p_record.work,
-        )  # fmt: skip
+            len(tasks), tasks, members, self.p.by_logs(), grids, length=1, items=_items(tasks), work=self.p.work
+        )
         sums = _by_state(partial, tasks, len(states))
         pairs = k * (k + 1) // 2
         total = sums[:, 0]
@@ -318,21 +321,21 @@ class Statistics(NamedTuple):
     @property
     def mass(self) -> float:
         """The integral of p over the grid."""
-        return float(self.sums[MASS_A])
+        return float(self.sums[MASS_P])
 
 
 def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, stride: int = 1) -> Statistics:
     """In one pass, over every so many-th node."""
-    record = p.record(grid)
+    evaluation = p.evaluation(grid)
     sums = statistic_sums.total(
         grid.count(stride),
         chart.of_x.address,
         chart.parameters(state[np.newaxis])[0],
-        *record,
-        *grid.record(stride),
-        work=record.work,
+        evaluation.by_logs(),
+        grid.record(stride),
+        work=evaluation.work,
     )
-    log_ratio, *means = sums[LOG_RATIO:] / sums[MASS_A]
+    log_ratio, *means = sums[LOG_RATIO:] / sums[MASS_P]
     return Statistics(state, sums[:LOG_RATIO], float(log_ratio), chart.statistics(state, np.array(means)))
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastkl.grids import rules
 from fastkl.kernels.axes import even_axis, given_axis
-from fastkl.kernels.records import NOTHING, Geometry
+from fastkl.kernels.records import NOTHING, AxisLayout
 from fastkl.validation import Floats, as_count, as_line, as_real
 
 MIN_POINTS = 8
@@ -177,15 +177,20 @@ class Axis:
             for steps in (np.diff(self.nodes[at : at + RUN + 2]) for at in range(0, self.n - 2, RUN))
         )
 
-    def geometry(self, stride: int, nodes_begin: int, weights_begin: int) -> Geometry:
-        """The row of numbers that a kernel reads."""
+    @property
+    def ends(self) -> tuple[float, float, float]:
+        """The lower end, the upper end and the step, as a kernel reads them."""
+        return self.lower, self.upper, self.step
+
+    def layout(self, stride: int, nodes_begin: int, weights_begin: int) -> AxisLayout:
+        """The integers that a kernel reads."""
         begins = (
             -1 if self.is_uniform else nodes_begin,
             weights_begin if self.rule in ("simpson", "gauss-legendre") else -1,
             weights_begin if self.rule == "midpoint" else -1,
         )
         fill = (even_axis if begins == (-1, -1, -1) else given_axis).address
-        return Geometry(self.lower, self.upper, self.step, self.n - 1, stride, *begins, fill)
+        return AxisLayout(self.n - 1, stride, *begins, fill)
 
     def for_weights(self, stride: int) -> Floats:
         """What a kernel needs for the weights beside the nodes: the edges of the cells, or the weights themselves."""

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.grids.axis import Axis, Rule
-from fastkl.kernels.records import NOTHING, Axes
+from fastkl.kernels.records import NOTHING, GridRecord
 from fastkl.validation import Floats, as_count, as_reals
 
 if TYPE_CHECKING:
@@ -254,14 +254,15 @@ class Grid:
     def _strides(self, stride: int | Sequence[int]) -> Sequence[int]:
         return (stride,) * self.ndim if isinstance(stride, int) else stride
 
-    def record(self, stride: int | Sequence[int] = 1) -> Axes:
-        """The grid as a kernel wants it; with a stride for all axes or one for each."""
+    def record(self, stride: int | Sequence[int] = 1) -> GridRecord:
+        """The grid as a kernel reads it; with a stride for all axes or one for each."""
         nodes, weights, rows = [NOTHING], [NOTHING], []
         for axis, own in zip(self.parts, self._strides(stride), strict=True):
-            rows.append(axis.geometry(own, sum(map(len, nodes)), sum(map(len, weights))))
+            rows.append(axis.layout(own, sum(map(len, nodes)), sum(map(len, weights))))
             nodes.append(axis.nodes)
             weights.append(axis.for_weights(own))
-        return Axes(_joined(nodes), _joined(weights), np.array(rows, dtype=np.float64))
+        ends = np.array([axis.ends for axis in self.parts])
+        return GridRecord(_joined(nodes), _joined(weights), ends, np.array(rows, dtype=np.int64))
 
     def contains(self, other: Grid) -> bool:
         """Whether no axis of the other grid reaches beyond the same one here."""

@@ -14,8 +14,8 @@ from fastkl.grids import Grid
 from fastkl.jit import SMALL_POINTS
 from fastkl.kernels.integrals import (
     DIVERGENCE,
-    MASS_A,
-    MASS_B,
+    MASS_P,
+    MASS_Q,
     SKIPPED,
     kl_integral,
     kl_integral_of_bounded,
@@ -58,7 +58,7 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     densities is S/P - phi(D/P), phi(u) = u - log(1 + u). Where the second part would cancel much of the
     first, a second pass with b scaled by P/Q has S/P alone.
     """
-    count, axes = grid.count(stride), grid.record(stride)
+    count, nodes = grid.count(stride), grid.record(stride)
     tables = [d for d in (a, b) if isinstance(d, Tabulated) and d.grid == grid]
 
     limit = LEFT_OUT / grid.volume
@@ -67,24 +67,24 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
         if len(tables) == 2:
             flat = [table.values.reshape(-1) for table in tables]
             if all(table.has_plain_values for table in tables):
-                return kl_integral_of_values.total(count, *flat, 0.0, math.exp(log_factor), *axes)
+                return kl_integral_of_values.total(count, *flat, 0.0, math.exp(log_factor), nodes)
             if all(table.log and table.floor is None for table in tables):
                 to_a, to_b = (-table.log_normalizer for table in tables)
-                return kl_integral_of_logs.total(count, *flat, to_a, to_b + log_factor, *axes)
-        records = record_a, record_b = a.record(grid), b.record(grid)
-        work = record_a.work + record_b.work
-        if limit > 0.0 and count > SMALL_POINTS and all(record.others for record in records):
-            both = *record_a.bounded(), *record_b.bounded()
-            return kl_integral_of_bounded.total(count, *both, log_factor, limit, *axes, work=work)
-        return kl_integral.total(count, *record_a, *record_b, log_factor, *axes, work=work)
+                return kl_integral_of_logs.total(count, *flat, to_a, to_b + log_factor, nodes)
+        p, q = a.evaluation(grid), b.evaluation(grid)
+        work = p.work + q.work
+        if limit > 0.0 and count > SMALL_POINTS and p.others and q.others:
+            both = p.by_all(), q.by_all()
+            return kl_integral_of_bounded.total(count, *both, log_factor, limit, nodes, work=work)
+        return kl_integral.total(count, p.by_logs(), q.by_logs(), log_factor, nodes, work=work)
 
     found = sums(0.0)
-    if found[SKIPPED] and min(found[MASS_A], found[MASS_B]) < SMALL_MASS:
+    if found[SKIPPED] and min(found[MASS_P], found[MASS_Q]) < SMALL_MASS:
         limit = 0.0
         found = sums(0.0)
     whole = integral_of_sums(a, b, grid, found)
     if whole is None:
-        mass_a, mass_b = found[[MASS_A, MASS_B]].tolist()
+        mass_a, mass_b = found[[MASS_P, MASS_Q]].tolist()
         again = sums(math.log(mass_a) - math.log(mass_b))
         divergence = float(again[DIVERGENCE]) / mass_a + _lost(a, b, mass_a, mass_b)
         whole = Integral(divergence, mass_a, mass_b, int(again[SKIPPED]))

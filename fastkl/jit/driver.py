@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.jit.options import JIT_DISABLED, parallel, serial, tile
+from fastkl.jit.records import Layout, flattened, layout_of, packer
 from fastkl.jit.templates import holes, instance
 
 TILE = 32768
@@ -140,13 +141,13 @@ class Pace:
                 self.spent, self.trial = 0.0, [0.0, 0.0, 0]
 
 
-compute = holes("compute")
+compute, pack = holes("compute", "pack")
 
 
 def _drive(
     partials: NDArray[Any], first: int, last: int, size: int, length: int, offset: int, args: tuple[Any, ...]
 ) -> None:
-    """Run the tiles ``first <= t < last``; :func:`_driver_of` fills the hole.
+    """Run the tiles ``first <= t < last``; :func:`_driver_of` fills the holes.
 
     Every thread has a run of numbers k. The tiles of such a run are spread over all that there are, since the cheap
     ones tend to be neighbours.
@@ -157,12 +158,12 @@ def _drive(
         t = first + k % each * SPREAD + k // each
         if t < last:
             start = t * length
-            compute(partials[t], offset + start, offset + min(start + length, size), *args)
+            compute(partials[t], offset + start, offset + min(start + length, size), *pack(args))
 
 
-def _driver_of(tile_function: Callable[..., None], compiled: Any, suffix: str) -> FunctionType:
+def _driver_of(tile_function: Callable[..., None], compiled: Any, suffix: str, layout: Layout) -> FunctionType:
     """A copy of :func:`_drive` that calls *compiled* and says that it lives beside it."""
-    return instance(_drive, tile_function.__name__ + suffix, tile_function, compute=compiled)
+    return instance(_drive, tile_function.__name__ + suffix, tile_function, compute=compiled, pack=packer(layout))
 
 
 class TiledKernel:
@@ -185,16 +186,18 @@ class TiledKernel:
         self.__doc__ = tile_function.__doc__
         self._driver = functools.partial(_driver_of, tile_function, self.tile_function)
         self._pace = Pace() if even else None
+        self._layout: Layout = ()
+        """The records among the arguments, which are the same in all calls."""
 
     @functools.cached_property
     def serial(self) -> Any:
-        """The loop over tiles in the calling thread."""
-        return serial(self._driver("_serial"))
+        """The loop over tiles in the calling thread, which takes the members of all records one after the other."""
+        return serial(self._driver("_serial", self._layout))
 
     @functools.cached_property
     def parallel(self) -> Any:
-        """The loop over tiles in Numba's threads."""
-        return parallel(self._driver("_parallel"))
+        """The loop over tiles in Numba's threads, which takes the members of all records one after the other."""
+        return parallel(self._driver("_parallel", self._layout))
 
     def __repr__(self) -> str:
         return f"<TiledKernel {self.__name__}>"
@@ -223,6 +226,7 @@ class TiledKernel:
         tiles = -(-size // length)
         partials = np.zeros((tiles, self.outputs if outputs is None else outputs))
         largest = max(LARGEST_SPAN_WORK // (length * items * work), 1)
+        self._layout = layout_of(args)
         first, span = 0, min(max(FIRST_SPAN_POINTS // (length * items), 1), largest)
         while first < tiles:
             last = min(first + span, tiles)
@@ -244,8 +248,19 @@ class TiledKernel:
         totals: NDArray[np.float64] = np.ascontiguousarray(partials.T).sum(axis=1)
         return totals
 
-    def _launch(self, work: int, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:
+    def _launch(
+        self,
+        work: int,
+        partials: NDArray[np.float64],
+        first: int,
+        last: int,
+        size: int,
+        length: int,
+        offset: int,
+        args: tuple[Any, ...],
+    ) -> None:
         """Run the tiles ``first <= t < last``, *work* items in all."""
+        rest = size, length, offset, args
         if JIT_DISABLED or work <= SMALL_POINTS:
             with np.errstate(all="ignore") if JIT_DISABLED else nullcontext():  # compiled code never warns
                 self._run_tiles(partials, first, last, *rest)
@@ -254,7 +269,7 @@ class TiledKernel:
                 in_threads = self._pace is None or self._pace.in_threads()
                 began = time.perf_counter()
                 if in_threads:
-                    self.parallel(partials, first, last, *rest)
+                    self.parallel(partials, first, last, size, length, offset, tuple(flattened(args)))
                 else:
                     self._run_tiles(partials, first, last, *rest)
                 if self._pace is not None:
@@ -262,7 +277,7 @@ class TiledKernel:
             finally:
                 _launcher.pop("thread", None)
         else:
-            self.serial(partials, first, last, *rest)
+            self.serial(partials, first, last, size, length, offset, tuple(flattened(args)))
 
     def _run_tiles(
         self,

@@ -57,6 +57,11 @@ def block(function: Callable[..., Any]) -> Any:
     return numba.njit(**_BLOCK)(function)
 
 
+def pasted(function: Callable[..., Any]) -> Any:
+    """Paste a function that calculates nothing, but calls others, into each of its callers."""
+    return numba.njit(inline="always", **_STRICT)(function)
+
+
 def routine(function: Callable[..., Any]) -> Any:
     """Compile a function that compiled code of a user calls."""
     return numba.njit(**_ROUTINE)(function)

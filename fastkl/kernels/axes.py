@@ -9,11 +9,24 @@ neighbouring nodes costs up to 1e-12.
 
 from __future__ import annotations
 
-from fastkl.jit import Interface, block, scalar
-from fastkl.kernels.records import BASE, EDGES, END, EVEN, EVERY, FILL, LAST, LOWER, NODES, STEP, STRIDE, UPPER, WEIGHTS
+from fastkl.jit import Interface, block, pasted, scalar
+from fastkl.kernels.records import (
+    EDGES,
+    FILL,
+    LAST,
+    LOWER,
+    NODES,
+    STEP,
+    STRIDE,
+    UPPER,
+    WEIGHTS,
+    GridRecord,
+)
 
-AXIS = Interface("void(float64[::1], float64[::1], float64[::1], int64, float64[::1], float64[::1])")
-"""``(nodes, weights, axis, start, x, w)``: x[i] = node start + i, w[i] = its weight."""
+AXIS = Interface("void(float64[::1], float64[::1], float64[::1], int64[::1], int64, float64[::1], float64[::1])")
+"""``(nodes, weights, ends, layout, start, x, w)``: x[i] = node start + i, w[i] = its weight; an axis is a row of
+`fastkl.kernels.records.GridRecord.ends` and one of its layout.
+"""
 _fill = AXIS.call
 
 
@@ -24,167 +37,143 @@ def full_index(i, stride, last):
 
 
 @scalar
-def count(axis):
+def count(layout):
     """How many nodes an axis with its stride has."""
-    last, stride = int(axis[LAST]), int(axis[STRIDE])
-    return (last + stride - 1) // stride + 1
+    return (layout[LAST] + layout[STRIDE] - 1) // layout[STRIDE] + 1
+
+
+@pasted
+def grid_of(grids, k):
+    """Grid number k."""
+    return GridRecord(grids.nodes, grids.weights, grids.ends, grids.layouts[k])
+
+
+@pasted
+def length_of_row(grid):
+    """How many points a row of a grid has."""
+    return count(grid.layout[grid.layout.shape[0] - 1])
 
 
 @scalar
-def _even_node(axis, j):
+def even_node(ends, last, j):
     """Node j of the full axis, where nodes are equally spaced."""
-    return axis[UPPER] if j == int(axis[LAST]) else axis[LOWER] + axis[STEP] * j
+    return ends[UPPER] if j == last else ends[LOWER] + ends[STEP] * j
 
 
 @scalar
-def _even_weight(i, step, stride, last):
+def even_weight(i, step, stride, last):
     """The trapezoid weight of node i, where nodes are equally spaced."""
     return 0.5 * step * (full_index(i + 1, stride, last) - full_index(i - 1, stride, last))
 
 
 @scalar
-def node_at(nodes, axis, i):
+def node_at(nodes, ends, layout, i):
     """Node i."""
-    j = full_index(i, int(axis[STRIDE]), int(axis[LAST]))
-    return nodes[int(axis[NODES]) + j] if axis[NODES] >= 0.0 else _even_node(axis, j)
+    j = full_index(i, layout[STRIDE], layout[LAST])
+    return nodes[layout[NODES] + j] if layout[NODES] >= 0 else even_node(ends, layout[LAST], j)
 
 
 @scalar
-def weight_at(nodes, weights, axis, i):
+def weight_at(nodes, weights, ends, layout, i):
     """The weight of node i."""
-    if axis[WEIGHTS] >= 0.0:
-        return weights[int(axis[WEIGHTS]) + i]
-    stride, last = int(axis[STRIDE]), int(axis[LAST])
-    if axis[EDGES] >= 0.0 and stride == 1:
-        return weights[int(axis[EDGES]) + i + 1] - weights[int(axis[EDGES]) + i]
-    if axis[NODES] < 0.0:
-        return _even_weight(i, axis[STEP], stride, last)
-    first, after, before = int(axis[NODES]), full_index(i + 1, stride, last), full_index(i - 1, stride, last)
+    if layout[WEIGHTS] >= 0:
+        return weights[layout[WEIGHTS] + i]
+    stride, last = layout[STRIDE], layout[LAST]
+    if layout[EDGES] >= 0 and stride == 1:
+        return weights[layout[EDGES] + i + 1] - weights[layout[EDGES] + i]
+    if layout[NODES] < 0:
+        return even_weight(i, ends[STEP], stride, last)
+    first, after, before = layout[NODES], full_index(i + 1, stride, last), full_index(i - 1, stride, last)
     weight = 0.5 * (nodes[first + after] - nodes[first + before])
     # some of the cells: the function is constant from the outer nodes to the ends, which are nodes of other rules
     if i == 0:
-        weight += nodes[first] - axis[LOWER]
+        weight += nodes[first] - ends[LOWER]
     if full_index(i, stride, last) == last:
-        weight += axis[UPPER] - nodes[first + last]
+        weight += ends[UPPER] - nodes[first + last]
     return weight
 
 
 @scalar
-def has_one_weight(axis, start, n):
+def has_one_weight(layout, start, n):
     """Whether these nodes are equally spaced, with both neighbours, under the trapezoid rule."""
-    stride = int(axis[STRIDE])
-    return axis[NODES] < 0.0 and axis[WEIGHTS] < 0.0 and start > 0 and (start + n) * stride <= int(axis[LAST])
+    return layout[NODES] < 0 and layout[WEIGHTS] < 0 and start > 0 and (start + n) * layout[STRIDE] <= layout[LAST]
 
 
 @AXIS.implement
-def even_axis(nodes, weights, axis, start, x, w):
+def even_axis(nodes, weights, ends, layout, start, x, w):
     """Equally spaced nodes, and the weights of the trapezoid rule."""
-    stride, last = int(axis[STRIDE]), int(axis[LAST])
-    lower, step = axis[LOWER], axis[STEP]
+    stride, last = layout[STRIDE], layout[LAST]
+    lower, step = ends[LOWER], ends[STEP]
     whole = min(max((last - start * stride) // stride, 0), x.size)  # those before the last node
     for i in range(whole):
         x[i] = lower + step * ((start + i) * stride)
     for i in range(whole, x.size):
-        x[i] = _even_node(axis, full_index(start + i, stride, last))
+        x[i] = even_node(ends, last, full_index(start + i, stride, last))
     for i in range(w.size):
         w[i] = step * stride
     for k in range(-2, 1):  # the last two, whose steps may be shorter, and the first one
-        i = (count(axis) + k if k < 0 else 0) - start
+        i = (count(layout) + k if k < 0 else 0) - start
         if 0 <= i < w.size:
-            w[i] = _even_weight(start + i, step, stride, last)
+            w[i] = even_weight(start + i, step, stride, last)
 
 
 @AXIS.implement
-def given_axis(nodes, weights, axis, start, x, w):
+def given_axis(nodes, weights, ends, layout, start, x, w):
     """Any nodes and weights."""
-    if axis[NODES] >= 0.0 and axis[STRIDE] == 1.0:
-        run = nodes[int(axis[NODES]) + start : int(axis[NODES]) + start + x.size]
+    if layout[NODES] >= 0 and layout[STRIDE] == 1:
+        run = nodes[layout[NODES] + start : layout[NODES] + start + x.size]
         for i in range(x.size):
             x[i] = run[i]
     else:
         for i in range(x.size):
-            x[i] = node_at(nodes, axis, start + i)
-    if axis[EDGES] >= 0.0 and axis[STRIDE] == 1.0:
-        edges = weights[int(axis[EDGES]) + start : int(axis[EDGES]) + start + w.size + 1]
+            x[i] = node_at(nodes, ends, layout, start + i)
+    if layout[EDGES] >= 0 and layout[STRIDE] == 1:
+        edges = weights[layout[EDGES] + start : layout[EDGES] + start + w.size + 1]
         for i in range(w.size):
             w[i] = edges[i + 1] - edges[i]
     else:
         for i in range(w.size):
-            w[i] = weight_at(nodes, weights, axis, start + i)
+            w[i] = weight_at(nodes, weights, ends, layout, start + i)
 
 
-@scalar
-def fill_axis(nodes, weights, axis, start, x, w):
-    """x[i] = node start + i, w[i] = its weight."""
-    _fill(int(axis[FILL]), nodes, weights, axis, start, x, w)
+@pasted
+def fill_axis(grid, d, start, x, w):
+    """x[i] = node start + i of axis d, w[i] = its weight."""
+    _fill(grid.layout[d, FILL], grid.nodes, grid.weights, grid.ends[d], grid.layout[d], start, x, w)
 
 
 @block
-def last_below(nodes, axis, x):
-    """The last node at or below x, or one before it; the first one if all are above."""
-    n, stride = count(axis), int(axis[STRIDE])
-    if not x > axis[LOWER]:
+def last_below(grid, x):
+    """The last node of a row at or below x, or one before it; the first one if all are above."""
+    inner = grid.layout.shape[0] - 1
+    ends, layout = grid.ends[inner], grid.layout[inner]
+    n, stride = count(layout), layout[STRIDE]
+    if not x > ends[LOWER]:
         return 0
-    if x >= axis[UPPER]:
+    if x >= ends[UPPER]:
         return n - 1
-    if axis[NODES] < 0.0:
-        return min(max(int((x - axis[LOWER]) / (axis[STEP] * stride)) - 1, 0), n - 1)
-    left, right, begin = 0, n - 1, int(axis[NODES])
+    if layout[NODES] < 0:
+        return min(max(int((x - ends[LOWER]) / (ends[STEP] * stride)) - 1, 0), n - 1)
+    left, right, begin = 0, n - 1, layout[NODES]
     while right - left > 1:
         middle = (left + right) // 2
-        if nodes[begin + middle * stride] <= x:
+        if grid.nodes[begin + middle * stride] <= x:
             left = middle
         else:
             right = middle
     return left
 
 
-@scalar
-def place_in_row(axis, at):
-    """Fill in what a table needs to find the values of a row whose first one is number 0."""
-    stride, last = int(axis[STRIDE]), int(axis[LAST])
-    at[BASE], at[EVERY], at[END] = 0, stride, last
-    at[EVEN] = 1 if axis[NODES] < 0.0 and last % stride == 0 else 0
-
-
 @block
-def enter_row(nodes, weights, geometry, row, outer, at, scratch):
-    """The weight that the points of a row share; fills in its coordinates on the other axes, and where it begins.
-
-    ``at`` is what a table needs to find its values: see `fastkl.kernels.density`; scratch has room for a number.
-    """
-    inner = geometry.shape[0] - 1
-    shared, base, size = 1.0, 0, int(geometry[inner, LAST]) + 1
-    for d in range(inner - 1, -1, -1):
-        axis = geometry[d]
-        n = count(axis)
-        i = row % n
-        row //= n
-        stride, last = int(axis[STRIDE]), int(axis[LAST])
-        j = full_index(i, stride, last)
-        if axis[NODES] < 0.0 and axis[WEIGHTS] < 0.0:
-            outer[d] = _even_node(axis, j)
-            shared *= _even_weight(i, axis[STEP], stride, last)
-        else:  # by a call, which takes longer, but keeps all other rules out of every kernel that is compiled
-            fill_axis(nodes, weights, axis, i, outer[d : d + 1], scratch[:1])
-            shared *= scratch[0]
-        base += j * size
-        size *= last + 1
-    place_in_row(geometry[inner], at)
-    at[BASE] = base
-    return shared
-
-
-@block
-def fill_box(nodes, geometry, start, stop, lower, upper):
+def fill_box(grid, start, stop, lower, upper):
     """The smallest box with sides along the axes that holds the points start <= i < stop."""
     first, last, rest, split = start, stop - 1, 1, False
-    for d in range(geometry.shape[0]):
-        rest *= count(geometry[d])
-    for d in range(geometry.shape[0]):
-        n = count(geometry[d])
+    for d in range(grid.layout.shape[0]):
+        rest *= count(grid.layout[d])
+    for d in range(grid.layout.shape[0]):
+        n = count(grid.layout[d])
         rest //= n
-        lower[d] = node_at(nodes, geometry[d], 0 if split else first // rest)
-        upper[d] = node_at(nodes, geometry[d], n - 1 if split else last // rest)
+        lower[d] = node_at(grid.nodes, grid.ends[d], grid.layout[d], 0 if split else first // rest)
+        upper[d] = node_at(grid.nodes, grid.ends[d], grid.layout[d], n - 1 if split else last // rest)
         split = split or first // rest != last // rest
         first, last = first % rest, last % rest

@@ -6,10 +6,11 @@ import numpy as np
 
 from fastkl.elementary import LOWERED, exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term_of_logs
 from fastkl.jit import block, buffer, holes, instance, scalar, tiled
-from fastkl.kernels.axes import count, enter_row, fill_axis, fill_box, full_index, has_one_weight, last_below, node_at
-from fastkl.kernels.density import BLOCK, bound, evaluate, reach
-from fastkl.kernels.records import BASE, BOUNDS_OF, DENSITY_OF, END, EVERY, LOG_DENSITY_OF, PLACE, REACH_OF, START
+from fastkl.kernels.axes import fill_axis, fill_box, full_index, has_one_weight, last_below, length_of_row
+from fastkl.kernels.interfaces import BLOCK, bound, reach
+from fastkl.kernels.records import BASE, BOUNDS_OF, END, EVERY, REACH_OF, START
 from fastkl.kernels.terms import PEEK, careful_kl, is_small, misfits_kl
+from fastkl.kernels.walk import Run, enter_row, fill_densities, fill_logs, fill_run, new_run, next_run
 
 WHOLE = 16
 """Points that are skipped or not together: vectors, unrolled, leave no rest, which would take as long as they do."""
@@ -20,7 +21,7 @@ SMALLEST_LOG, LARGEST_LOG = -650.0, 690.0
 LARGEST_OF_TWO = 50.0
 """The short term of two logarithms takes a difference of 700."""
 
-DIVERGENCE, MASS_A, MASS_B, SURPLUS, SKIPPED = range(5)
+DIVERGENCE, MASS_P, MASS_Q, SURPLUS, SKIPPED = range(5)
 
 
 @scalar
@@ -88,43 +89,34 @@ def sums_of_values(a, b, w, ignored, factor):
 
 
 @tiled(outputs=5)
-def kl_integral(
-    partial, start, stop, functions_a, components_a, values_a, nodes_a, functions_b, components_b, values_b, nodes_b,
-    log_factor, nodes, weights, geometry,
-):  # fmt: skip
-    """The integrals of a log(a/b) - a + b, a, b and b - a, where b is multiplied by exp(log_factor).
+def kl_integral(partial, start, stop, p, q, log_factor, grid):
+    """The integrals of p log(p/q) - p + q, p, q and q - p, where q is multiplied by exp(log_factor).
 
     The last output is the number of points that were skipped: none.
     """
-    D = geometry.shape[0]
-    inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, a, b = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
-    divergence, mass_a, mass_b, surplus, begin = 0.0, 0.0, 0.0, 0.0, start
-    while begin < stop:
-        first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
-        at[START] = first
-        n = min(BLOCK, stop - begin, length - first)
-        begin += n
-        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
-        evaluate(functions_a[LOG_DENSITY_OF], components_a, values_a, nodes_a, outer, at, x[:n], scratch, a[:n])
-        evaluate(functions_b[LOG_DENSITY_OF], components_b, values_b, nodes_b, outer, at, x[:n], scratch, b[:n])
-        s, s_a, s_b, d = sums_of_logs(a[:n], b[:n], w[:n], 0.0, log_factor)
+    run, log_p, log_q = new_run(grid), buffer(BLOCK), buffer(BLOCK)
+    divergence, mass_p, mass_q, surplus, point = 0.0, 0.0, 0.0, 0.0, start
+    while point < stop:
+        n, shared = next_run(run, grid, point, stop)
+        fill_logs(p, run, n, log_p)
+        fill_logs(q, run, n, log_q)
+        s, s_p, s_q, d = sums_of_logs(log_p[:n], log_q[:n], run.w[:n], 0.0, log_factor)
         divergence += shared * s
-        mass_a += shared * s_a
-        mass_b += shared * s_b
+        mass_p += shared * s_p
+        mass_q += shared * s_q
         surplus += shared * d
-    partial[DIVERGENCE], partial[MASS_A], partial[MASS_B] = divergence, mass_a, mass_b
+        point += n
+    partial[DIVERGENCE], partial[MASS_P], partial[MASS_Q] = divergence, mass_p, mass_q
     partial[SURPLUS], partial[SKIPPED] = surplus, 0.0
 
 
 @block
-def _interval(nodes, axis, ends, length):
-    """The nodes between the ends of a reach, first and one behind the last, widened to `WHOLE` of them."""
+def _interval(grid, ends):
+    """The nodes of a row between the ends of a reach, first and one behind the last, widened to `WHOLE` of them."""
+    length = length_of_row(grid)
     if not ends[0] <= ends[1]:
         return length, 0
-    first, last = last_below(nodes, axis, ends[0]), last_below(nodes, axis, ends[1]) + 2
+    first, last = last_below(grid, ends[0]), last_below(grid, ends[1]) + 2
     return first, min(first + (last - first + WHOLE) // WHOLE * WHOLE, length)
 
 
@@ -136,151 +128,147 @@ def _weighted(values, w):
     return total
 
 
+@scalar
+def _fill_bounds(p, lower, upper, out):
+    bound(p.functions[BOUNDS_OF], p.parts, p.components, p.values, p.nodes, lower, upper, out)
+
+
+@scalar
+def _fill_reach(p, outer, level, out):
+    reach(p.functions[REACH_OF], p.parts, p.components, p.values, p.nodes, outer, level, out)
+
+
 @tiled(outputs=5)
-def kl_integral_of_bounded(
-    partial, start, stop, functions_a, components_a, values_a, nodes_a, functions_b, components_b, values_b, nodes_b,
-    log_factor, limit, nodes, weights, geometry,
-):  # fmt: skip
-    """The same for densities that know their bounds and their reach: what is below *limit* is skipped.
+def kl_integral_of_bounded(partial, start, stop, p, q, log_factor, limit, grid):
+    """The integrals of `kl_integral`, for densities that know their bounds and their reach.
 
-    That is a tile, by the bounds of its box, or the ends of a row, off the reach of both densities. Off the reach of
-    a alone the term is b. What is left is done by the densities themselves, if b does not underflow nor either of
-    them overflow, and else by their logarithms.
+    What is below *limit* is skipped: a tile, by the bounds of its box, or the ends of a row, off the reach of both
+    densities. Off the reach of p alone the term is q. The rest is done by the densities themselves, if q does not
+    underflow nor either of them overflow, and else by their logarithms.
     """
-    D = geometry.shape[0]
-    inner, length = geometry[D - 1], count(geometry[D - 1])
-    scratch, a, b = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
+    D, length = grid.layout.shape[0], length_of_row(grid)
     kept = D > 1 and length <= stop - start  # all rows have the same nodes
-    x, w = buffer(length if kept else BLOCK), buffer(length if kept else BLOCK)
-    lower, upper, bounds_a, bounds_b = np.empty(D), np.empty(D), np.empty(2), np.empty(2)
-    at = np.empty(PLACE, np.int64)
-    outer = lower[: D - 1]
-    divergence, mass_a, mass_b, surplus, skipped, begin = 0.0, 0.0, 0.0, 0.0, 0.0, start
+    run, a, b = new_run(grid), buffer(BLOCK), buffer(BLOCK)
+    x, w = buffer(length if kept else 0), buffer(length if kept else 0)
+    lower, upper, bounds_p, bounds_q = np.empty(D), np.empty(D), np.empty(2), np.empty(2)
+    divergence, mass_p, mass_q, surplus, skipped, point = 0.0, 0.0, 0.0, 0.0, 0.0, start
 
-    fill_box(nodes, geometry, start, stop, lower, upper)
-    bound(functions_a[BOUNDS_OF], components_a, values_a, nodes_a, lower, upper, bounds_a)
-    bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
-    low_b, high_b = bounds_b[0] + log_factor, bounds_b[1] + log_factor
-    limited, tame = max(bounds_a[1], high_b) < LARGEST_LOG, low_b > SMALLEST_LOG
-    if _negligible(bounds_a[1], low_b, high_b, limit):
-        skipped, begin = float(stop - start), stop
-    level_b = np.log(0.5 * limit)
-    level_a = level_b - np.log(1.0 + max(level_b - low_b, 0.0))
-    level_b -= log_factor
-    if kept and begin < stop:
-        fill_axis(nodes, weights, inner, 0, x, w)
-    row, shared, active, after, from_a, to_a = -1, 0.0, 0, 0, 0, 0
-    while begin < stop:
-        first = begin % length
-        if begin // length != row:
-            row = begin // length
-            shared = enter_row(nodes, weights, geometry, row, outer, at, scratch)
-            reach(functions_a[REACH_OF], components_a, values_a, nodes_a, outer, level_a, bounds_a)
-            reach(functions_b[REACH_OF], components_b, values_b, nodes_b, outer, level_b, bounds_b)
-            from_a, to_a = _interval(nodes, inner, bounds_a, length)
-            from_b, to_b = _interval(nodes, inner, bounds_b, length)
-            active, after = min(from_a, from_b), max(to_a, to_b)
+    fill_box(grid, start, stop, lower, upper)
+    _fill_bounds(p, lower, upper, bounds_p)
+    _fill_bounds(q, lower, upper, bounds_q)
+    low_q, high_q = bounds_q[0] + log_factor, bounds_q[1] + log_factor
+    limited, tame = max(bounds_p[1], high_q) < LARGEST_LOG, low_q > SMALLEST_LOG
+    if _negligible(bounds_p[1], low_q, high_q, limit):
+        skipped, point = float(stop - start), stop
+    level_q = np.log(0.5 * limit)
+    level_p = level_q - np.log(1.0 + max(level_q - low_q, 0.0))
+    level_q -= log_factor
+    if kept and point < stop:
+        fill_axis(grid, D - 1, 0, x, w)
+    row, shared, active, after, from_p, to_p = -1, 0.0, 0, 0, 0, 0
+    while point < stop:
+        first = point % length
+        if point // length != row:
+            row = point // length
+            shared = enter_row(run, grid, row)
+            _fill_reach(p, run.outer, level_p, bounds_p)
+            _fill_reach(q, run.outer, level_q, bounds_q)
+            from_p, to_p = _interval(grid, bounds_p)
+            from_q, to_q = _interval(grid, bounds_q)
+            active, after = min(from_p, from_q), max(to_p, to_q)
         if first < active or first >= after:
-            n = min(active if first < active else length, first + stop - begin) - first
+            n = min(active if first < active else length, first + stop - point) - first
             skipped += n
-            begin += n
+            point += n
             continue
-        alone = first < from_a or first >= to_a
-        end = after if first >= to_a else from_a if first < from_a else to_a
-        n = min(BLOCK, stop - begin, end - first)
-        begin += n
-        at[START] = first
+        alone = first < from_p or first >= to_p
+        end = after if first >= to_p else from_p if first < from_p else to_p
+        n = min(BLOCK, stop - point, end - first)
+        point += n
+        if kept:
+            here = Run(x[first : first + n], w[first : first + n], run.outer, run.at, run.scratch)
+            here.at[START] = first
+        else:
+            here = run
+            fill_run(run, grid, first, n)
         ordinary = limited and tame
         if limited and not tame:
             for k in range(D - 1):
-                upper[k] = outer[k]
-            lower[D - 1], upper[D - 1] = node_at(nodes, inner, first), node_at(nodes, inner, first + n - 1)
-            bound(functions_b[BOUNDS_OF], components_b, values_b, nodes_b, lower, upper, bounds_b)
-            ordinary = bounds_b[0] + log_factor > SMALLEST_LOG
-        place = first if kept else 0
-        own_x, own_w = x[place : place + n], w[place : place + n]
-        if not kept:
-            fill_axis(nodes, weights, inner, first, own_x, own_w)
-        which = DENSITY_OF if ordinary else LOG_DENSITY_OF
-        evaluate(functions_b[which], components_b, values_b, nodes_b, outer, at, own_x, scratch, b[:n])
-        if ordinary and alone:
-            s = np.exp(log_factor) * _weighted(b[:n], own_w)
-            s_a, s_b, d = 0.0, s, s
+                lower[k], upper[k] = run.outer[k], run.outer[k]
+            lower[D - 1], upper[D - 1] = here.x[0], here.x[n - 1]
+            _fill_bounds(q, lower, upper, bounds_q)
+            ordinary = bounds_q[0] + log_factor > SMALLEST_LOG
+        if not ordinary:
+            fill_logs(q, here, n, b)
+            fill_logs(p, here, n, a)
+            s, s_p, s_q, d = sums_of_logs(a[:n], b[:n], here.w[:n], 0.0, log_factor)
+        elif alone:
+            fill_densities(q, here, n, b)
+            s = np.exp(log_factor) * _weighted(b[:n], here.w[:n])
+            s_p, s_q, d = 0.0, s, s
         else:
-            evaluate(functions_a[which], components_a, values_a, nodes_a, outer, at, own_x, scratch, a[:n])
-            if ordinary:
-                s, s_a, s_b, d = sums_of_values(a[:n], b[:n], own_w, 0.0, np.exp(log_factor))
-            else:
-                s, s_a, s_b, d = sums_of_logs(a[:n], b[:n], own_w, 0.0, log_factor)
+            fill_densities(q, here, n, b)
+            fill_densities(p, here, n, a)
+            s, s_p, s_q, d = sums_of_values(a[:n], b[:n], here.w[:n], 0.0, np.exp(log_factor))
         divergence += shared * s
-        mass_a += shared * s_a
-        mass_b += shared * s_b
+        mass_p += shared * s_p
+        mass_q += shared * s_q
         surplus += shared * d
-    partial[DIVERGENCE], partial[MASS_A], partial[MASS_B] = divergence, mass_a, mass_b
+    partial[DIVERGENCE], partial[MASS_P], partial[MASS_Q] = divergence, mass_p, mass_q
     partial[SURPLUS], partial[SKIPPED] = surplus, skipped
 
 
 sums = holes("sums")
 
 
-def _of_tables(partial, start, stop, a, b, add_a, add_b, nodes, weights, geometry):
-    """The same for two tables at the nodes, read where they are."""
-    D = geometry.shape[0]
-    inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, u, v = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
-    divergence, mass_a, mass_b, surplus = 0.0, 0.0, 0.0, 0.0
-    begin, known = start, 0  # so many entries of w are the weight of every node between the ends
-    while begin < stop:
-        first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, u)
-        base, stride, last = at[BASE], at[EVERY], at[END]
-        n = min(BLOCK, stop - begin, length - first)
-        same = has_one_weight(inner, first, n)
+def _of_tables(partial, start, stop, p, q, change_p, change_q, grid):
+    """The integrals of `kl_integral` for two tables at the nodes, read where they are."""
+    inner, length = grid.layout.shape[0] - 1, length_of_row(grid)
+    run, a, b = new_run(grid), buffer(BLOCK), buffer(BLOCK)
+    divergence, mass_p, mass_q, surplus = 0.0, 0.0, 0.0, 0.0
+    point, known = start, 0  # so many entries of w are the weight of every node between the ends
+    while point < stop:
+        first = point % length
+        shared = enter_row(run, grid, point // length)
+        base, stride, last = run.at[BASE], run.at[EVERY], run.at[END]
+        n = min(BLOCK, stop - point, length - first)
+        same = has_one_weight(grid.layout[inner], first, n)
         if not same or n > known:
-            fill_axis(nodes, weights, inner, first, x[:n], w[:n])
+            fill_run(run, grid, first, n)
             known = n if same else 0
         if stride == 1:
-            at_first = base + first
-            s, s_a, s_b, d = sums(a[at_first : at_first + n], b[at_first : at_first + n], w[:n], add_a, add_b)
+            at = base + first
+            s, s_p, s_q, d = sums(p[at : at + n], q[at : at + n], run.w[:n], change_p, change_q)
         else:
             for i in range(n):
                 j = base + full_index(first + i, stride, last)
-                u[i], v[i] = a[j], b[j]
-            s, s_a, s_b, d = sums(u[:n], v[:n], w[:n], add_a, add_b)
+                a[i], b[i] = p[j], q[j]
+            s, s_p, s_q, d = sums(a[:n], b[:n], run.w[:n], change_p, change_q)
         divergence += shared * s
-        mass_a += shared * s_a
-        mass_b += shared * s_b
+        mass_p += shared * s_p
+        mass_q += shared * s_q
         surplus += shared * d
-        begin += n
-    partial[DIVERGENCE], partial[MASS_A], partial[MASS_B] = divergence, mass_a, mass_b
+        point += n
+    partial[DIVERGENCE], partial[MASS_P], partial[MASS_Q] = divergence, mass_p, mass_q
     partial[SURPLUS], partial[SKIPPED] = surplus, 0.0
 
 
 kl_integral_of_values = tiled(outputs=5, even=True)(instance(_of_tables, "kl_integral_of_values", sums=sums_of_values))
-"""Of tables of densities, the second of which is multiplied by the last number: keeps all digits as b -> a."""
+"""The integrals of tables of densities, the second of which is multiplied by *change_q*: keeps all digits as q -> p."""
 kl_integral_of_logs = tiled(outputs=5, even=True)(instance(_of_tables, "kl_integral_of_logs", sums=sums_of_logs))
-"""Of tables of log-densities, to each of which a number is added."""
+"""The integrals of tables of log-densities, to each of which a number is added."""
 
 
 @tiled(outputs=1)
-def mass(partial, start, stop, functions, components, values, table_nodes, nodes, weights, geometry):
+def mass(partial, start, stop, p, grid):
     """The integral of a density."""
-    D = geometry.shape[0]
-    inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
-    total, begin = 0.0, start
-    while begin < stop:
-        first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
-        at[START] = first
-        n = min(BLOCK, stop - begin, length - first)
-        fill_axis(nodes, weights, inner, first, x[:n], w[:n])
-        evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
+    run, log_p, total, point = new_run(grid), buffer(BLOCK), 0.0, start
+    while point < stop:
+        n, shared = next_run(run, grid, point, stop)
+        fill_logs(p, run, n, log_p)
         s = 0.0
         for i in range(n):
-            s += w[i] * exp_or_zero(log_p[i])
+            s += run.w[i] * exp_or_zero(log_p[i])
         total += shared * s
-        begin += n
+        point += n
     partial[0] = total

@@ -10,10 +10,10 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_exp
 from fastkl.jit import block, buffer, tiled
-from fastkl.kernels.axes import count, enter_row, fill_axis, last_below
-from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.axes import grid_of, last_below, length_of_row
+from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.polynomials import add_row, enter_component, fill_products
-from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+from fastkl.kernels.walk import enter_row, fill_logs, fill_run, new_run
 
 WINDOW = 9.0
 """Points with more than this for |z| weigh less than 3e-18 of those at the mean, and are left out."""
@@ -40,36 +40,30 @@ def _row_of_density(x, w, log_p, loc, slope, sums, entropy):
 
 
 @tiled(outputs=0)
-def density_moments(
-    partial, start, stop, functions, components, values, table_nodes, nodes, weights, geometry, centre, slopes,
-    parent, factor, outer_of, power_of,
-):  # fmt: skip
+def density_moments(partial, start, stop, p, grid, centre, slopes, monomials):
     """The integrals of p times every monomial up to degree 2 of z = (x - centre) slopes, and of p log p, the last."""
-    D = geometry.shape[0]
-    inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    outer, z, at = np.empty(D - 1), np.empty(D - 1), np.empty(PLACE, np.int64)
-    sums, entropy, products = np.empty(DEGREE + 1), np.empty(1), np.empty(parent.size)
-    begin, last = start, outer_of.size
-    while begin < stop:
-        first = begin % length
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
-        n = min(length - first, stop - begin)
+    D, length, last = grid.layout.shape[0], length_of_row(grid), monomials.outer.size
+    run, log_p = new_run(grid), buffer(BLOCK)
+    z, sums, entropy, products = np.empty(D - 1), np.empty(DEGREE + 1), np.empty(1), np.empty(monomials.parent.size)
+    point = start
+    while point < stop:
+        first = point % length
+        shared = enter_row(run, grid, point // length)
+        n = min(length - first, stop - point)
         for k in range(sums.size):
             sums[k] = 0.0
         entropy[0] = 0.0
         for i in range(first, first + n, BLOCK):
             m = min(BLOCK, first + n - i)
-            at[START] = i
-            fill_axis(nodes, weights, inner, i, x[:m], w[:m])
-            evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, log_p[:m])
-            _row_of_density(x[:m], w[:m], log_p[:m], centre[D - 1], slopes[D - 1], sums, entropy)
+            fill_run(run, grid, i, m)
+            fill_logs(p, run, m, log_p)
+            _row_of_density(run.x[:m], run.w[:m], log_p[:m], centre[D - 1], slopes[D - 1], sums, entropy)
         for d in range(D - 1):
-            z[d] = (outer[d] - centre[d]) * slopes[d]
-        fill_products(shared, z, parent, factor, products)
-        add_row(products, sums, outer_of, power_of, partial[:last])
+            z[d] = (run.outer[d] - centre[d]) * slopes[d]
+        fill_products(shared, z, monomials, products)
+        add_row(products, sums, monomials, partial[:last])
         partial[last] += shared * entropy[0]
-        begin += n
+        point += n
 
 
 @block
@@ -111,46 +105,40 @@ def _row_of_normal(x, w, log_p, loc, slope, exponent, sums, tilted):
 
 
 @tiled(outputs=0)
-def normal_moments(
-    partial, start, stop, tasks, centres, whitenings, geometries, functions, components, values, table_nodes, nodes,
-    weights, parent, factor, outer_of, power_of,
-):  # fmt: skip
+def normal_moments(partial, start, stop, tasks, normals, p, grids, monomials):
     """Sums of u and of u g, times every monomial up to degree 4 of z = W (x - mean), for Normals against a density p.
 
     u = w exp(-|z|**2/2) and g = -|z|**2/2 - log p: what the value, the gradient and the Hessian of KL(q||p) are made
     of. A task is (which Normal, first point, behind the last point); every Normal has a grid with strides of its own.
     """
-    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    D, count_of_all = centres.shape[1], outer_of.size
-    outer, z, at = np.empty(D - 1), np.empty(D - 1), np.empty(PLACE, np.int64)
-    sums, tilted, products = np.empty(TILTED_DEGREE + 1), np.empty(TILTED_DEGREE + 1), np.empty(parent.size)
+    D, count_of_all = normals.centres.shape[1], monomials.outer.size
+    run, log_p = new_run(grid_of(grids, 0)), buffer(BLOCK)
+    z, products = np.empty(D - 1), np.empty(monomials.parent.size)
+    sums, tilted = np.empty(TILTED_DEGREE + 1), np.empty(TILTED_DEGREE + 1)
     for t in range(start, stop):
-        q, begin, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
-        centre, W, geometry = centres[q], whitenings[q], geometries[q]
-        inner, length = geometry[D - 1], count(geometry[D - 1])
-        slope = W[D - 1, D - 1]
-        while begin < end:
-            first = begin % length
-            n = min(length - first, end - begin)
-            shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
-            begin += n
-            squared, loc = enter_component(W, centre, outer, z)
+        q, point, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
+        centre, W = normals.centres[q], normals.whitenings[q]
+        grid = grid_of(grids, q)
+        length, slope = length_of_row(grid), W[D - 1, D - 1]
+        while point < end:
+            first = point % length
+            n = min(length - first, end - point)
+            shared = enter_row(run, grid, point // length)
+            point += n
+            squared, loc = enter_component(W, centre, run.outer, z)
             room = WINDOW * WINDOW - squared
             if room <= 0.0:
                 continue
             half = np.sqrt(room) / slope
-            after = min(first + n, last_below(nodes, inner, loc + half) + 2)
-            first = max(first, last_below(nodes, inner, loc - half))
+            after = min(first + n, last_below(grid, loc + half) + 2)
+            first = max(first, last_below(grid, loc - half))
             for k in range(sums.size):
                 sums[k], tilted[k] = 0.0, 0.0
             for i in range(first, after, BLOCK):
                 m = min(BLOCK, after - i)
-                at[START] = i
-                fill_axis(nodes, weights, inner, i, x[:m], w[:m])
-                evaluate(
-                    functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, log_p[:m]
-                )
-                _row_of_normal(x[:m], w[:m], log_p[:m], loc, slope, -0.5 * squared, sums, tilted)
-            fill_products(shared, z, parent, factor, products)
-            add_row(products, sums, outer_of, power_of, partial[:count_of_all])
-            add_row(products, tilted, outer_of, power_of, partial[count_of_all:])
+                fill_run(run, grid, i, m)
+                fill_logs(p, run, m, log_p)
+                _row_of_normal(run.x[:m], run.w[:m], log_p[:m], loc, slope, -0.5 * squared, sums, tilted)
+            fill_products(shared, z, monomials, products)
+            add_row(products, sums, monomials, partial[:count_of_all])
+            add_row(products, tilted, monomials, partial[count_of_all:])

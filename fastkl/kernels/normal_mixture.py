@@ -11,7 +11,7 @@ import numpy as np
 from fastkl.elementary import exp_or_zero, fast_exp, fma, log
 from fastkl.elementary.exponential import LOWEST
 from fastkl.jit import block, scalar
-from fastkl.kernels.density import BOUND, EVALUATE, REACH
+from fastkl.kernels.interfaces import BOUND, EVALUATE, REACH
 from fastkl.kernels.records import EVEN, FACTOR
 
 NEGLIGIBLE = 37.0
@@ -51,7 +51,7 @@ def _along_row(component, outer):
 
 
 @EVALUATE.implement
-def log_normal_mixture(components, values, nodes, outer, at, x, scratch, out):
+def log_normal_mixture(parts, components, values, nodes, outer, at, x, scratch, out):
     """The logarithm.
 
     It is out + log(total), where out is the largest exponent, so nothing underflows; every further component
@@ -122,7 +122,7 @@ def _add_by_recurrence(factor, z, step, scratch, out):
 
 
 @EVALUATE.implement
-def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
+def normal_mixture(parts, components, values, nodes, outer, at, x, scratch, out):
     """The density itself, where it does not overflow; what is below 1e-304 may be as large as that.
 
     A component that does not count costs nothing. Another one costs two multiplications a point where the points
@@ -156,7 +156,7 @@ def normal_mixture(components, values, nodes, outer, at, x, scratch, out):
 
 
 @BOUND.implement
-def normal_mixture_bounds(components, values, nodes, lower, upper, out):
+def normal_mixture_bounds(parts, components, values, nodes, lower, upper, out):
     """Bounds from those of the entries of z, one by one: exact on a row, and above the truth in a wider box."""
     D = lower.size
     floor, ceiling = -np.inf, -np.inf
@@ -180,7 +180,7 @@ def normal_mixture_bounds(components, values, nodes, lower, upper, out):
 
 
 @REACH.implement
-def normal_mixture_reach(components, values, nodes, outer, level, out):
+def normal_mixture_reach(parts, components, values, nodes, outer, level, out):
     """The interval that holds every component above the level by its share."""
     left, right = np.inf, -np.inf
     for c in range(components.shape[0]):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from fastkl.elementary.bits import float_bits, from_bits
 from fastkl.jit import block, buffer, scalar, tiled
-from fastkl.kernels.axes import count, enter_row, fill_axis
-from fastkl.kernels.density import BLOCK, evaluate
-from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+from fastkl.kernels.axes import count, length_of_row
+from fastkl.kernels.interfaces import BLOCK
+from fastkl.kernels.walk import enter_row, fill_logs, fill_run, new_run
 
 ALL_BUT_SIGN = np.int64(2**63 - 1)
 LOWEST = np.int64(-(2**63))
@@ -31,50 +33,53 @@ def _extremes(values):
     return from_bits(_ordered(least)), from_bits(_ordered(most))
 
 
-@tiled(outputs=1)
-def cell_peaks(
-    partial, start, stop, functions, components, values, table_nodes, nodes, weights, geometry, sides, cells,
-    cells_in_strip, peaks,
-):  # fmt: skip
-    """peaks[c] = the largest log-density in cell c; the result is 1 where the density is 0 somewhere, for each strip.
+class Cells(NamedTuple):
+    """How the nodes of a grid are divided into cells, and cells into strips."""
 
-    A cell has ``sides[d]`` nodes along axis d, of which there are ``cells[d]`` cells; a strip, which is what start and
-    stop count, is a run of `cells_in_strip` cells along the last axis.
+    sides: Any
+    """Nodes that a cell has along each axis."""
+    counts: Any
+    """Cells along each axis."""
+    in_strip: int
+    """Cells in a strip, which is a run of them along the last axis."""
+
+
+@tiled(outputs=1)
+def cell_peaks(partial, start, stop, p, grid, cells, peaks):
+    """peaks[c] = the largest log-density in cell c; the result is 1 where the density is 0 somewhere.
+
+    Start and stop count strips.
     """
-    D = geometry.shape[0]
-    inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
+    D, length = grid.layout.shape[0], length_of_row(grid)
+    run, log_p = new_run(grid), buffer(BLOCK)
     corner, sizes = np.zeros(D, np.int64), np.ones(D, np.int64)
-    side = sides[D - 1]
+    side = cells.sides[D - 1]
     together = max(BLOCK // side, 1) * side
-    strips = -(-cells[D - 1] // cells_in_strip)
+    strips = -(-cells.counts[D - 1] // cells.in_strip)
     lowest = np.inf
     for strip in range(start, stop):
         rest, rows = strip // strips, 1
-        line = rest * cells[D - 1]
+        line = rest * cells.counts[D - 1]
         for d in range(D - 2, -1, -1):
-            corner[d] = rest % cells[d] * sides[d]
-            sizes[d] = min(sides[d], count(geometry[d]) - corner[d])
+            corner[d] = rest % cells.counts[d] * cells.sides[d]
+            sizes[d] = min(cells.sides[d], count(grid.layout[d]) - corner[d])
             rows *= sizes[d]
-            rest //= cells[d]
-        first = strip % strips * cells_in_strip * side
-        after = min(first + cells_in_strip * side, length)
+            rest //= cells.counts[d]
+        first = strip % strips * cells.in_strip * side
+        after = min(first + cells.in_strip * side, length)
         for r in range(rows):
             row, rest, stretch = 0, r, 1
             for d in range(D - 2, -1, -1):
                 row += (corner[d] + rest % sizes[d]) * stretch
                 rest //= sizes[d]
-                stretch *= count(geometry[d])
-            enter_row(nodes, weights, geometry, row, outer, at, scratch)
+                stretch *= count(grid.layout[d])
+            enter_row(run, grid, row)
             for begin in range(first, after, together):
                 end = min(begin + together, after)
                 for i in range(begin, end, BLOCK):  # a cell may be longer than a block, or a block hold many cells
                     m = min(BLOCK, end - i)
-                    at[START] = i
-                    fill_axis(nodes, weights, inner, i, x[:m], w[:m])
-                    run = log_p[:m]
-                    evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, run)
+                    fill_run(run, grid, i, m)
+                    fill_logs(p, run, m, log_p)
                     for j in range(i, i + m, min(side, BLOCK)):
                         least, most = _extremes(log_p[j - i : min(j - i + side, m)])
                         cell = line + j // side

@@ -69,15 +69,15 @@ def enter_component(W, centre, outer, z):
 
 
 @block
-def fill_products(share, z, parent, factor, products):
+def fill_products(share, z, monomials, products):
     """Share times every monomial of the coordinates but the last."""
     products[0] = share
-    for i in range(1, parent.size):
-        products[i] = products[parent[i]] * z[factor[i]]
+    for i in range(1, monomials.parent.size):
+        products[i] = products[monomials.parent[i]] * z[monomials.factor[i]]
 
 
 @block
-def add_row(products, sums, outer, power, out):
+def add_row(products, sums, monomials, out):
     """Add the sums of a row, by powers of the last coordinate, to those of all monomials."""
-    for m in range(outer.size):
-        out[m] += products[outer[m]] * sums[power[m]]
+    for m in range(monomials.outer.size):
+        out[m] += products[monomials.outer[m]] * sums[monomials.power[m]]

@@ -6,9 +6,9 @@ functions, and one compiled kernel serves every grid and density.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,41 +16,83 @@ from numpy.typing import NDArray
 from fastkl.jit import Implementation
 
 Floats = NDArray[np.float64]
+Integers = NDArray[np.int64]
 
-LOWER, UPPER, STEP, LAST, STRIDE, NODES, WEIGHTS, EDGES, FILL = range(9)
+LOWER, UPPER, STEP = range(3)
+LAST, STRIDE, NODES, WEIGHTS, EDGES, FILL = range(6)
 FACTOR, BY_LOG, LOWEST = range(3)
 LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF, REACH_OF = range(4)
 BASE, START, EVERY, END, EVEN = range(5)
 PLACE = 5
-"""Numbers that say where a run of points is: see `fastkl.kernels.density`."""
+"""Numbers that say where a run of points is: see `fastkl.kernels.interfaces`."""
 
 
-class Geometry(NamedTuple):
-    """The numbers of an axis; they are a row of `Axes.geometry`."""
+class AxisLayout(NamedTuple):
+    """The integers of an axis; they are a row of `GridRecord.layout`."""
 
-    lower: float
-    upper: float
-    step: float
-    last: float
+    last: int
     """Index of the last node."""
-    stride: float
-    """Every how many-th node is used; the last one always is."""
-    nodes: float
-    """Where its nodes begin in `Axes.nodes`; -1 where they are equally spaced."""
-    weights: float
-    """Where its weights begin in `Axes.weights`; -1 for those of the trapezoid and of the midpoint rule."""
-    edges: float
-    """Where the edges of its cells begin in `Axes.weights`; -1 unless the rule is the midpoint one."""
-    fill: float
+    stride: int
+    """Distance of the nodes that are used, in nodes; the last one always is."""
+    nodes: int
+    """Where its nodes begin in `GridRecord.nodes`; -1 where they are equally spaced."""
+    weights: int
+    """Where its weights begin in `GridRecord.weights`; -1 for those of the trapezoid and of the midpoint rule."""
+    edges: int
+    """Where the edges of its cells begin in `GridRecord.weights`; -1 unless the rule is the midpoint one."""
+    fill: int
     """The address of the function that fills in nodes and weights: see `fastkl.kernels.axes`."""
 
 
-class Axes(NamedTuple):
-    """The axes of a grid; nothing of the length of an axis where the nodes are equally spaced."""
+class GridRecord(NamedTuple):
+    """The axes of a grid, as a kernel reads them; equally spaced nodes take no memory."""
 
     nodes: Floats
     weights: Floats
-    geometry: Floats
+    ends: Floats
+    """A row of each axis: its lower end, its upper end, and the step of equally spaced nodes."""
+    layout: Integers
+    """A row of each axis: see `AxisLayout`."""
+
+
+class GridRecords(NamedTuple):
+    """Grids with the same axes and strides of their own."""
+
+    nodes: Floats
+    weights: Floats
+    ends: Floats
+    layouts: Integers
+    """The layout of each grid, shape (grids, axes, 6)."""
+
+    @classmethod
+    def of_strides(cls, grid: GridRecord, strides: Integers) -> GridRecords:
+        """One grid for each row of *strides*, which has an entry for every axis."""
+        layouts = np.repeat(grid.layout[np.newaxis], len(strides), axis=0)
+        layouts[:, :, STRIDE] = strides
+        return cls(grid.nodes, grid.weights, grid.ends, layouts)
+
+
+class DensityRecord(NamedTuple):
+    """A density, as a kernel reads it: see `fastkl.kernels.interfaces`."""
+
+    functions: Integers
+    """Addresses: of the log-density, and then of the density, its bounds and its reach if a kernel needs them."""
+    parts: Integers
+    """Addresses of the log-densities that a mixture of several families is made of."""
+    components: Floats
+    """A row of each component of a mixture."""
+    values: Floats
+    """The values of a table, in the order of its grid."""
+    nodes: Floats
+    """The nodes of a table that has a grid of its own: all axes, one after the other."""
+
+
+class Normals(NamedTuple):
+    """Normals in D dimensions, exp(-|W (x - centre)|**2/2) but for a factor."""
+
+    centres: Floats
+    whitenings: Floats
+    """The lower triangular W of each, shape (n, D, D)."""
 
 
 class NormalComponent(NamedTuple):
@@ -79,16 +121,15 @@ NOTHING.flags.writeable = False
 
 
 @dataclass(frozen=True)
-class DensityRecord:
-    """A density, as the functions of `fastkl.kernels.density` read it; unpacked, what a kernel takes."""
+class Evaluation:
+    """How a density is evaluated: the functions, which are compiled when they are asked for, and what they read."""
 
     log_density: Implementation
     components: Floats
-    """One row for each component of a mixture."""
     values: Floats
-    """Of a table, in the order of its grid."""
     nodes: Floats
-    """Of a table that has a grid of its own: all axes, one after the other."""
+    parts: tuple[Implementation, ...] = ()
+    """The log-densities of the components of a mixture of several families."""
     others: tuple[Implementation, ...] = ()
     """The functions that give the density itself, its bounds and its reach, or none of them."""
 
@@ -97,29 +138,33 @@ class DensityRecord:
         """How many densities a point can take."""
         return len(self.components)
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        return self._arrays(self.log_density)
+    def by_logs(self) -> DensityRecord:
+        """The record for a kernel that takes logarithms."""
+        return self._record(self.log_density)
 
-    def bounded(self) -> Iterator[NDArray[Any]]:
-        """With the addresses of all functions, for a kernel that skips what is negligible."""
-        return self._arrays(self.log_density, *self.others)
+    def by_all(self) -> DensityRecord:
+        """The record for a kernel that skips what is negligible."""
+        return self._record(self.log_density, *self.others)
 
-    def _arrays(self, *functions: Implementation) -> Iterator[NDArray[Any]]:
-        # a function is compiled when its address is asked for, so only those that are called are
-        yield np.array([function.address for function in functions], dtype=np.int64)
-        yield from (self.components, self.values, self.nodes)
+    def _record(self, *functions: Implementation) -> DensityRecord:
+        return DensityRecord(_addresses(functions), _addresses(self.parts), self.components, self.values, self.nodes)
 
 
-def density_record(
+def _addresses(functions: Sequence[Implementation]) -> Integers:
+    return np.array([function.address for function in functions], dtype=np.int64)
+
+
+def evaluation(
     log_density: Implementation,
     components: Sequence[Sequence[float]],
     *,
+    parts: tuple[Implementation, ...] = (),
     others: tuple[Implementation, ...] = (),
     values: Floats = NOTHING,
     nodes: Floats = NOTHING,
-) -> DensityRecord:
-    """The record of a density that these functions evaluate."""
+) -> Evaluation:
+    """The evaluation of a density by these functions."""
     values, nodes = values.view(), nodes.view()
     for array in (values, nodes):
         array.flags.writeable = False  # writable and read-only arrays would be two types to compile for
-    return DensityRecord(log_density, np.array(components, dtype=np.float64), values, nodes, others)
+    return Evaluation(log_density, np.array(components, dtype=np.float64), values, nodes, parts, others)

@@ -1,8 +1,6 @@
 """Sums of terms over the rows of arrays of any stride and type.
 
-An operand is four integers: the address of a function that loads numbers as doubles, the address of its first
-number, the bytes from row to row, and the bytes from one number of a row to the next. The memory is read once,
-a block at a time; doubles that lie side by side are read where they are.
+The memory is read once, a block at a time; doubles that lie side by side are read where they are.
 
 Four sums are made for every row: of the terms, of p, of q, and of b q - p, where b is the factor of q in the
 term. A row is cut into pieces, each of which has sums of its own, so that a long row occupies all threads. They
@@ -20,6 +18,7 @@ from fastkl.jit import (
     buffers,
     holes,
     instance,
+    pasted,
     read_double,
     read_single,
     scalar,
@@ -82,12 +81,60 @@ SIDE_BY_SIDE = 0
 
 
 class Operand(NamedTuple):
-    """Where the numbers of an array are; the kernels take it apart."""
+    """Where the numbers of an array are, in bytes."""
 
     load: int
+    """The address of the function that loads numbers as doubles, or `SIDE_BY_SIDE`."""
     address: int
     row_step: int
     step: int
+    """The distance of one number of a row from the next."""
+
+
+class Operands(NamedTuple):
+    """The arrays of a sum; w counts where there are weights."""
+
+    p: Operand
+    q: Operand
+    w: Operand
+
+
+class RowWork(NamedTuple):
+    """What is summed along rows."""
+
+    terms: int
+    """The address of the terms, or `NO_TERMS`."""
+    scaled_terms: int
+    """The address of the terms for a factor that a balance finds."""
+    weighted: bool
+    size: int
+    """Numbers in a row."""
+    pieces: int
+    """Pieces that a row is cut into."""
+    length: int
+    """Numbers in a piece."""
+    balance: int
+
+
+class ColumnWork(NamedTuple):
+    """What is summed along rows that are worked across."""
+
+    terms: int
+    weighted: bool
+    size: int
+    rows: int
+    pieces: int
+    length: int
+
+
+@pasted
+def _loaded(operand, address, step, room):
+    """The numbers that lie *step* bytes apart from this address on: where they are, or in the room."""
+    if operand.load == SIDE_BY_SIDE:
+        room = view_of_doubles(address, room.size)
+    else:
+        load(operand.load, address, step, room)
+    return room
 
 
 @scalar
@@ -114,38 +161,32 @@ def loses_digits(total, mass_p, surplus):
 
 
 @tiled(outputs=0, even=True)
-def row_sums(
-    partial, start, stop, terms, scaled_terms, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
-    load_w, at_w, row_w, step_w, weighted, size, pieces, length, balance, a, b, sums,
-):  # fmt: skip
-    """Sums along rows of `size` numbers, in pieces of `length`; a and b hold a number for each row.
+def row_sums(partial, start, stop, work, given, a, b, sums):
+    """Sums along rows, in pieces; a and b hold a number for each row.
 
-    A point of this kernel is a piece. With *balance* a row is one piece, and its factor is made from its masses and
+    A point of this kernel is a piece. With a balance a row is one piece, and its factor is made from its masses and
     left in b: such a row is looked at twice where it has to be. A sum of terms is -0 if p = b q to the last digit.
     """
     room = buffers(4, BLOCK)
     for point in range(start, stop):
-        row, piece = point // pieces, point % pieces
-        base_p, base_q, base_w = at_p + row * row_p, at_q + row * row_q, at_w + row * row_w
-        first, end = piece * length, min(piece * length + length, size)
+        row, piece = point // work.pieces, point % work.pieces
+        at_p = given.p.address + row * given.p.row_step
+        at_q = given.q.address + row * given.q.row_step
+        at_w = given.w.address + row * given.w.row_step
+        first, end = piece * work.length, min(piece * work.length + work.length, work.size)
         total, lost, mass_p, lost_p, mass_q, lost_q, surplus = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        only_masses, function = terms == NO_TERMS or balance >= BY_RATIO, terms
+        only_masses, function = work.terms == NO_TERMS or work.balance >= BY_RATIO, work.terms
         looks = 1
         while looks > 0:
             factor = b[row]
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
-                p, q, term = room[0, :n], room[1, :n], room[2, :n]
-                if load_p == SIDE_BY_SIDE:
-                    p = view_of_doubles(base_p + begin * WIDTH, n)
-                else:
-                    load(load_p, base_p + begin * step_p, step_p, p)
-                if load_q == SIDE_BY_SIDE:
-                    q = view_of_doubles(base_q + begin * WIDTH, n)
-                else:
-                    load(load_q, base_q + begin * step_q, step_q, q)
+                term = room[2, :n]
+                p = _loaded(given.p, at_p + begin * given.p.step, given.p.step, room[0, :n])
+                q = _loaded(given.q, at_q + begin * given.q.step, given.q.step, room[1, :n])
                 t, s_p, s_q, d = 0.0, 0.0, 0.0, 0.0
-                if balance == IF_NEEDED and looks == 1 and begin == first and not only_masses and function == terms:
+                unseen = looks == 1 and begin == first and function == work.terms
+                if work.balance == IF_NEEDED and unseen and not only_masses:
                     for i in range(min(n, FEW)):
                         s_p += p[i]
                         s_q += q[i]
@@ -153,9 +194,9 @@ def row_sums(
                     s_p, s_q = 0.0, 0.0
                 if not only_masses:
                     fill_terms(function, p, q, a[row], factor, term)
-                if weighted:
+                if work.weighted:
                     w = room[3, :n]
-                    load(load_w, base_w + begin * step_w, step_w, w)
+                    load(given.w.load, at_w + begin * given.w.step, given.w.step, w)
                     if only_masses:
                         for i in range(n):
                             s_p += w[i] * p[i]
@@ -190,26 +231,18 @@ def row_sums(
                 lost_q += error
                 surplus += d
             looks -= 1
-            if terms != NO_TERMS and (
-                only_masses or (function == terms and balance == IF_NEEDED and loses_digits(total, mass_p, surplus))
-            ):
-                b[row] = factor_of(balance, with_lost(mass_p, lost_p), with_lost(mass_q, lost_q))
+            lossy = function == work.terms and work.balance == IF_NEEDED and loses_digits(total, mass_p, surplus)
+            if work.terms != NO_TERMS and (only_masses or lossy):
+                b[row] = factor_of(work.balance, with_lost(mass_p, lost_p), with_lost(mass_q, lost_q))
                 total, lost, mass_p, lost_p, mass_q, lost_q, surplus = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-                only_masses, function, looks = False, scaled_terms, 1
-        if total == 0.0 and not weighted and terms != NO_TERMS:
+                only_masses, function, looks = False, work.scaled_terms, 1
+        if total == 0.0 and not work.weighted and work.terms != NO_TERMS:
             # numbers that count as TINY are hidden in it: -0 says that there are none which differ
             differences = 0
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
-                p, q = room[0, :n], room[1, :n]
-                if load_p == SIDE_BY_SIDE:
-                    p = view_of_doubles(base_p + begin * WIDTH, n)
-                else:
-                    load(load_p, base_p + begin * step_p, step_p, p)
-                if load_q == SIDE_BY_SIDE:
-                    q = view_of_doubles(base_q + begin * WIDTH, n)
-                else:
-                    load(load_q, base_q + begin * step_q, step_q, q)
+                p = _loaded(given.p, at_p + begin * given.p.step, given.p.step, room[0, :n])
+                q = _loaded(given.q, at_q + begin * given.q.step, given.q.step, room[1, :n])
                 for i in range(n):
                     differences += 0 if p[i] == b[row] * q[i] else 1
             total = 0.0 if differences > 0 else -0.0
@@ -231,10 +264,7 @@ def fill_with_zeros(values):
 
 
 @tiled(outputs=0, even=True)
-def column_sums(
-    partial, start, stop, terms, load_p, at_p, row_p, step_p, load_q, at_q, row_q, step_q,
-    load_w, at_w, row_w, step_w, weighted, size, rows, pieces, length, b, sums,
-):  # fmt: skip
+def column_sums(partial, start, stop, work, given, b, sums):
     """Sums along many rows whose numbers lie side by side across the rows; b holds a number for each row.
 
     A point of this kernel is a piece of ACROSS rows. `RUN` numbers of a row are summed at a time, and what
@@ -243,35 +273,32 @@ def column_sums(
     room, run, lost = buffers(4, ACROSS), buffers(4, ACROSS), buffers(4, ACROSS)
     fill_with_zeros(room)  # terms that are not asked for are 0
     for point in range(start, stop):
-        first, piece = point // pieces * ACROSS, point % pieces
-        n = min(ACROSS, rows - first)
-        end = min(piece * length + length, size)
+        first, piece = point // work.pieces * ACROSS, point % work.pieces
+        n = min(ACROSS, work.rows - first)
+        opening, end = piece * work.length, min(piece * work.length + work.length, work.size)
+        at_p = given.p.address + first * given.p.row_step
+        at_q = given.q.address + first * given.q.row_step
+        at_w = given.w.address + first * given.w.row_step
         factor = b[first : first + n]
         fill_with_zeros(lost)
-        for begin in range(piece * length, end, RUN):
+        for begin in range(opening, end, RUN):
             fill_with_zeros(run)
             for at in range(begin, min(begin + RUN, end)):
-                p, q, term = room[0, :n], room[1, :n], room[2, :n]
-                if load_p == SIDE_BY_SIDE:
-                    p = view_of_doubles(at_p + first * row_p + at * step_p, n)
-                else:
-                    load(load_p, at_p + first * row_p + at * step_p, row_p, p)
-                if load_q == SIDE_BY_SIDE:
-                    q = view_of_doubles(at_q + first * row_q + at * step_q, n)
-                else:
-                    load(load_q, at_q + first * row_q + at * step_q, row_q, q)
-                if terms != NO_TERMS:
-                    fill_terms_across(terms, p, q, factor, term)
+                term = room[2, :n]
+                p = _loaded(given.p, at_p + at * given.p.step, given.p.row_step, room[0, :n])
+                q = _loaded(given.q, at_q + at * given.q.step, given.q.row_step, room[1, :n])
+                if work.terms != NO_TERMS:
+                    fill_terms_across(work.terms, p, q, factor, term)
                 totals, masses_p, masses_q, surpluses = run[0, :n], run[1, :n], run[2, :n], run[3, :n]
-                if weighted:
+                if work.weighted:
                     w = room[3, :n]
-                    load(load_w, at_w + first * row_w + at * step_w, row_w, w)
+                    load(given.w.load, at_w + at * given.w.step, given.w.row_step, w)
                     for i in range(n):
                         totals[i] += w[i] * term[i]
                         masses_p[i] += w[i] * p[i]
                         masses_q[i] += w[i] * q[i]
                         surpluses[i] += w[i] * fma(factor[i], q[i], -p[i])
-                elif terms == NO_TERMS:
+                elif work.terms == NO_TERMS:
                     for i in range(n):
                         masses_p[i] += p[i]
                         masses_q[i] += q[i]

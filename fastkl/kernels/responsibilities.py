@@ -6,11 +6,11 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, log
 from fastkl.jit import block, buffer, buffers, tiled
-from fastkl.kernels.axes import count, enter_row, fill_axis
-from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.axes import length_of_row
+from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.moments import DEGREE
 from fastkl.kernels.polynomials import add_row, enter_component, fill_products
-from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+from fastkl.kernels.walk import enter_row, fill_logs, fill_run, new_run
 
 
 @block
@@ -38,45 +38,40 @@ def _moments(x, share, part, loc, slope, sums):
 
 
 @tiled(outputs=0)
-def responsibility_sums(
-    partial, start, stop, factors, centres, whitenings, functions, components, values, table_nodes, nodes, weights,
-    geometry, parent, factor, outer_of, power_of,
-):  # fmt: skip
+def responsibility_sums(partial, start, stop, factors, normals, p, grid, monomials):
     """The integrals of p, of p log q, and for each component of p r times every monomial up to degree 2 of its z.
 
     r is its share of q, and z = W (x - centre). A component is exp(factor - |z|**2/2).
     """
-    D, parts, M = geometry.shape[0], factors.size, outer_of.size
-    inner, length = geometry[D - 1], count(geometry[D - 1])
-    x, w, scratch, share = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
+    D, parts, M = grid.layout.shape[0], factors.size, monomials.outer.size
+    length, run, share = length_of_row(grid), new_run(grid), buffer(BLOCK)
     top, total, logs = buffer(BLOCK), buffer(BLOCK), buffers(parts, BLOCK)
-    outer, at = np.empty(D - 1), np.empty(PLACE, np.int64)
     z, on_row, sums = np.zeros((parts, D)), np.empty((parts, 3)), np.empty((parts, DEGREE + 1))
-    products = np.empty(parent.size)
-    begin = start
-    while begin < stop:
-        first = begin % length
-        n = min(length - first, stop - begin)
-        shared = enter_row(nodes, weights, geometry, begin // length, outer, at, scratch)
-        begin += n
+    products = np.empty(monomials.parent.size)
+    point = start
+    while point < stop:
+        first = point % length
+        n = min(length - first, stop - point)
+        shared = enter_row(run, grid, point // length)
+        point += n
         for k in range(parts):
-            squared, loc = enter_component(whitenings[k], centres[k], outer, z[k])
+            squared, loc = enter_component(normals.whitenings[k], normals.centres[k], run.outer, z[k])
             on_row[k, 0] = factors[k] - 0.5 * squared
             on_row[k, 1] = loc
-            on_row[k, 2] = whitenings[k, D - 1, D - 1]
+            on_row[k, 2] = normals.whitenings[k, D - 1, D - 1]
         sums[:] = 0.0
         mass, log_q = 0.0, 0.0
         for i in range(first, first + n, BLOCK):
             m = min(BLOCK, first + n - i)
-            at[START] = i
-            fill_axis(nodes, weights, inner, i, x[:m], w[:m])
-            evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:m], scratch, share[:m])
+            fill_run(run, grid, i, m)
+            fill_logs(p, run, m, share)
+            x, w = run.x[:m], run.w[:m]
             for j in range(m):
                 share[j] = w[j] * exp_or_zero(share[j])
                 top[j] = -np.inf
                 total[j] = 0.0
             for k in range(parts):
-                _exponents(x[:m], on_row[k, 0], on_row[k, 1], on_row[k, 2], logs[k, :m], top[:m])
+                _exponents(x, on_row[k, 0], on_row[k, 1], on_row[k, 2], logs[k, :m], top[:m])
             for k in range(parts):
                 for j in range(m):
                     logs[k, j] = exp_or_zero(logs[k, j] - top[j])
@@ -86,10 +81,9 @@ def responsibility_sums(
                 log_q += share[j] * (top[j] + log(total[j]))
                 share[j] /= total[j]
             for k in range(parts):
-                _moments(x[:m], share[:m], logs[k, :m], on_row[k, 1], on_row[k, 2], sums[k])
+                _moments(x, share[:m], logs[k, :m], on_row[k, 1], on_row[k, 2], sums[k])
         partial[0] += shared * mass
         partial[1] += shared * log_q
         for k in range(parts):
-            own = partial[2 + k * M : 2 + (k + 1) * M]
-            fill_products(shared, z[k], parent, factor, products)
-            add_row(products, sums[k], outer_of, power_of, own)
+            fill_products(shared, z[k], monomials, products)
+            add_row(products, sums[k], monomials, partial[2 + k * M : 2 + (k + 1) * M])

@@ -6,14 +6,14 @@ and the logarithms of all other parameters.
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any, NamedTuple
 
 from fastkl.elementary import exp_or_zero, kl_term, log_ratio
 from fastkl.jit import Interface, block, buffer, buffers, scalar, tiled
-from fastkl.kernels.axes import count, fill_axis, place_in_row
-from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.axes import grid_of
 from fastkl.kernels.families import log1p
-from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+from fastkl.kernels.interfaces import BLOCK
+from fastkl.kernels.walk import fill_logs, new_run, next_run
 
 MOST = 3
 """Coordinates of a family."""
@@ -170,32 +170,39 @@ def _add(u, tilted, values, at, partial):
     partial[at + 1] += with_g
 
 
+class Scored(NamedTuple):
+    """Members of a family, as sums of scores take them."""
+
+    scores: int
+    """The address of the function that gives log q and its derivatives."""
+    parameters: Any
+    """A row of each member."""
+    coordinates: int
+    by_p: bool
+    """Whether the sums are weighted by p."""
+
+
 @tiled(outputs=2 * (1 + MOST + 2 * PAIRS))
-def score_sums(
-    partial, start, stop, tasks, address, parameters, coordinates, by_p, geometries, functions, components, values,
-    table_nodes, nodes, weights,
-):  # fmt: skip
+def score_sums(partial, start, stop, tasks, members, p, grids):
     """Sums of u and of u g, times 1, the scores, their products and their derivatives, pairs in the upper triangle.
 
-    g = log(q/p), and u = w q, or w p where *by_p*. A task is (which q, first point, behind the last point).
+    g = log(q/p), and u = w q, or w p if the sums are weighted by p. A task is (which q, first point, behind the last
+    point).
     """
-    x, w, scratch, log_p, one = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    one[:] = 1.0
+    run, log_p, one, of_q = new_run(grid_of(grids, 0)), buffer(BLOCK), buffer(BLOCK), buffers(1 + MOST + PAIRS, BLOCK)
     u, tilted, u_score, tilted_score = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    of_q = buffers(1 + MOST + PAIRS, BLOCK)
-    outer, at = np.empty(0), np.empty(PLACE, np.int64)
+    one[:] = 1.0
+    coordinates = members.coordinates
     pairs = coordinates * (coordinates + 1) // 2
     for t in range(start, stop):
-        q, begin, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
-        axis = geometries[q, 0]
-        place_in_row(axis, at)
-        for i in range(begin, end, BLOCK):
-            n = min(BLOCK, end - i, count(axis) - i)
-            at[START] = i
-            fill_axis(nodes, weights, axis, i, x[:n], w[:n])
-            evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
-            _scores(address, parameters[q], x[:n], of_q)
-            missing = _fill_weights(w[:n], log_p[:n], of_q[0, :n], by_p, u[:n], tilted[:n])
+        q, point, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
+        grid = grid_of(grids, q)
+        while point < end:
+            n, _ = next_run(run, grid, point, end)
+            point += n
+            fill_logs(p, run, n, log_p)
+            _scores(members.scores, members.parameters[q], run.x[:n], of_q)
+            missing = _fill_weights(run.w[:n], log_p[:n], of_q[0, :n], members.by_p, u[:n], tilted[:n])
             for row in range(1, 1 + coordinates + pairs if missing > 0 else 0):
                 for j in range(n):
                     of_q[row, j] = of_q[row, j] if u[j] > 0.0 else 0.0

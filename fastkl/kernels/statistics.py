@@ -9,11 +9,10 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs, log_ratio
 from fastkl.jit import Interface, block, buffer, tiled
-from fastkl.kernels.axes import fill_axis, place_in_row
-from fastkl.kernels.density import BLOCK, evaluate
-from fastkl.kernels.integrals import DIVERGENCE, MASS_A, MASS_B, SURPLUS, logs_are_ordinary
-from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+from fastkl.kernels.integrals import DIVERGENCE, MASS_P, MASS_Q, SURPLUS, logs_are_ordinary
+from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.scores import around, log_of_power
+from fastkl.kernels.walk import fill_logs, new_run, next_run
 
 LOG_RATIO, FIRST, SECOND = 5, 6, 7
 
@@ -71,7 +70,7 @@ def _ordinary_sums(w, log_p, log_q, first, second, found):
         one += share * first[i]
         two += share * second[i]
         exceptions += 0 if logs_are_ordinary(log_p[i], log_q[i]) else 1
-    found[DIVERGENCE], found[MASS_A], found[MASS_B], found[SURPLUS] = term, mass_p, mass_q, surplus
+    found[DIVERGENCE], found[MASS_P], found[MASS_Q], found[SURPLUS] = term, mass_p, mass_q, surplus
     found[LOG_RATIO], found[FIRST], found[SECOND] = log_ratio, one, two
     return exceptions == 0
 
@@ -91,28 +90,22 @@ def _sums(w, log_p, log_q, first, second, found):
         log_ratio += share * (log_p[i] - log_q[i]) if share > 0.0 else 0.0
         one += share * first[i] if share > 0.0 else 0.0
         two += share * second[i] if share > 0.0 else 0.0
-    found[DIVERGENCE], found[MASS_A], found[MASS_B], found[SURPLUS] = term, mass_p, mass_q, surplus
+    found[DIVERGENCE], found[MASS_P], found[MASS_Q], found[SURPLUS] = term, mass_p, mass_q, surplus
     found[LOG_RATIO], found[FIRST], found[SECOND] = log_ratio, one, two
 
 
 @tiled(outputs=8)
-def statistic_sums(
-    partial, start, stop, address, parameters, functions, components, values, table_nodes, nodes,
-    weights, geometry,
-):  # fmt: skip
+def statistic_sums(partial, start, stop, address, parameters, p, grid):
     """What `kl_integral` gives for p and q, and the integrals of p times log(p/q) and both statistics."""
-    axis = geometry[0]
-    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    first, second, log_q, found = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), np.zeros(partial.size)
-    outer, at = np.empty(0), np.empty(PLACE, np.int64)
-    place_in_row(axis, at)
-    for i in range(start, stop, BLOCK):
-        n = min(BLOCK, stop - i)
-        at[START] = i
-        fill_axis(nodes, weights, axis, i, x[:n], w[:n])
-        evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
-        _statistics(address, parameters, x[:n], first[:n], second[:n], log_q[:n])
-        if not _ordinary_sums(w[:n], log_p[:n], log_q[:n], first[:n], second[:n], found):
-            _sums(w[:n], log_p[:n], log_q[:n], first[:n], second[:n], found)
+    run, log_p, log_q, found = new_run(grid), buffer(BLOCK), buffer(BLOCK), np.zeros(partial.size)
+    first, second = buffer(BLOCK), buffer(BLOCK)
+    point = start
+    while point < stop:
+        n, _ = next_run(run, grid, point, stop)
+        fill_logs(p, run, n, log_p)
+        _statistics(address, parameters, run.x[:n], first[:n], second[:n], log_q[:n])
+        if not _ordinary_sums(run.w[:n], log_p[:n], log_q[:n], first[:n], second[:n], found):
+            _sums(run.w[:n], log_p[:n], log_q[:n], first[:n], second[:n], found)
         for k in range(found.size):
             partial[k] += found[k]
+        point += n

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastkl.elementary import fast_exp
 from fastkl.jit import block, buffer, tiled
-from fastkl.kernels.axes import count, fill_axis, place_in_row
-from fastkl.kernels.density import BLOCK, evaluate
+from fastkl.kernels.axes import length_of_row
+from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.moments import WINDOW
-from fastkl.kernels.records import LOG_DENSITY_OF, PLACE, START
+from fastkl.kernels.walk import fill_logs, new_run, next_run
 
 
 @block
@@ -26,22 +24,16 @@ def _sums(x, w, log_p, loc, slope):
 
 
 @tiled(outputs=0)
-def surface_sums(
-    partial, start, stop, locs, scales, functions, components, values, table_nodes, nodes, weights, geometry, out
-):
+def surface_sums(partial, start, stop, locs, scales, p, grid, out):
     """out[q] = those sums over the only axis of a grid, for the Normals start <= q < stop."""
-    x, w, scratch, log_p = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)
-    axis, outer, at = geometry[0], np.empty(0), np.empty(PLACE, np.int64)
-    length = count(axis)
-    place_in_row(axis, at)
-    for begin in range(0, length, BLOCK):
-        n = min(BLOCK, length - begin)
-        at[START] = begin
-        fill_axis(nodes, weights, axis, begin, x[:n], w[:n])
-        evaluate(functions[LOG_DENSITY_OF], components, values, table_nodes, outer, at, x[:n], scratch, log_p[:n])
+    run, log_p, point, length = new_run(grid), buffer(BLOCK), 0, length_of_row(grid)
+    while point < length:
+        n, _ = next_run(run, grid, point, length)
+        fill_logs(p, run, n, log_p)
         for q in range(start, stop):
             reach = WINDOW * scales[q]
-            if x[n - 1] >= locs[q] - reach and x[0] <= locs[q] + reach:
-                total, tilted = _sums(x[:n], w[:n], log_p[:n], locs[q], 1.0 / scales[q])
+            if run.x[n - 1] >= locs[q] - reach and run.x[0] <= locs[q] + reach:
+                total, tilted = _sums(run.x[:n], run.w[:n], log_p[:n], locs[q], 1.0 / scales[q])
                 out[q, 0] += total
                 out[q, 1] += tilted
+        point += n

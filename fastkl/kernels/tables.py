@@ -7,12 +7,12 @@ import numpy as np
 from fastkl.elementary import log
 from fastkl.jit import block, scalar
 from fastkl.kernels.axes import full_index
-from fastkl.kernels.density import EVALUATE
+from fastkl.kernels.interfaces import EVALUATE
 from fastkl.kernels.records import BASE, BY_LOG, END, EVERY, FACTOR, LOWEST, START
 
 
 @EVALUATE.implement
-def table_at_nodes(components, values, nodes, outer, at, x, scratch, out):
+def table_at_nodes(parts, components, values, nodes, outer, at, x, scratch, out):
     """The log of a value for each node of the grid."""
     base, first, stride, last = at[BASE], at[START], at[EVERY], at[END]
     factor, by_log, lowest = components[0, FACTOR], components[0, BY_LOG] == 1.0, components[0, LOWEST]
@@ -66,7 +66,7 @@ def _value(component, values, index):
 
 
 @EVALUATE.implement
-def table_between_nodes(components, values, nodes, outer, at, x, scratch, out):
+def table_between_nodes(parts, components, values, nodes, outer, at, x, scratch, out):
     """The log of a value between the nodes of a table, linear in the log along every axis; -inf off the table.
 
     The numbers of nodes of the axes stand behind the numbers of the component. x increases, so the interval that

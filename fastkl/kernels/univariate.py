@@ -7,13 +7,13 @@ import numpy as np
 from fastkl.elementary import exp_or_zero
 from fastkl.jit import holes, instance
 from fastkl.kernels import families
-from fastkl.kernels.density import EVALUATE, evaluate
 from fastkl.kernels.families import log1p
+from fastkl.kernels.interfaces import EVALUATE, evaluate
 
 log_density = holes("log_density")
 
 
-def _fill(components, values, nodes, outer, at, x, scratch, out):
+def _fill(parts, components, values, nodes, outer, at, x, scratch, out):
     """The log-density of a family; the component is the arguments of its function, after x."""
     factor, loc, inverse_scale = components[0, 0], components[0, 1], components[0, 2]
     first, second = components[0, 3], components[0, 4]
@@ -37,17 +37,17 @@ FAMILIES = {
 
 
 @EVALUATE.implement
-def mixture(components, values, nodes, outer, at, x, scratch, out):
-    """The log of a weighted sum: ``values`` holds the address of each component's function and the log of its weight.
+def mixture(parts, components, values, nodes, outer, at, x, scratch, out):
+    """The log of a weighted sum.
 
-    The larger of two logarithms stays in front, so nothing underflows.
+    ``parts`` holds the address of each component's function, and ``values`` the logarithm of its weight. The larger of
+    two logarithms stays in front, so nothing underflows.
     """
     total = scratch[: x.size]
     for c in range(components.shape[0]):
-        address, log_weight = int(values[2 * c]), values[2 * c + 1]
-        evaluate(address, components[c : c + 1], values, nodes, outer, at, x, scratch, total)
+        evaluate(parts[c], parts, components[c : c + 1], values, nodes, outer, at, x, scratch, total)
         for i in range(x.size):
             before = out[i] if c > 0 else -np.inf
-            new = total[i] + log_weight
+            new = total[i] + values[c]
             ratio = exp_or_zero(-abs(before - new))  # 0 where both are infinite
             out[i] = max(before, new) + log1p(ratio)

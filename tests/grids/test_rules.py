@@ -49,11 +49,10 @@ def chosen(axis, stride):
 
 
 @tiled(outputs=0)
-def seen(partial, start, stop, nodes, weights, geometry, x, filled, single):
-    axis = geometry[0]
-    fill_axis(nodes, weights, axis, start, x[start:stop], filled[start:stop])
+def seen(partial, start, stop, grid, x, filled, single):
+    fill_axis(grid, 0, start, x[start:stop], filled[start:stop])
     for i in range(start, stop):
-        single[i] = weight_at(nodes, weights, axis, i)
+        single[i] = weight_at(grid.nodes, grid.weights, grid.ends[0], grid.layout[0], i)
 
 
 @each_axis
@@ -165,7 +164,7 @@ def test_points_on_one_axis_are_numbers():
 def test_a_record_has_nothing_of_the_length_of_a_uniform_axis():
     record = Grid.uniform([0] * 3, [1] * 3, 10**5).record()
     assert record.nodes.size == record.weights.size == 0
-    assert record.geometry.shape[0] == 3
+    assert record.ends.shape == (3, 3)
     mixed = Grid((Axis.uniform(0.0, 1.0, 10**8), Axis.gauss_legendre([0.0, 1.0], 9)))
     assert mixed.size == 9 * 10**8
     assert mixed.record().nodes.size == mixed.record().weights.size == 9
@@ -176,7 +175,7 @@ def test_a_record_has_nothing_of_the_length_of_a_uniform_axis():
 def test_a_kernel_sees_the_nodes_and_weights_of_a_rule(axis, degrees, stride):
     grid, n = Grid((axis,)), axis.count(stride)
     x, filled, single = np.empty(n), np.empty(n), np.empty(n)
-    seen(n, *grid.record(stride), x, filled, single, length=5)
+    seen(n, grid.record(stride), x, filled, single, length=5)
     np.testing.assert_array_equal(x, chosen(axis, stride))
     np.testing.assert_array_equal(filled, single)
     # up to three sums of numbers up to 2

@@ -12,6 +12,7 @@ import pytest
 
 import fastkl
 from fastkl.jit import JIT_DISABLED, TiledKernel, driver
+from fastkl.jit.records import flattened
 from fastkl.kernels.sums import kl_sums
 
 SIZE = 300_000
@@ -31,12 +32,14 @@ def tile_by_tile(
 
 
 def serial_driver(kernel: TiledKernel, *launch: Any) -> None:
-    kernel.serial(*launch)
+    *where, args = launch
+    kernel.serial(*where, tuple(flattened(args)))
 
 
 def parallel_driver(kernel: TiledKernel, *launch: Any, threads: int) -> None:
+    *where, args = launch
     numba.set_num_threads(threads)
-    kernel.parallel(*launch)
+    kernel.parallel(*where, tuple(flattened(args)))
 
 
 one_thread = functools.partial(parallel_driver, threads=1)

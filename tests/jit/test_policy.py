@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import inspect
 import json
 import platform
 import re
@@ -13,7 +15,7 @@ import numpy as np
 import pytest
 
 import fastkl
-from fastkl.jit import JIT_DISABLED, holes, instance, scalar
+from fastkl.jit import JIT_DISABLED, TiledKernel, holes, instance, scalar
 from fastkl.jit.options import tile
 from tests.jit.processes import run_python
 
@@ -94,6 +96,19 @@ def test_numba_is_named_in_the_jit_room_alone() -> None:
 
 def test_arithmetic_is_nowhere_set_free_altogether() -> None:
     assert [path for path in sources() if EVERYTHING_FAST.search(path.read_text("utf-8"))] == []
+
+
+MOST_PARAMETERS = 8
+
+
+def test_no_kernel_has_too_many_parameters() -> None:
+    modules = [
+        importlib.import_module(f"fastkl.kernels.{path.stem}") for path in (PACKAGE / "kernels").glob("[a-z]*.py")
+    ]
+    kernels = {kernel for module in modules for kernel in vars(module).values() if isinstance(kernel, TiledKernel)}
+    parameters = {k.__name__: inspect.signature(inspect.unwrap(k.tile_function)).parameters for k in kernels}
+    assert len(parameters) > 15
+    assert {name: len(own) for name, own in parameters.items() if len(own) > MOST_PARAMETERS} == {}
 
 
 first, second = holes("first", "second")

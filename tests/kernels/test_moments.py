@@ -6,7 +6,7 @@ import pytest
 from fastkl import Tabulated
 from fastkl.kernels.moments import DEGREE, TILTED_DEGREE, WINDOW, density_moments, normal_moments
 from fastkl.kernels.polynomials import exponents, monomials
-from fastkl.kernels.records import STRIDE
+from fastkl.kernels.records import GridRecords, Normals
 from tests.kernels.cases import (
     P,
     every_grid,
@@ -25,7 +25,7 @@ def test_density_moments(grid):
     centre, slopes = np.array([0.4, -1.2, 0.7])[:D], np.array([0.3, 2.0, 0.1])[:D]
     M = len(exponents(D, DEGREE))
     sums = density_moments.total(
-        grid.size, *p.record(grid), *grid.record(), centre, slopes, *monomials(D, DEGREE), outputs=M + 1
+        grid.size, p.evaluation(grid).by_logs(), grid.record(), centre, slopes, monomials(D, DEGREE), outputs=M + 1
     )
     x, w = points_and_weights(grid)
     log_p = logs_of(p, x)
@@ -44,7 +44,7 @@ def test_density_moments_of_a_table_with_zeros(grid, log):
     table = Tabulated(grid, logs if log else values, log=log)
     about = np.array([0.4]), np.array([0.3])
     sums = density_moments.total(
-        grid.size, *table.record(grid), *grid.record(), *about, *monomials(1, DEGREE), outputs=4
+        grid.size, table.evaluation(grid).by_logs(), grid.record(), *about, monomials(1, DEGREE), outputs=4
     )
     share = grid.weights[0] * table.pdf(grid.axes[0])
     z = (grid.axes[0] - 0.4) * 0.3
@@ -74,14 +74,18 @@ def test_normal_moments(grid, size):
     means = corner + np.array([[0.55, 0.4, 0.6], [0.35, 0.65, 0.5]])[:, :D] * extent
     whitenings = np.stack([lower, 1.3 * lower]) / size
     tasks = tasks_of([grid.count(own) for own in strides.tolist()], (0.3, 0.31, 0.7))
-    geometries = np.repeat(grid.record().geometry[np.newaxis], 2, axis=0)
-    geometries[:, :, STRIDE] = strides
-    nodes, weights, _ = grid.record()
+    grids = GridRecords.of_strides(grid.record(), strides)
     M = len(exponents(D, TILTED_DEGREE))
     found = normal_moments(
-        len(tasks), tasks, means, whitenings, geometries, *p.record(grid), nodes, weights,
-        *monomials(D, TILTED_DEGREE), length=1, outputs=2 * M,
-    )  # fmt: skip
+        len(tasks),
+        tasks,
+        Normals(means, whitenings),
+        p.evaluation(grid).by_logs(),
+        grids,
+        monomials(D, TILTED_DEGREE),
+        length=1,
+        outputs=2 * M,
+    )
     for k, own in enumerate(strides):
         x, w = points_and_weights(grid, own)
         sums = found[tasks[:, 0] == k].sum(axis=0)

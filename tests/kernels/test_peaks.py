@@ -5,8 +5,8 @@ import pytest
 
 from fastkl import Grid, Tabulated
 from fastkl.jit import JIT_DISABLED
-from fastkl.kernels.density import BLOCK
-from fastkl.kernels.peaks import cell_peaks
+from fastkl.kernels.interfaces import BLOCK
+from fastkl.kernels.peaks import Cells, cell_peaks
 from tests.kernels.cases import (
     BOX,
     GRIDS_OF_MORE_AXES,
@@ -33,7 +33,12 @@ def peaks_of(p, grid, sides, in_strip):
     peaks = np.full(int(np.prod(cells)), -np.inf)
     strips = int(np.prod(cells[:-1])) * -(-int(cells[-1]) // in_strip)
     zeros = cell_peaks(
-        strips, *p.record(grid), *grid.record(), np.array(sides, np.int64), cells, in_strip, peaks, length=1
+        strips,
+        p.evaluation(grid).by_logs(),
+        grid.record(),
+        Cells(np.array(sides, np.int64), cells, in_strip),
+        peaks,
+        length=1,
     )
     return peaks.reshape(cells), bool(zeros.any())
 

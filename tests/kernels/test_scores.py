@@ -8,11 +8,11 @@ from fastkl import Beta, Grid, Tabulated
 from fastkl.fitting import univariate as charts
 from fastkl.kernels.integrals import (
     DIVERGENCE,
-    MASS_B,
+    MASS_Q,
     SURPLUS,
 )
-from fastkl.kernels.records import STRIDE
-from fastkl.kernels.scores import score_sums
+from fastkl.kernels.records import GridRecords
+from fastkl.kernels.scores import Scored, score_sums
 from fastkl.kernels.statistics import statistic_sums
 from tests.families import TEXTBOOK
 from tests.kernels.cases import P, exact_p, points_and_weights, sums_and_sizes, tasks_of
@@ -79,14 +79,10 @@ def exact_scores(textbook, moved, state, x):
 
 def sums_of_scores(chart, p, grid, states, strides, by_p, cut=()):
     states = np.array(states)
-    geometries = np.repeat(grid.record().geometry[np.newaxis], len(states), axis=0)
-    geometries[:, 0, STRIDE] = strides
+    grids = GridRecords.of_strides(grid.record(), np.array(strides)[:, np.newaxis])
     tasks = tasks_of([grid.count(stride) for stride in strides], cut)
-    nodes, weights, _ = grid.record()
-    partial = score_sums(
-        len(tasks), tasks, chart.scores.address, chart.parameters(states), len(chart.names), by_p, geometries,
-        *p.record(grid), nodes, weights, length=1,
-    )  # fmt: skip
+    members = Scored(chart.scores.address, chart.parameters(states), len(chart.names), by_p)
+    partial = score_sums(len(tasks), tasks, members, p.evaluation(grid).by_logs(), grids, length=1)
     k = len(chart.names)
     whole = np.array([partial[tasks[:, 0] == state].sum(axis=0) for state in range(len(states))])
     return whole[:, : 2 * (1 + k + k * (k + 1))]
@@ -148,8 +144,8 @@ def test_statistic_sums(name, stride):
         grid.count(stride),
         chart.of_x.address,
         chart.parameters(state[np.newaxis])[0],
-        *p.record(grid),
-        *grid.record(stride),
+        p.evaluation(grid).by_logs(),
+        grid.record(stride),
     )
     points, w = points_and_weights(grid, [stride])
     x = points[:, 0]
@@ -162,6 +158,6 @@ def test_statistic_sums(name, stride):
     rows = [term, share, of_q[inside], of_q[inside] - share, 0 * term, share * (log_p - log_q), share * first]
     expected, sizes = sums_and_sizes(np.vstack([*rows, share * second]))
     ends = of_q.sum() - of_q[inside].sum()  # q alone is there
-    expected[[DIVERGENCE, MASS_B, SURPLUS]] += ends
+    expected[[DIVERGENCE, MASS_Q, SURPLUS]] += ends
     sizes += (share * (abs(log_p) + abs(log_q))).sum()  # of which the terms are differences
     np.testing.assert_array_less(np.abs(sums - expected), 1e-14 * sizes)
