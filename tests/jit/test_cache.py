@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import pickle
 import shutil
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
@@ -45,7 +49,7 @@ def fast_kl_term(p, q):
 
 NO_SPACE = """
 import resource
-resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))  # an index fits, code does not
+resource.setrlimit(resource.RLIMIT_FSIZE, (16384, 16384))
 """
 
 DIES_WHILE_WRITING = """
@@ -114,9 +118,9 @@ def edit(package: Path) -> None:
         file.write(ANOTHER_TERM)
 
 
-def kept(package: Path, suffix: str) -> Path:
-    """The one file of the cache with this suffix."""
-    (path,) = (package / "fastkl" / "kernels" / "__pycache__").glob(f"*kl_sums-*{suffix}")
+def kept(package: Path) -> Path:
+    """The one file with compiled code."""
+    (path,) = (package / "fastkl" / "kernels" / "__pycache__").glob("*kl_sums-*.nbc")
     return path
 
 
@@ -186,15 +190,89 @@ def test_old_code_is_not_used_after_a_process_died_while_replacing_it(compiled_p
     assert run(compiled_package).value == pytest.approx(EDITED_VALUE, rel=1e-12)
 
 
-@pytest.mark.parametrize("suffix", [".nbi", ".nbc"])
-@pytest.mark.parametrize("share", [0.0, 0.5, None])
-def test_a_file_that_was_cut_short_or_lost_is_a_miss_and_is_healed(
-    compiled_package: Path, suffix: str, share: float | None
-) -> None:
-    path = kept(compiled_package, suffix)
-    whole = path.read_bytes()
-    path.unlink()
-    if share is not None:
-        path.write_bytes(whole[: int(share * len(whole))])
+def test_a_file_that_was_lost_is_a_miss(compiled_package: Path) -> None:
+    kept(compiled_package).unlink()
     assert run(compiled_package) == (pytest.approx(VALUE, rel=1e-12), 0, 1, [])
     assert run(compiled_package)[1:] == (1, 0, [])
+
+
+DAMAGES = {
+    "empty": lambda whole: b"",
+    "cut short": lambda whole: whole[: len(whole) // 2],
+    "a bit of the digest": lambda whole: bytes([whole[0] ^ 1]) + whole[1:],
+    "a bit of the code": lambda whole: whole[:-5000] + bytes([whole[-5000] ^ 16]) + whole[-4999:],
+    "code of another file": lambda whole: whole[:32] + pickle.dumps("something else"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_deleted_and_its_kernel_compiled_again(compiled_package: Path, damage: str) -> None:
+    path = kept(compiled_package)
+    path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    done = run(compiled_package)
+    assert done[:3] == (pytest.approx(VALUE, rel=1e-12), 0, 1)
+    assert [f"{path} was damaged" in warning for warning in done.warnings] == [True]
+    assert run(compiled_package)[1:] == (1, 0, [])
+
+
+needs_root = pytest.mark.skipif(
+    not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can give files to others"
+)
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="Windows has no such permissions")
+def test_a_folder_that_everybody_can_write_is_refused(compiled_package: Path) -> None:
+    folder = kept(compiled_package).parent
+    folder.chmod(0o777)
+    home = compiled_package / "file"
+    home.touch()  # so that nothing can be kept in the user's own cache
+    for _ in range(2):
+        done = run(compiled_package, HOME=str(home), XDG_CACHE_HOME=None)
+        assert done[:3] == (pytest.approx(VALUE, rel=1e-12), 0, 1)
+        assert all(f"{folder} nor taken from it, since everybody" in warning for warning in done.warnings)
+        assert len(done.warnings) == 1
+    folder.chmod(0o1777)  # a sticky folder keeps the files of each user apart
+    assert run(compiled_package)[1:] == (1, 0, [])
+
+
+@needs_root
+@pytest.mark.parametrize("gid", [0, 12345])
+def test_a_folder_that_a_group_can_write_is_refused_unless_it_is_the_users_own(
+    compiled_package: Path, gid: int
+) -> None:
+    folder = kept(compiled_package).parent
+    folder.chmod(0o775)
+    os.chown(folder, -1, gid)
+    home = compiled_package / "file"
+    home.touch()
+    done = run(compiled_package, HOME=str(home), XDG_CACHE_HOME=None)
+    assert done[1:3] == ((0, 1) if gid else (1, 0))
+    assert ["group 12345 can write there" in warning for warning in done.warnings] == [True] * bool(gid)
+
+
+@needs_root
+def test_a_file_of_another_user_is_not_run(compiled_package: Path) -> None:
+    path = kept(compiled_package)
+    os.chown(path, 12345, -1)
+    done = run(compiled_package)
+    assert done[1:3] == (0, 1)
+    assert [f"{path} belongs to user 12345" in warning for warning in done.warnings] == [True]
+
+
+@needs_root
+def test_another_user_runs_warm_what_root_has_compiled(compiled_package: Path) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        shutil.copytree(compiled_package / "fastkl", Path(folder, "fastkl"))
+        # Python itself may be root's alone, so what is imported is imported before
+        become = "import os\nkl_sums.total(9, *np.ones((2, 9), 'f4'))\nos.setgid(12345)\nos.setuid(12345)\n"
+        assert run(Path(folder), COMPUTE + become + REPORT, HOME="/nowhere")[1:] == (1, 1, [])
+
+
+def test_many_processes_at_once_leave_the_right_code(package: Path) -> None:
+    both = COMPUTE.replace("p, q = np", "kl_sums.total(9, *np.ones((2, 9), np.float32))\n    p, q = np") + REPORT
+    with ThreadPoolExecutor(4) as pool:
+        for done in pool.map(lambda code: run(package, code), [both, COMPUTE + REPORT] * 2):
+            assert done.value == pytest.approx(VALUE, rel=1e-12)
+    assert run(package, both) == (pytest.approx(VALUE, rel=1e-12), 2, 0, [])
+    assert list((package / "fastkl").rglob("*.tmp")) == []
