@@ -1,4 +1,4 @@
-"""The command line: ``fastkl fit [TARGET]``, ``fastkl kl P Q`` and ``fastkl surface [TARGET]``."""
+"""The command line: ``fastkl fit [TARGET]``, ``fastkl kl P Q``, ``fastkl surface [TARGET]`` and ``fastkl warmup``."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ from fastkl.targets import GRAMMAR, parse_target
 
 REFERENCE = "0.5*N(-2,0.6) + 0.5*N(2,0.6)"
 """The example everyone knows: two bumps, and one Normal to stand in for both."""
+
+BAR_AFTER = 1.0
+"""Seconds of work after which a progress bar appears."""
 
 SUCCESS, NO_SUCCESS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 STATUS = "exit status: 0, or 1 if a printed fit is no success; 2 and one line on stderr for bad input; 130 after Ctrl-C"
@@ -102,6 +105,10 @@ def _parser() -> argparse.ArgumentParser:
     kl.add_argument("--base", type=float, help="base of the logarithm [e]")
     _add_common(kl)
     kl.set_defaults(run=_kl)
+
+    warmup = commands.add_parser("warmup", help="compile all kernels into the cache, for instance in an image")
+    warmup.add_argument("--jobs", type=int, default=1, metavar="N", help="processes at once [1]")
+    warmup.set_defaults(run=_warmup, json=None)
     return parser
 
 
@@ -226,6 +233,12 @@ def _kl(arguments: argparse.Namespace) -> tuple[str, int]:
     return "\n".join(lines), SUCCESS
 
 
+def _warmup(arguments: argparse.Namespace) -> tuple[str, int]:
+    from fastkl.warmup import warm_up
+
+    return f"{warm_up(arguments.jobs)} tasks are compiled, and so is all that they use", SUCCESS
+
+
 def _bandwidth(text: str) -> str | float:
     try:
         return float(text)
@@ -279,7 +292,9 @@ def _progress_bar() -> Iterator[None]:
     """A bar on a terminal's stderr once the work has lasted a second."""
     from tqdm import tqdm
 
-    with tqdm(total=0, unit="point", unit_scale=True, delay=1, disable=None, leave=False, file=sys.stderr) as bar:
+    with tqdm(
+        total=0, unit="point", unit_scale=True, delay=BAR_AFTER, disable=None, leave=False, file=sys.stderr
+    ) as bar:
         seen = 0
 
         def report(done: int, size: int) -> None:
