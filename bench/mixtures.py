@@ -27,7 +27,7 @@ from scipy.optimize import minimize
 
 from bench.pages import write_part
 from fastkl import FitResult, Grid, Mixture, MultivariateNormal, Normal, fit, kl_divergence
-from fastkl.fitting.point import CONVERGED
+from fastkl.fitting import point
 from fastkl.fitting.problem import problem_of
 from fastkl.fitting.search import descend
 
@@ -360,7 +360,7 @@ def _in_plane(p: Mixture, grid: Grid) -> list[Any]:
     starts = [*_random_starts(p, _seed(2, len(p.components), 1), RANDOM_STARTS), *_moments_of_sets(p)]
     states = np.array([whole.chart.state(q) for q in starts])
     ends = descend(whole.objective, states, gtol=1e-9, max_passes=200)
-    return [end.q for end in ends if end.status == CONVERGED]
+    return [end.q for end in ends if end.outcome is point.Outcome.CONVERGED]
 
 
 def _random_starts(p: Any, rng: np.random.Generator, n: int) -> Iterator[MultivariateNormal]:

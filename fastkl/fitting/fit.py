@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.closed_forms import closed_form
 from fastkl.densities import Density
+from fastkl.fitting.certificate import SUCCESS, Tolerances, complaint, evidence
 from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.laplace import forward_laplace, reverse_laplace
 from fastkl.fitting.mixture import fit_mixture
-from fastkl.fitting.point import AT_LIMIT, AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
+from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.problem import Problem, problem_of
 from fastkl.fitting.result import FitResult, Minimum
 from fastkl.fitting.search import SAME_MINIMUM, add_new, descend, ends_of_runs
 from fastkl.fitting.univariate import LaplaceChart
 from fastkl.grids import Grid
-from fastkl.grids.panels import DivergentTailError
-from fastkl.integrals import common_grid, integrate, mass_outside, quadrature_error, too_coarse
 from fastkl.validation import Floats, as_count, as_real
 
 TIE = 1e-12
@@ -29,9 +27,6 @@ TIE = 1e-12
 
 MAX_GRIDS = 3
 """Grids that are chosen, at most: for a guess, for the minima found, and for what became of them."""
-
-SAME_DIGITS = 1e-9
-"""Two quadratures that are right agree to this, relatively."""
 
 LOWER = 1e-9
 """A run that has not converged counts as lower than a minimum by this much, relatively."""
@@ -128,44 +123,32 @@ def fit(
     )
     with np.errstate(all="ignore"):  # of runs that have left the grid, whose numbers are not used
         problem, ends, read = _solve(problem, () if starts is None else starts, gtol, max_passes)
-    found = _ordered([end for end in ends if end.status == CONVERGED])
+    found = _ordered([end for end in ends if end.outcome is Outcome.CONVERGED])
     best = _best(ends, found[0] if found else None)
 
-    q = best.q
-    whole = problem.integral(best)
-    error = quadrature_error(*problem.order(q), problem.grid, whole)
-    forward = problem.direction == "forward"
-    outside_q = mass_outside(q, problem.grid, whole.mass_b if forward else whole.mass_a)
-    outside_p = mass_outside(problem.target, problem.grid, whole.mass_a if forward else whole.mass_b)
-    gated, allowed = (outside_p if forward else outside_q), rtol * whole.divergence + atol
-    complaint = _complaint(best, len(ends)) or too_coarse(problem.target, problem.grid)
-    if not complaint and not gated <= mass_tol:
-        name = "p" if forward else "q"
-        complaint = f"{gated:.2g} of {name} lies outside the grid, above mass_tol={mass_tol:g}; take a wider grid"
-    if not complaint and not error <= allowed:
-        size = f"{allowed:.2g}"
-        complaint = f"the quadrature error {error:.2g} is above rtol * divergence + atol = {size}; take a finer grid"
-    complaint = complaint or _disagreement(problem, q, whole.divergence, allowed)
+    seen = evidence(problem, best, len(ends), Tolerances(rtol, atol, mass_tol))
+    reason = complaint(seen)
+    divergence = seen.whole.divergence
     return FitResult(
-        q=q,
+        q=best.q,
         p=problem.target,
         grid=problem.grid,
         direction=problem.direction,
-        divergence=whole.divergence,
-        minima=tuple(_minimum(end, whole.divergence if end is best else end.value) for end in found),
+        divergence=divergence,
+        minima=tuple(_minimum(end, divergence if end is best else end.value) for end in found),
         hessian=best.hessian,
         parameter_names=best.chart.names,
         gradient_norm=best.gradient_norm,
         min_eigenvalue=best.min_eigenvalue,
         log_normalizer=problem.target.log_normalizer,
-        quadrature_error=error,
-        mass_outside=outside_q,
-        mass_outside_p=outside_p,
+        quadrature_error=seen.quadrature_error,
+        mass_outside=seen.outside_q,
+        mass_outside_p=seen.outside_p,
         nit=best.nit,
         passes=read / problem.grid.size,
-        converged=best.status == CONVERGED,
-        success=not complaint,
-        message=complaint or "converged; quadrature error and mass outside are within their tolerances",
+        converged=best.outcome is Outcome.CONVERGED,
+        success=not reason,
+        message=reason or SUCCESS,
     )
 
 
@@ -191,7 +174,7 @@ def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int)
     for _ in range(MAX_GRIDS):
         ends = _ends(problem, starts, gtol, max_passes)
         read += problem.points_read
-        kept = [end for end in ends if end.status not in (ESCAPED, AT_LIMIT)]
+        kept = [end for end in ends if end.outcome not in (Outcome.ESCAPED, Outcome.AT_LIMIT)]
         smooth = problem.target.is_normal and isinstance(problem.chart, NormalChart)  # the first grid fits the minima
         if not kept or not problem.chosen or smooth:
             break
@@ -237,43 +220,9 @@ def _ordered(ends: list[Point]) -> list[Point]:
 
 def _best(ends: list[Point], minimum: Point | None) -> Point:
     """The best minimum, unless a run that did not converge has come lower; one that escaped only if all did."""
-    lowest = min(ends, key=lambda end: (end.status == ESCAPED, math.isnan(end.value), end.value))
+    lowest = min(ends, key=lambda end: (end.outcome is Outcome.ESCAPED, math.isnan(end.value), end.value))
     if minimum is None or (
-        lowest.status != ESCAPED and lowest.value < minimum.value - LOWER * max(1.0, abs(minimum.value))
+        lowest.outcome is not Outcome.ESCAPED and lowest.value < minimum.value - LOWER * max(1.0, abs(minimum.value))
     ):
         return lowest
     return minimum
-
-
-def _disagreement(problem: Problem, q: Density, divergence: float, allowed: float) -> str:
-    """What a grid that is chosen for p and this q says against the one of the fit, or nothing."""
-    if not problem.chosen or (problem.target.is_normal and q.is_normal):
-        return ""
-    order = problem.order(q)
-    try:
-        again = closed_form(*order)
-        again = integrate(*order, common_grid(*order)).divergence if again is None else again
-    except DivergentTailError as error:
-        return str(error)
-    if abs(again - divergence) <= allowed + abs(divergence) * SAME_DIGITS:
-        return ""
-    return f"on a grid for this q the divergence is {again:.6g}, not {divergence:.6g}; give a grid"
-
-
-def _complaint(best: Point, runs: int) -> str:
-    """Why the fit is no success, or nothing."""
-    if best.status == ESCAPED:
-        escape = f"all {runs} runs escaped, with more than half of q outside"
-        return f"no minimum on the grid: {escape}; is p still falling at its edge, or flat?"
-    if best.status == AT_STEP:
-        scale = best.chart.scales(best.state[np.newaxis]).min()
-        return f"q has shrunk to the step of the grid, {scale:.3g}; take a finer grid"
-    if best.status == AT_LIMIT:
-        return f"no minimum: {best.chart.limit(best.state)}"
-    if best.status == OUT_OF_PASSES:
-        return f"not converged: a gradient of {best.gradient_norm:.2g} after max_passes; raise max_passes"
-    if best.status == STALLED:
-        hint = "; fewer components may do" if isinstance(best.chart, MixtureChart) else ""
-        size = f"{best.gradient_norm:.2g}, above gtol"
-        return f"not converged: the divergence no longer falls at a gradient of {size}{hint}"
-    return ""

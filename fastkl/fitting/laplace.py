@@ -14,7 +14,7 @@ import numpy as np
 from fastkl.densities import Laplace
 from fastkl.densities.values import log_values
 from fastkl.fitting.objectives import Local, Objective
-from fastkl.fitting.point import CONVERGED, ESCAPED, STALLED, Point
+from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.problem import Problem
 from fastkl.fitting.search import SUFFICIENT, newton_steps
 from fastkl.grids import Grid
@@ -53,7 +53,9 @@ def forward_laplace(problem: Problem, gtol: float) -> tuple[Problem, Point, int]
     hessian[0, 0] = 2.0 * state[1] * float(problem.target.pdf(state[0])) / problem.mass
     hessian[0, 1] = hessian[1, 0] = 0.0
     good = np.abs(gradient).max() <= gtol and np.linalg.eigvalsh(hessian)[0] > 0.0
-    end = Point(problem.chart, state, float(local.value[0]), gradient, hessian, CONVERGED if good else STALLED)
+    end = Point(
+        problem.chart, state, float(local.value[0]), gradient, hessian, Outcome.CONVERGED if good else Outcome.STALLED
+    )
     return problem, end, objective.points_read + problem.grid.size
 
 
@@ -78,17 +80,17 @@ def _weighted_median(problem: Problem) -> tuple[float, float]:
 
 def reverse_laplace(problem: Problem, ends: list[Point], gtol: float) -> tuple[Problem, list[Point]]:
     """(the problem, on a grid for all minima; those ends, each polished on grids of its own)."""
-    polished = [end if end.status == ESCAPED else _polished(problem, end, gtol) for end in ends]
-    found = [end.q for end in polished if end.status == CONVERGED]
+    polished = [end if end.outcome is Outcome.ESCAPED else _polished(problem, end, gtol) for end in ends]
+    found = [end.q for end in polished if end.outcome is Outcome.CONVERGED]
     return (problem.covering(found) if found else problem), polished
 
 
 def _polished(problem: Problem, end: Point, gtol: float) -> Point:
-    state, local, nit, status = end.state, _at_kink(problem, end.state), end.nit, STALLED
+    state, local, nit, outcome = end.state, _at_kink(problem, end.state), end.nit, Outcome.STALLED
     for _ in range(MAX_GRIDS):
         step, slope, lowest = newton_steps(local)
         if np.abs(local.gradient).max() <= gtol:
-            status = CONVERGED if lowest[0] > 0.0 else STALLED
+            outcome = Outcome.CONVERGED if lowest[0] > 0.0 else Outcome.STALLED
             break
         share = 1.0
         while share > SMALLEST_SHARE:
@@ -100,7 +102,7 @@ def _polished(problem: Problem, end: Point, gtol: float) -> Point:
         else:
             break
         state, local, nit = trial, found, nit + 1
-    return Point(problem.chart, state, float(local.value[0]), local.gradient[0], local.hessian[0], status, nit)
+    return Point(problem.chart, state, float(local.value[0]), local.gradient[0], local.hessian[0], outcome, nit)
 
 
 def _at_kink(problem: Problem, state: Floats) -> Local:

@@ -16,9 +16,9 @@ import numpy as np
 
 from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.landscape import Landscape
-from fastkl.fitting.point import AT_STEP, CONVERGED, OUT_OF_PASSES, STALLED, Point
+from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.problem import Problem
-from fastkl.fitting.search import MAX_STEP, SAME_MINIMUM
+from fastkl.fitting.search import MAX_STEP, SAME_MINIMUM, add_new
 from fastkl.kernels.moments import DEGREE
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.kernels.records import Normals
@@ -133,8 +133,7 @@ def fit_mixture(problem: Problem, given: Iterable[Floats], gtol: float, max_pass
         if any(chart.apart(near, end.state) < NEAR for end in ends):
             continue
         end = _polished(coarse, fine, near, floor, gtol, max_passes)
-        if all(end.status != other.status or chart.apart(end.state, other.state) > SAME_MINIMUM for other in ends):
-            ends.append(end)
+        add_new(ends, end, SAME_MINIMUM)
     return ends, 2 * grid.size + coarse.points_read + fine.points_read
 
 
@@ -202,18 +201,18 @@ def _polished(
     coarse: _Expectation, fine: _Expectation, state: Floats, floor: Floats, gtol: float, max_passes: int
 ) -> Point:
     """Newton steps with one Hessian, on the coarse grid and then on the whole one."""
-    chart, nit, status = coarse.chart, 0, STALLED
+    chart, nit, outcome = coarse.chart, 0, Outcome.STALLED
     hessian = _hessian(coarse, state)
     step = fine(state)
     for expectation, tolerance, most in ((coarse, 0.1 * gtol, 60), (fine, gtol, max_passes)):
-        step, status = expectation(state), OUT_OF_PASSES
+        step, outcome = expectation(state), Outcome.OUT_OF_PASSES
         for _ in range(most):
             if coarse.left <= 0:
-                return _point(chart, state, step, hessian, OUT_OF_PASSES, nit)
+                return _point(chart, state, step, hessian, Outcome.OUT_OF_PASSES, nit)
             if (chart.scales(state[np.newaxis])[0] < floor).any():
-                return _point(chart, state, step, hessian, AT_STEP, nit)
+                return _point(chart, state, step, hessian, Outcome.AT_STEP, nit)
             if np.abs(step.gradient).max() <= tolerance:
-                status = CONVERGED
+                outcome = Outcome.CONVERGED
                 break
             eigenvalues, vectors = np.linalg.eigh(hessian)
             along = (vectors.T @ step.gradient) / np.maximum(np.abs(eigenvalues), FLAT)
@@ -224,20 +223,20 @@ def _polished(
             nit += 1
             if np.abs(found.gradient).max() > 0.5 * np.abs(step.gradient).max():
                 if expectation is fine:
-                    status = STALLED
+                    outcome = Outcome.STALLED
                     break
                 # far from a minimum, or the Hessian is of another place: EM, and a new one
                 trial = _near_minimum(coarse, step.next, floor)
                 found, hessian = coarse(trial), _hessian(coarse, trial)
             state, step = trial, found
     lowest = np.linalg.eigvalsh(hessian)[0]
-    if status == CONVERGED and not lowest > FLAT:
-        status = STALLED
-    return _point(chart, state, step, hessian, status, nit)
+    if outcome is Outcome.CONVERGED and not lowest > FLAT:
+        outcome = Outcome.STALLED
+    return _point(chart, state, step, hessian, outcome, nit)
 
 
-def _point(chart: MixtureChart, state: Floats, step: _Step, hessian: Floats, status: str, nit: int) -> Point:
-    return Point(chart, state, step.value, step.gradient, hessian, status, nit)
+def _point(chart: MixtureChart, state: Floats, step: _Step, hessian: Floats, outcome: Outcome, nit: int) -> Point:
+    return Point(chart, state, step.value, step.gradient, hessian, outcome, nit)
 
 
 def _starts(landscape: Landscape, chart: MixtureChart, floor: Floats) -> Iterator[Floats]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,14 +11,19 @@ import numpy as np
 from fastkl.fitting.charts import Chart
 from fastkl.validation import Floats
 
-CONVERGED, ESCAPED, AT_STEP, STALLED, OUT_OF_PASSES, AT_LIMIT = (
-    "converged",
-    "escaped",
-    "at the step of the grid",
-    "stalled",
-    "out of passes",
-    "at the limit of the family",
-)
+
+class Outcome(enum.Enum):
+    """How a run ends; the value is the message of a fit that ends so, empty if it may be a success."""
+
+    CONVERGED = ""
+    ESCAPED = (
+        "no minimum on the grid: all {runs} runs escaped, with more than half of q outside; "
+        "is p still falling at its edge, or flat?"
+    )
+    AT_STEP = "q has shrunk to the step of the grid, {step:.3g}; take a finer grid"
+    AT_LIMIT = "no minimum: {limit}"
+    OUT_OF_PASSES = "not converged: a gradient of {gradient:.2g} after max_passes; raise max_passes"
+    STALLED = "not converged: the divergence no longer falls at a gradient of {gradient:.2g}, above gtol{hint}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,7 @@ class Point:
     value: float
     gradient: Floats
     hessian: Floats
-    status: str
+    outcome: Outcome
     nit: int = 0
 
     @property
@@ -39,6 +45,11 @@ class Point:
     @property
     def gradient_norm(self) -> float:
         return float(np.abs(self.gradient).max())
+
+    @property
+    def smallest_scale(self) -> float:
+        """The smallest scale of q on any axis."""
+        return float(self.chart.scales(self.state[np.newaxis]).min())
 
     @property
     def min_eigenvalue(self) -> float:

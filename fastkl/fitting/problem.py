@@ -26,7 +26,7 @@ from fastkl.fitting.objectives import (
     Statistics,
     statistics,
 )
-from fastkl.fitting.point import CONVERGED, Point
+from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.result import Direction
 from fastkl.fitting.search import descend
 from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
@@ -105,7 +105,7 @@ class Problem:
             near = descend(
                 ForwardExponential(self.grid, self.chart, few, 0.0), np.array([state]), gtol=GTOL, max_passes=PASSES
             )
-            state = near[0].state if near[0].status == CONVERGED else state
+            state = near[0].state if near[0].outcome is Outcome.CONVERGED else state
         found = statistics(self.target, self.grid, self.chart, state)
         self._require_mass(found.mass)
         return found
@@ -153,7 +153,7 @@ class Problem:
             if fallen is not None and whole is not None:
                 return whole._replace(divergence=max(whole.divergence - fallen, 0.0))
         resolved = (self.chart.scales(state) >= RESOLVED * objective.steps(state)).all()
-        if self._is_own_table and resolved and end.status == CONVERGED and end.value > objective.digits_above:
+        if self._is_own_table and resolved and end.outcome is Outcome.CONVERGED and end.value > objective.digits_above:
             mass_q = 1.0 - q.mass_outside(self.grid)
             mass_a, mass_b = (1.0, mass_q) if self.direction == "forward" else (mass_q, 1.0)
             return Integral(end.value, mass_a, mass_b, 0)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastkl.fitting.objectives import Local, Objective
-from fastkl.fitting.point import AT_LIMIT, AT_STEP, CONVERGED, ESCAPED, OUT_OF_PASSES, STALLED, Point
+from fastkl.fitting.point import Outcome, Point
 from fastkl.validation import Floats
 
 FINEST_IN_SCALE = 3.0
@@ -46,7 +46,7 @@ def ends_of_runs(objective: Objective, starts: Iterable[Floats], *, gtol: float,
     for level in range(len(GTOLS)):
         going: list[Point] = []
         for end in _coarse(objective, states, nits, level, min(max_passes, MAX_COARSE_PASSES)):
-            add_new(ends if end.status == ESCAPED else going, end, NEARLY_SAME)
+            add_new(ends if end.outcome is Outcome.ESCAPED else going, end, NEARLY_SAME)
         states, nits = np.array([end.state for end in going]), np.array([end.nit for end in going])
         if not going:
             break
@@ -68,7 +68,7 @@ def _ripple(objective: Objective, end: Point) -> float:
 
 def add_new(points: list[Point], point: Point, tolerance: float) -> None:
     """Add a point unless there is one that ended in the same way within *tolerance*."""
-    if all(point.status != other.status or point.apart(other) > tolerance for other in points):
+    if all(point.outcome is not other.outcome or point.apart(other) > tolerance for other in points):
         points.append(point)
 
 
@@ -78,7 +78,9 @@ def _coarse(objective: Objective, states: Floats, nits: Any, level: int, max_pas
     for _ in range(MAX_REFINEMENTS):
         strides = objective.strides(states, level)
         found = descend(objective, states, strides, gtol=GTOLS[level], max_passes=max_passes, nits=nits)
-        finer = [end.status == AT_STEP and bool((own > 1).any()) for end, own in zip(found, strides, strict=True)]
+        finer = [
+            end.outcome is Outcome.AT_STEP and bool((own > 1).any()) for end, own in zip(found, strides, strict=True)
+        ]
         ends += [end for end, more in zip(found, finer, strict=True) if not more]
         again = [end for end, more in zip(found, finer, strict=True) if more]
         if not again:
@@ -116,12 +118,12 @@ class _Runs:
         self.nit = np.zeros(len(states), np.int64) + nits
         self.share = np.ones(len(states))
         self.step, self.slope, lowest = newton_steps(self.local)
-        self.status: list[str] = [""] * len(states)
+        self.outcomes: list[Outcome | None] = [None] * len(states)
         self._look(range(len(states)), lowest)
 
     def advance(self) -> bool:
         """Try a step of every run that goes on; False if there is none."""
-        active = np.array([k for k, status in enumerate(self.status) if not status], dtype=np.int64)
+        active = np.array([k for k, outcome in enumerate(self.outcomes) if outcome is None], dtype=np.int64)
         while active.size:  # a scale below the floor needs no pass to be refused
             trial = self.chart.move(self.states[active], self.share[active, np.newaxis] * self.step[active])
             fine = (self.chart.scales(trial) >= self.floor[active]).all(axis=1) & np.isfinite(trial).all(axis=1)
@@ -131,8 +133,8 @@ class _Runs:
             for k in active[~fine].tolist():
                 near = (self.chart.scales(self.states[k : k + 1])[0] < 1.5 * self.floor[k]).any()
                 if self.share[k] < SMALLEST_SHARE or near:
-                    self.status[k] = AT_STEP
-            active = np.array([k for k in active.tolist() if not self.status[k]], dtype=np.int64)
+                    self.outcomes[k] = Outcome.AT_STEP
+            active = np.array([k for k in active.tolist() if self.outcomes[k] is None], dtype=np.int64)
         if not active.size:
             return False
         found = self.objective(trial, self.strides[active])
@@ -146,9 +148,9 @@ class _Runs:
             if not taken[i]:
                 self.share[k] *= 0.5
                 if self.share[k] < SMALLEST_SHARE:
-                    self.status[k] = STALLED
+                    self.outcomes[k] = Outcome.STALLED
             elif found.value[i] >= before[i] - rounding[i] and norms[i] >= norms_before[i] > self.gtol:
-                self.status[k] = STALLED
+                self.outcomes[k] = Outcome.STALLED
                 taken[i] = False
         chosen = active[taken]
         self.states[chosen] = trial[taken]
@@ -165,18 +167,18 @@ class _Runs:
         for k, eigenvalue in zip(runs, lowest.tolist(), strict=True):
             norm = np.abs(self.local.gradient[k]).max()
             if not self.local.inside[k] >= MASS_OF_ESCAPE:
-                self.status[k] = ESCAPED
+                self.outcomes[k] = Outcome.ESCAPED
             elif self.chart.limit(self.states[k]):
-                self.status[k] = AT_LIMIT
+                self.outcomes[k] = Outcome.AT_LIMIT
             elif norm <= self.gtol and eigenvalue > 0.0:
-                self.status[k] = CONVERGED
+                self.outcomes[k] = Outcome.CONVERGED
 
     def ends(self) -> list[Point]:
         """Where the runs are now."""
         return [
             Point(
                 self.chart, self.states[k], float(self.local.value[k]), self.local.gradient[k], self.local.hessian[k],
-                self.status[k] or OUT_OF_PASSES, int(self.nit[k]),
+                self.outcomes[k] or Outcome.OUT_OF_PASSES, int(self.nit[k]),
             )
             for k in range(len(self.states))
         ]  # fmt: skip
