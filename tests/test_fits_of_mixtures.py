@@ -5,7 +5,7 @@ import pytest
 
 from fastkl import Grid, Mixture, MultivariateNormal, Normal, Tabulated, fit, kl_divergence
 from fastkl.fitting.charts import MixtureChart
-from fastkl.fitting.mixture import _Expectation
+from fastkl.fitting.methods.mixture import _Expectation
 from fastkl.fitting.problem import problem_of
 from fastkl.jit import JIT_DISABLED
 

@@ -11,22 +11,15 @@ from numpy.typing import ArrayLike
 
 from fastkl.densities import Density
 from fastkl.fitting.certificate import SUCCESS, Tolerances, complaint, evidence
-from fastkl.fitting.charts import MixtureChart, NormalChart
-from fastkl.fitting.laplace import forward_laplace, reverse_laplace
-from fastkl.fitting.mixture import fit_mixture
+from fastkl.fitting.methods import Options, solve
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.problem import Problem, problem_of
 from fastkl.fitting.result import FitResult, Minimum
-from fastkl.fitting.search import SAME_MINIMUM, add_new, descend, ends_of_runs
-from fastkl.fitting.univariate import LaplaceChart
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_count, as_real
 
 TIE = 1e-12
 """Divergences this close count as equal, and their minima are ordered by loc."""
-
-MAX_GRIDS = 3
-"""Grids that are chosen, at most: for a guess, for the minima found, and for what became of them."""
 
 LOWER = 1e-9
 """A run that has not converged counts as lower than a minimum by this much, relatively."""
@@ -122,10 +115,10 @@ def fit(
         p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df
     )
     with np.errstate(all="ignore"):  # of runs that have left the grid, whose numbers are not used
-        problem, ends, read = _solve(problem, () if starts is None else starts, gtol, max_passes)
+        search = solve(problem, Options(_states(problem, starts), gtol, max_passes))
+    problem, ends = search.problem, search.ends
     found = _ordered([end for end in ends if end.outcome is Outcome.CONVERGED])
     best = _best(ends, found[0] if found else None)
-
     seen = evidence(problem, best, len(ends), Tolerances(rtol, atol, mass_tol))
     reason = complaint(seen)
     divergence = seen.whole.divergence
@@ -145,61 +138,21 @@ def fit(
         mass_outside=seen.outside_q,
         mass_outside_p=seen.outside_p,
         nit=best.nit,
-        passes=read / problem.grid.size,
+        passes=search.points_read / problem.grid.size,
         converged=best.outcome is Outcome.CONVERGED,
         success=not reason,
         message=reason or SUCCESS,
     )
 
 
-def _solve(problem: Problem, given: Iterable[Any], gtol: float, max_passes: int) -> tuple[Problem, list[Point], int]:
-    """(the problem, perhaps on a grid chosen anew; where the search ends; how many points it has read)."""
-    if isinstance(given, Density) or not isinstance(given, Iterable):
-        raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {given!r}")
-    given = [problem.as_state(start) for start in given]
+def _states(problem: Problem, starts: Iterable[Any] | None) -> list[Floats]:
+    """The states of the starts that were given."""
+    if isinstance(starts, Density) or not isinstance(starts, Iterable | None):
+        raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {starts!r}")
+    states = [problem.as_state(start) for start in (() if starts is None else starts)]
     if problem.direction == "reverse":
         problem.refuse_zeros()
-    elif isinstance(problem.chart, LaplaceChart):
-        problem, end, read = forward_laplace(problem, gtol)
-        return problem, [end], read
-    elif isinstance(problem.chart, MixtureChart):
-        ends, read = fit_mixture(problem, given, gtol, max_passes)
-        return problem, ends, read
-    elif isinstance(problem.chart, NormalChart):
-        state = problem.state_of_moments(problem.moments.mean, problem.moments.cov)
-        ends = descend(problem.objective, state[np.newaxis], gtol=gtol, max_passes=1)
-        return problem, ends, problem.points_read
-    starts = [*problem.starts(), *given]
-    read = 0
-    for _ in range(MAX_GRIDS):
-        ends = _ends(problem, starts, gtol, max_passes)
-        read += problem.points_read
-        kept = [end for end in ends if end.outcome not in (Outcome.ESCAPED, Outcome.AT_LIMIT)]
-        smooth = problem.target.is_normal and isinstance(problem.chart, NormalChart)  # the first grid fits the minima
-        if not kept or not problem.chosen or smooth:
-            break
-        if isinstance(problem.chart, LaplaceChart):
-            problem, ends = reverse_laplace(problem, kept, gtol)
-            return problem, _distinct(ends), read
-        # the grid was chosen for a guess: take one for the minima, and see whether they move
-        moved = problem.covering([end.q for end in kept])
-        if moved.grid == problem.grid:
-            break
-        problem, starts = moved, [end.state for end in kept]
-    return problem, ends, read
-
-
-def _distinct(points: list[Point]) -> list[Point]:
-    ends: list[Point] = []
-    for point in sorted(points, key=lambda point: point.value):
-        add_new(ends, point, SAME_MINIMUM)
-    return ends
-
-
-def _ends(problem: Problem, starts: list[Floats], gtol: float, max_passes: int) -> list[Point]:
-    if problem.direction == "reverse":
-        return ends_of_runs(problem.objective, starts, gtol=gtol, max_passes=max_passes)
-    return _distinct(descend(problem.objective, np.array(starts), gtol=gtol, max_passes=max_passes))
+    return states
 
 
 def _minimum(end: Point, divergence: float) -> Minimum:

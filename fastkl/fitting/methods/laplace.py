@@ -13,6 +13,8 @@ import numpy as np
 
 from fastkl.densities import Laplace
 from fastkl.densities.values import log_values
+from fastkl.fitting.methods.method import Options, Search
+from fastkl.fitting.methods.newton import distinct, ends_from, of_minima
 from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.problem import Problem
@@ -27,8 +29,9 @@ SMALLEST_SHARE = 1e-6
 ROUNDING = 1e-13
 
 
-def forward_laplace(problem: Problem, gtol: float) -> tuple[Problem, Point, int]:
-    """(the problem, on the grid that was chosen last; the fit; points read)."""
+def solve_forward(problem: Problem, options: Options) -> Search:
+    """The weighted median of p and the mean distance from it."""
+    gtol = options.gtol
     problem.state_of_moments(problem.moments.mean, problem.moments.cov)  # refuses a p without spread
     median, weight = _weighted_median(problem)
     state = np.array([median, 1.0])
@@ -56,7 +59,7 @@ def forward_laplace(problem: Problem, gtol: float) -> tuple[Problem, Point, int]
     end = Point(
         problem.chart, state, float(local.value[0]), gradient, hessian, Outcome.CONVERGED if good else Outcome.STALLED
     )
-    return problem, end, objective.points_read + problem.grid.size
+    return Search(problem, [end], objective.points_read + problem.grid.size)
 
 
 def _mean_distance(objective: Objective, state: Floats) -> float:
@@ -78,11 +81,15 @@ def _weighted_median(problem: Problem) -> tuple[float, float]:
     return grid.line.node(start + at), float(weights[at] / passed[-1]) * (1.0 + 1e-9)
 
 
-def reverse_laplace(problem: Problem, ends: list[Point], gtol: float) -> tuple[Problem, list[Point]]:
-    """(the problem, on a grid for all minima; those ends, each polished on grids of its own)."""
-    polished = [end if end.outcome is Outcome.ESCAPED else _polished(problem, end, gtol) for end in ends]
+def solve_reverse(problem: Problem, options: Options) -> Search:
+    """The ends of Newton's steps; where the grid was chosen, each is polished on grids of its own."""
+    ends = ends_from(problem, [*problem.starts(), *options.starts], options)
+    read, kept = problem.points_read, of_minima(ends)
+    if not kept or not problem.chosen:
+        return Search(problem, ends, read)
+    polished = [_polished(problem, end, options.gtol) for end in kept]
     found = [end.q for end in polished if end.outcome is Outcome.CONVERGED]
-    return (problem.covering(found) if found else problem), polished
+    return Search(problem.covering(found) if found else problem, distinct(polished), read)
 
 
 def _polished(problem: Problem, end: Point, gtol: float) -> Point:

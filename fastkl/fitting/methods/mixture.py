@@ -8,7 +8,7 @@ in a few steps, the last of them on the whole grid.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.landscape import Landscape
+from fastkl.fitting.methods.method import Options, Search
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.problem import Problem
 from fastkl.fitting.search import MAX_STEP, SAME_MINIMUM, add_new
@@ -110,8 +111,8 @@ class _Expectation:
         return np.column_stack([np.log(shares), moved, factors.reshape(chart.parts, -1)]).ravel()
 
 
-def fit_mixture(problem: Problem, given: Iterable[Floats], gtol: float, max_passes: int) -> tuple[list[Point], int]:
-    """(where the search ends, points read)."""
+def solve(problem: Problem, options: Options) -> Search:
+    """The minima that expectation maximisation leads to from several starts."""
     assert isinstance(problem.chart, MixtureChart)
     grid, landscape, chart = problem.grid, problem.landscape, problem.chart
     parts = chart.parts
@@ -125,16 +126,16 @@ def fit_mixture(problem: Problem, given: Iterable[Floats], gtol: float, max_pass
     strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid.parts]
     coarse, fine = _Expectation(problem, chart, strides), _Expectation(problem, chart, [1] * grid.ndim)
     floor = np.array([axis.step if axis.is_uniform else np.diff(axis.nodes).min() for axis in grid.parts])
-    budget = COARSE_PASSES * max_passes
+    budget = COARSE_PASSES * options.max_passes
     ends: list[Point] = []
-    for start in (*_starts(landscape, chart, floor), *given):
+    for start in (*_starts(landscape, chart, floor), *options.starts):
         coarse.left = budget
         near = _near_minimum(coarse, start, floor)
         if any(chart.apart(near, end.state) < NEAR for end in ends):
             continue
-        end = _polished(coarse, fine, near, floor, gtol, max_passes)
+        end = _polished(coarse, fine, near, floor, options.gtol, options.max_passes)
         add_new(ends, end, SAME_MINIMUM)
-    return ends, 2 * grid.size + coarse.points_read + fine.points_read
+    return Search(problem, ends, 2 * grid.size + coarse.points_read + fine.points_read)
 
 
 def _near_minimum(expectation: _Expectation, state: Floats, floor: Floats) -> Floats:
