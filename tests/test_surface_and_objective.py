@@ -86,6 +86,18 @@ def test_an_objective_is_the_divergence_with_its_derivatives(name, direction):
     np.testing.assert_allclose(objective.theta(objective.density(theta)), theta, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+@pytest.mark.parametrize("name", [name for name in CASES if name != "laplace"])
+def test_a_fit_has_the_parameters_and_the_hessian_of_the_objective(name, direction):
+    skip_large(name)
+    objective, p, q = objective_of(name, direction)
+    result = fit(p, type(q), objective.grid, direction=direction, **CASES[name][2])
+    assert result.parameter_names == objective.names
+    hessian = objective(objective.theta(result.q))[2]
+    # a gradient of at most gtol = 1e-8 at the fit, whose parameters went through a density and back
+    np.testing.assert_allclose(result.hessian, hessian, rtol=1e-6, atol=1e-6 * np.abs(hessian).max())
+
+
 @pytest.mark.skipif(JIT_DISABLED, reason="dozens of passes take seconds each without compiled code")
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 @pytest.mark.parametrize("name", ["normal", "student_t", "full"])

@@ -80,6 +80,19 @@ class Chart(ABC):
         """Their second derivatives, summed with this gradient, shape (k, k)."""
         return np.zeros((gradient.size, gradient.size))
 
+    def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
+        """The gradient and the Hessian with respect to the parameters, from those by the local coordinates.
+
+        The parameters are theta(state) + T step + (second order), with T the tangent.
+        """
+        tangent = self.tangent(state)
+        try:
+            slopes = np.asarray(np.linalg.solve(tangent.T, gradient), dtype=np.float64)
+            bends = np.linalg.solve(tangent.T, np.linalg.solve(tangent.T, hessian - self.bend(state, slopes)).T)
+        except np.linalg.LinAlgError:  # a scale has become 0
+            return np.full_like(gradient, np.nan), np.full_like(hessian, np.nan)
+        return slopes, np.asarray(0.5 * (bends + bends.T), dtype=np.float64)
+
     @abstractmethod
     def apart(self, state: Floats, other: Floats) -> float:
         """The largest difference in any coordinate."""
@@ -289,6 +302,10 @@ class MixtureChart(NormalChart):
         own = self.names
         of_parts = [f"{name} of component {k}" for k in range(parts) for name in own]
         self.names = (*of_parts, *(f"log(weight[{k}]/weight[{parts - 1}])" for k in range(parts - 1)))
+        self.parameter_names = self.names
+
+    def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
+        return gradient, hessian  # the parameters of a mixture are its local coordinates
 
     def rows(self, state: Floats) -> Floats:
         """The state, a row for each component."""

@@ -82,12 +82,7 @@ class KLObjective:
         local = self._problem.objective(state[np.newaxis])
         if not (np.isfinite(local.value[0]) and local.inside[0] > OFF):
             return beyond
-        # from local coordinates, theta = theta(0) + T step + (second order): see `Chart.tangent`
-        tangent = self._chart.tangent(state)
-        gradient = np.linalg.solve(tangent.T, local.gradient[0])
-        bent = local.hessian[0] - self._chart.bend(state, gradient)
-        hessian = np.linalg.solve(tangent.T, np.linalg.solve(tangent.T, bent).T)
-        return float(local.value[0]), gradient, 0.5 * (hessian + hessian.T)
+        return float(local.value[0]), *self._chart.in_parameters(state, local.gradient[0], local.hessian[0])
 
 
 def kl_objective(

@@ -36,7 +36,7 @@ class Minimum:
 class FitResult:
     """The best approximation q of a density p, and how good it is.
 
-    All divergences are in nats. Gradients and Hessians are in the coordinates `parameter_names`.
+    All divergences are in nats.
 
     Attributes
     ----------
@@ -50,14 +50,15 @@ class FitResult:
     minima : tuple of Minimum
         Every local minimum that was found, best first; ties within 1e-12 are ordered by loc.
     hessian : ndarray, shape (k, k)
-        Of the divergence at q.
+        Hessian of the divergence at q, with respect to the parameters of `parameter_names`.
     parameter_names : tuple of str
-        The k coordinates of gradients and Hessians. They are 0 at q, and measure a place in scales (of a covariance
-        L L', in L), and everything else by its logarithm or relative to L.
+        Names of the k parameters, which may be any numbers: positive ones are taken by their logarithms. They are
+        the `names` of `kl_objective`. A mixture's means are in units of the Cholesky factor L of their component.
     gradient_norm : float
-        Largest entry of the gradient at q.
+        Largest entry of the gradient at q, by coordinates without units: a place in scales (of a covariance L L', in
+        L), and everything else by its logarithm or relative to L.
     min_eigenvalue : float
-        Smallest eigenvalue of the Hessian at q.
+        Smallest eigenvalue of the Hessian at q, by the coordinates of `gradient_norm`.
     log_normalizer : float
         Logarithm of the integral of p as it was given.
     quadrature_error : float
