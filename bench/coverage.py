@@ -211,7 +211,7 @@ def _families(rng: np.random.Generator) -> tuple[Density, Density]:
 
 def _given(rng: np.random.Generator, p: Density, q: Density, rule: str) -> Grid:
     """A grid that cuts tails off at 2 to 10 scales, with 1 to 16 steps in the smallest scale."""
-    bumps = [*p.bumps(), *q.bumps()]
+    bumps = [*p._bumps(), *q._bumps()]
     fineness = 16.0 ** rng.random() if p.ndim == 1 else 8.0 ** rng.random()
     lines = []
     for d in range(p.ndim):
@@ -328,7 +328,7 @@ def _extended(number: Any) -> Any:
 
 def _plane(p: Any, q: Any) -> tuple[Any, Any, Any]:
     """At the points of a uniform grid where p or q is not negligible."""
-    bumps = [*p.bumps(), *q.bumps()]
+    bumps = [*p._bumps(), *q._bumps()]
     reach = math.sqrt(2.0 * FAR)
     steps = [min(float(b.scale[d]) for b in bumps) / 16 for d in range(2)]
     lower = [min(float(b.place[d] - reach * b.reach[d]) for b in bumps) for d in range(2)]

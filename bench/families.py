@@ -105,8 +105,8 @@ def _normals(ndim: int) -> list[Density]:
 def _breaks(p: Density, q: Density) -> list[float]:
     """Where a reference is split: far and near on both scales, at kinks, and at the ends of the support of p."""
     lower, upper = p.support
-    marks = [(place, width) for density in (p, q) for place, width in density.landmarks]
-    inner = {place + width * far for place, width in marks for far in PLACES} | {*p.kinks, *q.kinks}
+    marks = [(place, width) for density in (p, q) for place, width in density._landmarks]
+    inner = {place + width * far for place, width in marks for far in PLACES} | {*p._kinks, *q._kinks}
     return [lower, *sorted(x for x in inner if lower < x < upper), upper]
 
 

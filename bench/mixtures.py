@@ -243,7 +243,7 @@ def counts_as_inside(q: Any, grid: Grid) -> bool:
     scale = np.sqrt((factor**2).sum(axis=1))
     narrowest = 1.0 / np.sqrt((np.linalg.inv(factor) ** 2).sum(axis=0))
     inside = (mean - INSIDE * scale > grid.lower) & (mean + INSIDE * scale < grid.upper)
-    steps = [axis.step_near(x) for axis, x in zip(grid.parts, mean, strict=True)]
+    steps = [axis.step_near(x) for axis, x in zip(grid._parts, mean, strict=True)]
     return bool(inside.all() and (narrowest > steps).all())
 
 
@@ -296,7 +296,7 @@ class Line:
 
 def _on_line(p: Mixture, grid: Grid) -> list[Any]:
     line = Line(p)
-    x = grid.line.nodes_at(np.arange(grid.size))
+    x = grid._line.nodes_at(np.arange(grid.size))
     starts = _cells_with_both_signs(line)
     return [Normal(*state) for state in _newton(line, x, starts)]
 

@@ -158,7 +158,7 @@ def _fit(arguments: argparse.Namespace) -> tuple[str, int]:
     results = [fastkl.fit(target, family, arguments.grid, direction=d, **options) for d in directions]
     grid = results[0].grid
     column = f", column {arguments.samples}" if arguments.samples else ""
-    sides = " x ".join(f"{axis.n} points from {axis.lower:.6g} to {axis.upper:.6g}" for axis in grid.parts)
+    sides = " x ".join(f"{axis.n} points from {axis.lower:.6g} to {axis.upper:.6g}" for axis in grid._parts)
     header = f"p     {arguments.target}{column}\ngrid  {sides}"
     if arguments.json is not None:
         content = {"target": arguments.target, "samples": arguments.samples, "results": [_as_dict(r) for r in results]}

@@ -210,7 +210,7 @@ def plot_surface(surface: KLSurface, ax: Axes | None = None) -> Axes:
 
 def _visible_range(result: FitResult) -> tuple[float, float]:
     """The part of the grid where p or a minimum is visible."""
-    x = np.linspace(result.grid.line.lower, result.grid.line.upper, 20 * CURVE_POINTS)
+    x = np.linspace(result.grid._line.lower, result.grid._line.upper, 20 * CURVE_POINTS)
     curves = [result.p, result.q, *(m.q for m in result.minima)]
     seen = np.zeros(x.size, dtype=bool)
     for curve in curves:

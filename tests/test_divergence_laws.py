@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 import fastkl
@@ -32,14 +32,24 @@ few = settings(max_examples=4 if JIT_DISABLED else 60, deadline=None)
 @pytest.mark.filterwarnings("ignore:the grid is too coarse", "ignore:the grid misses", "ignore:[pq] sums to")
 @given(mixtures, mixtures, grids)
 def test_gibbs_without_any_tolerance(p, q, grid):
-    assert kl_divergence(p, q, grid) >= 0.0
+    try:
+        value = kl_divergence(p, q, grid)
+    except ValueError as error:  # a density of which the grid holds less than the least double is refused
+        assume("no mass on the grid" not in str(error))
+        raise
+    assert value >= 0.0
 
 
 @few
 @pytest.mark.filterwarnings("ignore:the grid is too coarse", "ignore:the grid misses", "ignore:[pq] sums to")
 @given(mixtures, grids)
 def test_divergence_from_itself_is_zero(p, grid):
-    assert kl_divergence(p, p, grid) == 0.0
+    try:
+        value = kl_divergence(p, p, grid)
+    except ValueError as error:
+        assume("no mass on the grid" not in str(error))
+        raise
+    assert value == 0.0
 
 
 @few

@@ -21,7 +21,7 @@ each_extreme = pytest.mark.parametrize(("name", "parameters"), cases(INSTANCES, 
 
 
 def log_density(q, x):
-    return kernel_values(type(q).log_density, q.parameters(), x)
+    return kernel_values(type(q)._log_density, q._parameters(), x)
 
 
 def points_of(q):
@@ -113,7 +113,7 @@ def test_moments_are_scipys(name, parameters):
 def test_the_mode_is_where_the_log_density_is_largest(name, parameters):
     q = density(name, parameters)
     assert log_density(q, [q.mode])[0] >= log_density(q, points_of(q)).max() - 1e-13
-    assert all(q.support[0] < kink < q.support[1] for kink in q.kinks)
+    assert all(q.support[0] < kink < q.support[1] for kink in q._kinks)
 
 
 def test_the_moments_that_do_not_exist():
@@ -126,7 +126,7 @@ def test_the_moments_that_do_not_exist():
 def test_the_modes_at_the_ends():
     assert [Beta(*pair).mode for pair in [(0.5, 0.7), (0.7, 0.5), (1, 0.5), (0.5, 1), (1, 1)]] == [0, 1, 1, 0, 0.5]
     assert Gamma(0.5, loc=3).mode == 3
-    assert Laplace(2, 1).kinks == (2.0,)
+    assert Laplace(2, 1)._kinks == (2.0,)
 
 
 def mass_below(name, parameters, x):

@@ -196,7 +196,7 @@ def test_a_spike_shrinks_to_the_step_and_says_so():
     result = fit(Tabulated(grid, values, floor=1e-100), Normal, direction="reverse")
     assert not result.success
     assert "step" in result.message
-    assert result.q.scale >= grid.line.step
+    assert result.q.scale >= grid._line.step
 
 
 def test_a_flat_p_is_never_called_a_success():

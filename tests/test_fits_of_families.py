@@ -408,7 +408,7 @@ def test_starts_lead_to_known_minima(name):
     assert [m.q.loc for m in plain.minima[:2]] == pytest.approx([-8, 8], abs=0.1)
     assert given.divergence == pytest.approx(plain.divergence, rel=1e-12)
     # a sum over nodes has a kink wherever the loc of a Laplace meets a node, and so minima on both sides of it
-    apart = LINE.line.step if name == "laplace" else 1e-6
+    apart = LINE._line.step if name == "laplace" else 1e-6
     for m in given.minima:
         assert min(abs(m.q.loc - known.q.loc) for known in plain.minima) < apart
 

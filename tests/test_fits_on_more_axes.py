@@ -264,7 +264,7 @@ def test_affine_equivariance(direction, covariance_type, factors, shift):
 @slow
 @both_directions
 def test_the_order_of_the_axes_does_not_matter(direction):
-    turned = Tabulated(Grid(PLANE.parts[::-1]), np.ascontiguousarray(TABLE.values.T), log=True)
+    turned = Tabulated(Grid(PLANE._parts[::-1]), np.ascontiguousarray(TABLE.values.T), log=True)
     a, b = fit(TABLE, NAME, direction=direction), fit(turned, NAME, direction=direction)
     assert len(b.minima) == len(a.minima)
     for one, other in zip(a.minima, b.minima, strict=True):

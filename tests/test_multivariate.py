@@ -177,7 +177,7 @@ def test_divergences_of_independent_numbers_add_up():
 
     p, q = (line((-1, 0.8), (1.5, 1)), line((0, 1))), (line((0, 1.5)), line((0.5, 1), (-1, 1.3)))
     grids = Grid.uniform(-7, 7, 41), Grid.uniform(-6, 7, 45)
-    both = Grid(grids[0].parts + grids[1].parts)
+    both = Grid(grids[0]._parts + grids[1]._parts)
     # On each axis tails of up to 1e-5 are cut off, and log(A/B) counts where it is positive: of the product that is
     # the sum of the two, which have the same sign.
     expected = [kl_divergence(a, b, grid) for a, b, grid in zip(p, q, grids, strict=True)]

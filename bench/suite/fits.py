@@ -124,7 +124,7 @@ class AgainstJax:
         self.p = tabulated(p, self.grid)
         D = self.grid.ndim
         rows, columns = np.tril_indices(D)
-        cell = float(np.prod([axis.step for axis in self.grid.parts]))
+        cell = float(np.prod([axis.step for axis in self.grid._parts]))
 
         def factor(theta):
             L = jnp.zeros((D, D)).at[rows, columns].set(theta[D:])

@@ -78,7 +78,7 @@ class AgainstJax:
         self.p, self.q, self.grid = CASES[case]()
         parts = [(w, _log_normal(part)) for w, part in zip(self.p.weights, self.p.components, strict=True)]
         log_q = _log_normal(self.q)
-        cell = float(np.prod([axis.step for axis in self.grid.parts]))
+        cell = float(np.prod([axis.step for axis in self.grid._parts]))
         D = self.grid.ndim
         axes = [jnp.asarray(x).reshape([-1 if k == d else 1 for k in range(D)]) for d, x in enumerate(self.grid.axes)]
 
@@ -112,12 +112,12 @@ class AgainstJax:
 def _log_normal(part):
     """A Normal's log-density for jax, written out along the axes."""
     if isinstance(part, fastkl.Normal):
-        return lambda axes: part.log_factor - 0.5 * ((axes[0] - part.loc) / part.scale) ** 2
+        return lambda axes: part._log_factor - 0.5 * ((axes[0] - part.loc) / part.scale) ** 2
     W, mean = part.whitening, part.mean
 
     def log(axes):
         z = [sum(W[i, j] * (axes[j] - mean[j]) for j in range(i + 1)) for i in range(len(mean))]
-        return part.log_factor - 0.5 * sum(entry * entry for entry in z)
+        return part._log_factor - 0.5 * sum(entry * entry for entry in z)
 
     return log
 

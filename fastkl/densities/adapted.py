@@ -69,7 +69,7 @@ class Evaluated(Density):
         lower, upper = self.source.support() if hasattr(self.source, "support") else (-math.inf, math.inf)
         return float(lower), float(upper)
 
-    def bumps(self) -> Sequence[Bump]:
+    def _bumps(self) -> Sequence[Bump]:
         """The median and the quartiles of a frozen distribution."""
         if self.ndim > 1 or not hasattr(self.source, "ppf"):
             return ()
@@ -80,7 +80,7 @@ class Evaluated(Density):
     def mass_outside(self, grid: Grid) -> None:
         return None
 
-    def evaluation(self, grid: Grid | None = None) -> Evaluation:
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
         if grid is None:
             raise TypeError(f"{self!r} is evaluated on a grid")
         if self._known is None or self._known[0] != grid:

@@ -35,7 +35,7 @@ class Density(ABC):
     log_normalizer: float = 0.0
     """The logarithm of the integral that the density was given with; 0 where it was normalised."""
 
-    is_normal: bool = False
+    _is_normal: bool = False
     """Whether it is a Normal or a mixture of Normals."""
 
     @property
@@ -63,7 +63,7 @@ class Density(ABC):
         points = as_points(x, self.ndim)
         flat = np.ascontiguousarray(points.reshape(-1, self.ndim))
         out = np.empty(len(flat))
-        log_density_at(out.size, self.evaluation().by_logs(), flat, out)
+        log_density_at(out.size, self._evaluation().by_logs(), flat, out)
         out[np.isnan(flat).any(axis=1)] = np.nan
         return out.reshape(points.shape[:-1])[()]
 
@@ -86,7 +86,7 @@ class Density(ABC):
         """The probability outside the box of `grid`; None where only a sum over the grid can tell."""
 
     @abstractmethod
-    def evaluation(self, grid: Grid | None = None) -> Evaluation:
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
         """What the kernels need to evaluate the density on `grid`, or anywhere."""
 
     @property
@@ -95,16 +95,16 @@ class Density(ABC):
         return -math.inf, math.inf
 
     @property
-    def kinks(self) -> Sequence[float]:
+    def _kinks(self) -> Sequence[float]:
         """Where the density is not smooth, in one dimension."""
         return ()
 
     @property
-    def landmarks(self) -> Sequence[tuple[float, float]]:
+    def _landmarks(self) -> Sequence[tuple[float, float]]:
         """Places and widths, in one dimension."""
-        return [(float(bump.place[0]), float(bump.reach[0])) for bump in self.bumps()]
+        return [(float(bump.place[0]), float(bump.reach[0])) for bump in self._bumps()]
 
-    def bumps(self) -> Sequence[Bump]:
+    def _bumps(self) -> Sequence[Bump]:
         """Where the density is, and on which scales it changes; nothing where that is not known."""
         return ()
 

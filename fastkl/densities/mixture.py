@@ -111,8 +111,8 @@ class Mixture(Density):
         return math.fsum(w * part.mass_outside(grid) for w, part in self._present())
 
     @property
-    def is_normal(self) -> bool:  # type: ignore[override]
-        return all(part.is_normal for part in self.components)
+    def _is_normal(self) -> bool:  # type: ignore[override]
+        return all(part._is_normal for part in self.components)
 
     @property
     def support(self) -> tuple[float, float]:
@@ -120,20 +120,20 @@ class Mixture(Density):
         return min(lower for lower, _ in ends), max(upper for _, upper in ends)
 
     @property
-    def kinks(self) -> Sequence[float]:
-        inside = [x for _, part in self._present() for x in (*part.kinks, *part.support) if math.isfinite(x)]
+    def _kinks(self) -> Sequence[float]:
+        inside = [x for _, part in self._present() for x in (*part._kinks, *part.support) if math.isfinite(x)]
         return tuple(sorted(set(inside) - set(self.support)))
 
-    def evaluation(self, grid: Grid | None = None) -> Evaluation:
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
         present = self._present()
-        if self.is_normal:
-            return evaluation_of_normals([part.component(math.log(w)) for w, part in present])  # type: ignore[union-attr]
+        if self._is_normal:
+            return evaluation_of_normals([part._component(math.log(w)) for w, part in present])  # type: ignore[union-attr]
         functions, rows = zip(*(_family(part) for _, part in present), strict=True)
         values = np.array([math.log(w) for w, _ in present])
         return evaluation(mixture, rows, values=values, parts=functions)
 
-    def bumps(self) -> Sequence[Bump]:
-        return tuple(bump for _, part in self._present() for bump in part.bumps())
+    def _bumps(self) -> Sequence[Bump]:
+        return tuple(bump for _, part in self._present() for bump in part._bumps())
 
     def to_scipy(self) -> Any:
         """The `scipy.stats.Mixture`, which has ``sample``, ``cdf`` and ``icdf``; in one dimension."""
@@ -157,5 +157,5 @@ def _place(part: Component) -> float:
 def _family(part: Component) -> tuple[Any, FamilyParameters]:
     """The kernel's function of a component on the line, and its parameters."""
     if isinstance(part, Univariate):
-        return FAMILIES[part.log_density.__name__], part.parameters()
-    return FAMILIES["normal"], FamilyParameters(*part.component())
+        return FAMILIES[part._log_density.__name__], part._parameters()
+    return FAMILIES["normal"], FamilyParameters(*part._component())

@@ -70,7 +70,7 @@ def _centred(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> M
 
 
 def _middle(grid: Grid) -> Floats:
-    return np.array([0.5 * (axis.lower + axis.upper) for axis in grid.parts])
+    return np.array([0.5 * (axis.lower + axis.upper) for axis in grid._parts])
 
 
 def _of_values(logs: Floats, grid: Grid) -> Moments:
@@ -102,10 +102,10 @@ def _of_values(logs: Floats, grid: Grid) -> Moments:
 def _about(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> Moments:
     slopes = 2.0 / (np.array(grid.upper) - np.array(grid.lower))
     powers = exponents(grid.ndim, DEGREE)
-    p = density.evaluation(grid)
+    p = density._evaluation(grid)
     about = (np.asarray(centre, dtype=np.float64), slopes)
     sums = density_moments.total(
-        grid.count(stride), p.by_logs(), grid.record(stride), *about, monomials(grid.ndim, DEGREE), work=p.work,
+        grid._count(stride), p.by_logs(), grid._record(stride), *about, monomials(grid.ndim, DEGREE), work=p.work,
         outputs=len(powers) + 1,
     )  # fmt: skip
     mass = float(sums[0])

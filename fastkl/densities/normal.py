@@ -58,7 +58,7 @@ class Normal(Density):
 
     loc: float
     scale: float
-    is_normal = True
+    _is_normal = True
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "loc", as_real(self.loc, "loc"))
@@ -70,10 +70,10 @@ class Normal(Density):
 
     def logpdf(self, x: ArrayLike) -> Any:
         z = (as_reals(x, "x") - self.loc) / self.scale
-        return self.log_factor - 0.5 * z * z
+        return self._log_factor - 0.5 * z * z
 
     @property
-    def log_factor(self) -> float:
+    def _log_factor(self) -> float:
         """The log-density at the mean."""
         return -LOG_SQRT_2PI - math.log(self.scale)
 
@@ -87,16 +87,16 @@ class Normal(Density):
         return self.scale
 
     def mass_outside(self, grid: Grid) -> float:
-        return _mass_beyond(self.loc, self.scale, grid.line.lower, grid.line.upper)
+        return _mass_beyond(self.loc, self.scale, grid._line.lower, grid._line.upper)
 
-    def component(self, log_weight: float = 0.0) -> NormalComponent:
+    def _component(self, log_weight: float = 0.0) -> NormalComponent:
         """The row that stands for this Normal in a kernel's record."""
-        return NormalComponent(log_weight + self.log_factor, self.loc, 1.0 / self.scale)
+        return NormalComponent(log_weight + self._log_factor, self.loc, 1.0 / self.scale)
 
-    def evaluation(self, grid: Grid | None = None) -> Evaluation:
-        return evaluation_of_normals([self.component()])
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
+        return evaluation_of_normals([self._component()])
 
-    def bumps(self) -> Sequence[Bump]:
+    def _bumps(self) -> Sequence[Bump]:
         scale = np.array([self.scale])
         return (Bump(np.array([self.loc]), scale, scale),)
 
@@ -130,7 +130,7 @@ class MultivariateNormal(Density):
     -1.694036
     """
 
-    is_normal = True
+    _is_normal = True
 
     def __init__(self, mean: ArrayLike, cov: ArrayLike) -> None:
         self._mean = as_line(mean, "mean").copy()
@@ -168,13 +168,13 @@ class MultivariateNormal(Density):
         return W
 
     @property
-    def log_factor(self) -> float:
+    def _log_factor(self) -> float:
         """The log-density at the mean."""
         return -self.ndim * LOG_SQRT_2PI - float(np.log(np.diag(self.cholesky)).sum())
 
     def logpdf(self, x: ArrayLike) -> Any:
         z = (as_points(x, self.ndim) - self.mean) @ self.whitening.T
-        return (self.log_factor - 0.5 * (z * z).sum(axis=-1))[()]
+        return (self._log_factor - 0.5 * (z * z).sum(axis=-1))[()]
 
     def mass_outside(self, grid: Grid) -> float:
         """The probability outside the box; in several dimensions a bound on it, the sum over the axes."""
@@ -182,15 +182,15 @@ class MultivariateNormal(Density):
         ends = zip(self.mean.tolist(), std.tolist(), grid.lower, grid.upper, strict=True)
         return min(math.fsum(_mass_beyond(*numbers) for numbers in ends), 1.0)
 
-    def component(self, log_weight: float = 0.0) -> list[float]:
+    def _component(self, log_weight: float = 0.0) -> list[float]:
         """The row that stands for this Normal in a kernel's record."""
         entries = self.whitening[np.tril_indices(self.ndim)]
-        return [log_weight + self.log_factor, *self.mean.tolist(), *entries.tolist()]
+        return [log_weight + self._log_factor, *self.mean.tolist(), *entries.tolist()]
 
-    def evaluation(self, grid: Grid | None = None) -> Evaluation:
-        return evaluation_of_normals([self.component()])
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
+        return evaluation_of_normals([self._component()])
 
-    def bumps(self) -> Sequence[Bump]:
+    def _bumps(self) -> Sequence[Bump]:
         precision = self.whitening.T @ self.whitening
         return (Bump(self.mean, np.sqrt(np.diag(self.cov)), 1.0 / np.sqrt(np.diag(precision))),)
 

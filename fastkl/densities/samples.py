@@ -42,7 +42,7 @@ def estimate(
         lower = min(x.min() - REACH * width, mean - REACH * std)
         upper = max(x.max() + REACH * width, mean + REACH * std)
         grid = Grid.uniform(lower, upper, DEFAULT_POINTS)
-    line = grid.line
+    line = grid._line
     if x.min() < line.lower or x.max() > line.upper:
         off = x.min() if x.min() < line.lower else x.max()
         raise ValueError(f"observation {off} lies off the grid [{line.lower!r}, {line.upper!r}]")
@@ -56,7 +56,7 @@ def estimate(
     log_peak = -math.log(width * math.sqrt(2.0 * math.pi))
     rows = [NormalComponent(math.log(bins[i]) + log_peak, nodes[i], 1.0 / width) for i in filled]
     out = np.empty(grid.size)
-    log_density(grid.size, evaluation_of_normals(rows).by_logs(), grid.record(), 0, out)
+    log_density(grid.size, evaluation_of_normals(rows).by_logs(), grid._record(), 0, out)
     return grid, out
 
 

@@ -41,7 +41,7 @@ class Gamma(Univariate):
     loc: float = 0.0
     scale: float = 1.0
 
-    log_density = staticmethod(families.gamma)
+    _log_density = staticmethod(families.gamma)
 
     @property
     def mean(self) -> float:
@@ -60,10 +60,10 @@ class Gamma(Univariate):
         return self.loc, math.inf
 
     @property
-    def landmark(self) -> tuple[float, float]:
+    def _landmark(self) -> tuple[float, float]:
         return self.mode, self.std
 
-    def parameters(self) -> FamilyParameters:
+    def _parameters(self) -> FamilyParameters:
         at_mode = math.lgamma(self.a) if self.a < 1.0 else log_factorial_excess(self.a - 1.0)
         return FamilyParameters(-at_mode - math.log(self.scale), self.loc, 1.0 / self.scale, self.a)
 
@@ -113,7 +113,7 @@ class Beta(Univariate):
     a: float
     b: float
 
-    log_density = staticmethod(families.beta)
+    _log_density = staticmethod(families.beta)
 
     @property
     def mean(self) -> float:
@@ -136,10 +136,10 @@ class Beta(Univariate):
         return 0.0, 1.0
 
     @property
-    def landmark(self) -> tuple[float, float]:
+    def _landmark(self) -> tuple[float, float]:
         return self.mean, self.std
 
-    def parameters(self) -> FamilyParameters:
+    def _parameters(self) -> FamilyParameters:
         m, k = self.a - 1.0, self.b - 1.0
         if min(m, k) < 0.0:
             factor = -log_beta(self.a, self.b)
@@ -191,7 +191,7 @@ class LogNormal(Univariate):
     s: float
     scale: float = 1.0
 
-    log_density = staticmethod(families.log_normal)
+    _log_density = staticmethod(families.log_normal)
 
     @property
     def mean(self) -> float:
@@ -211,10 +211,10 @@ class LogNormal(Univariate):
         return 0.0, math.inf
 
     @property
-    def landmark(self) -> tuple[float, float]:
+    def _landmark(self) -> tuple[float, float]:
         return self.scale, min(self.s, 1.0) * self.scale
 
-    def parameters(self) -> FamilyParameters:
+    def _parameters(self) -> FamilyParameters:
         factor = -LOG_SQRT_2PI - math.log(self.s) - math.log(self.scale)
         return FamilyParameters(factor, 0.0, 1.0 / self.scale, self.s, self.scale)
 

@@ -27,7 +27,7 @@ class _Symmetric(Univariate):
         return self.loc
 
     @property
-    def landmark(self) -> tuple[float, float]:
+    def _landmark(self) -> tuple[float, float]:
         return self.loc, self.scale
 
     @abstractmethod
@@ -64,24 +64,24 @@ class Laplace(_Symmetric):
     --------
     >>> from fastkl import Laplace
     >>> q = Laplace(1, 2)
-    >>> q.mean, round(q.std, 6), q.kinks
+    >>> q.mean, round(q.std, 6), q._kinks
     (1.0, 2.828427, (1.0,))
     """
 
     loc: float
     scale: float
 
-    log_density = staticmethod(families.laplace)
+    _log_density = staticmethod(families.laplace)
 
     @property
     def std(self) -> float:
         return math.sqrt(2.0) * self.scale
 
     @property
-    def kinks(self) -> tuple[float, ...]:
+    def _kinks(self) -> tuple[float, ...]:
         return (self.loc,)
 
-    def parameters(self) -> FamilyParameters:
+    def _parameters(self) -> FamilyParameters:
         return FamilyParameters(-math.log(2.0) - math.log(self.scale), self.loc, 1.0 / self.scale)
 
     def _tail(self, z: float) -> float:
@@ -120,13 +120,13 @@ class Logistic(_Symmetric):
     loc: float
     scale: float
 
-    log_density = staticmethod(families.logistic)
+    _log_density = staticmethod(families.logistic)
 
     @property
     def std(self) -> float:
         return math.pi / math.sqrt(3.0) * self.scale
 
-    def parameters(self) -> FamilyParameters:
+    def _parameters(self) -> FamilyParameters:
         return FamilyParameters(-math.log(self.scale), self.loc, 1.0 / self.scale)
 
     def _tail(self, z: float) -> float:
@@ -176,7 +176,7 @@ class StudentT(_Symmetric):
     loc: float = 0.0
     scale: float = 1.0
 
-    log_density = staticmethod(families.student_t)
+    _log_density = staticmethod(families.student_t)
 
     @property
     def mean(self) -> float:
@@ -188,7 +188,7 @@ class StudentT(_Symmetric):
             return math.inf if self.df > 1.0 else math.nan
         return self.scale * math.sqrt(self.df / (self.df - 2.0))
 
-    def parameters(self) -> FamilyParameters:
+    def _parameters(self) -> FamilyParameters:
         factor = -log_beta(0.5 * self.df, 0.5) - 0.5 * math.log(self.df) - math.log(self.scale)
         return FamilyParameters(factor, self.loc, 1.0 / self.scale, self.df)
 

@@ -85,8 +85,8 @@ class Tabulated(Density):
             limit = self._log_floor if self.log else math.exp(self._log_floor)
             self.n_floored = int(np.count_nonzero(self.values < limit))
         self.log_normalizer = self._log_peak  # with the peak scaled to 1 the sum cannot overflow
-        p = self.evaluation(self.grid).by_logs()
-        self.log_normalizer += math.log(mass.total(self.grid.size, p, self.grid.record())[0])
+        p = self._evaluation(self.grid).by_logs()
+        self.log_normalizer += math.log(mass.total(self.grid.size, p, self.grid._record())[0])
 
     @classmethod
     def from_samples(
@@ -148,14 +148,14 @@ class Tabulated(Density):
         return float(self._moments.cov[0, 0]) if self.ndim == 1 else self._moments.cov
 
     @property
-    def has_plain_values(self) -> bool:
+    def _has_plain_values(self) -> bool:
         """Whether the values can be summed as they are: neither logarithms, nor raised, nor extreme in size."""
         return not self.log and self.floor is None and abs(self.log_normalizer) < MODERATE
 
     def mass_outside(self, grid: Grid) -> float | None:
         return 0.0 if grid.contains(self.grid) else None
 
-    def evaluation(self, grid: Grid | None = None) -> Evaluation:
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
         self._require_single()
         component = TableComponent(-self.log_normalizer, float(self.log), self._log_floor - self.log_normalizer)
         values = self.values.reshape(-1)

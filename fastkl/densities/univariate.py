@@ -32,7 +32,7 @@ class FamilyParameters(NamedTuple):
 class Univariate(Density):
     """A density of a family on the line; every parameter but `loc` is positive."""
 
-    log_density: ClassVar[Callable[..., Any]]
+    _log_density: ClassVar[Callable[..., Any]]
     """The kernel's function of x and of :meth:`parameters`."""
 
     def __post_init__(self) -> None:
@@ -57,19 +57,19 @@ class Univariate(Density):
         """Where the log-density is largest."""
 
     @abstractmethod
-    def parameters(self) -> FamilyParameters:
+    def _parameters(self) -> FamilyParameters:
         """The arguments of `log_density`."""
 
     @property
     @abstractmethod
-    def landmark(self) -> tuple[float, float]:
+    def _landmark(self) -> tuple[float, float]:
         """A place where much of the density is, and the scale on which it changes there."""
 
-    def evaluation(self, grid: Grid | None = None) -> Evaluation:
-        return evaluation(KERNELS[self.log_density.__name__], [self.parameters()])
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
+        return evaluation(KERNELS[self._log_density.__name__], [self._parameters()])
 
-    def bumps(self) -> Sequence[Bump]:
-        place, width = (np.array([number]) for number in self.landmark)
+    def _bumps(self) -> Sequence[Bump]:
+        place, width = (np.array([number]) for number in self._landmark)
         return (Bump(place, width, width),)
 
     @abstractmethod
@@ -85,7 +85,7 @@ class Univariate(Density):
         return self._mass_below(lower) + self._mass_above(upper)
 
     def mass_outside(self, grid: Grid) -> float:
-        return self._mass_beyond(grid.line.lower, grid.line.upper)
+        return self._mass_beyond(grid._line.lower, grid._line.upper)
 
     @abstractmethod
     def to_scipy(self) -> Any:

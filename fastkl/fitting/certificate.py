@@ -95,7 +95,7 @@ def _error_is_small(found: Evidence) -> str:
 def _another_grid_agrees(found: Evidence) -> str:
     """Nothing, if a grid that is chosen for p and this q gives the same divergence as the one of the fit."""
     problem, q, divergence = found.problem, found.best.q, found.whole.divergence
-    if not problem.chosen or (problem.target.is_normal and q.is_normal):
+    if not problem.chosen or (problem.target._is_normal and q._is_normal):
         return ""
     order = problem.order(q)
     try:

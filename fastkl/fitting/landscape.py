@@ -129,7 +129,7 @@ def landscape(p: Density, grid: Grid) -> Landscape:
     cells = np.array([-(-n // side) for n, side in zip(grid.shape, sides.tolist(), strict=True)], dtype=np.int64)
     peaks, has_zero = (_peaks_of_values if grid.size <= SMALL_POINTS else _peaks)(p, grid, sides, cells)
     centres, widths = [], []
-    for axis, side, count in zip(grid.parts, sides.tolist(), cells.tolist(), strict=True):
+    for axis, side, count in zip(grid._parts, sides.tolist(), cells.tolist(), strict=True):
         first = np.arange(count) * side
         begin, end = axis.nodes_at(first), axis.nodes_at(np.minimum(first + side, axis.n) - 1)
         centres.append(0.5 * (begin + end))
@@ -151,9 +151,9 @@ def _peaks(p: Density, grid: Grid, sides: Any, cells: Any) -> tuple[Floats, bool
     in_strip = int(min(max(STRIP_POINTS // sides[-1], 1), cells[-1]))
     strips = int(np.prod(cells[:-1])) * -(-int(cells[-1]) // in_strip)
     peaks = np.full(int(np.prod(cells)), -np.inf)
-    evaluation = p.evaluation(grid)
+    evaluation = p._evaluation(grid)
     zeros = cell_peaks(
-        strips, evaluation.by_logs(), grid.record(), Cells(sides, cells, in_strip), peaks, length=1,
+        strips, evaluation.by_logs(), grid._record(), Cells(sides, cells, in_strip), peaks, length=1,
         items=int(np.prod(sides)) * in_strip, work=evaluation.work,
     )  # fmt: skip
     return peaks.reshape(cells), bool(zeros.any())

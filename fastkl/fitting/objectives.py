@@ -88,13 +88,13 @@ class Objective(ABC):
         """How coarse a grid the states allow, shape (n, ndim), on the coarse (0) or the middle level (1)."""
         points = POINTS_IN_SCALE.get(self.grid.ndim, FEWEST_IN_SCALE)[level]
         wanted = self.chart.scales(states) / (points * self.steps(states))
-        even = np.array([axis.rule in ("trapezoid", "midpoint") for axis in self.grid.parts])
+        even = np.array([axis.rule in ("trapezoid", "midpoint") for axis in self.grid._parts])
         return np.maximum(np.where(even, wanted, 1.0), 1.0).astype(np.int64)
 
     def steps(self, states: Floats) -> Floats:
         """The distances of nodes around the states, shape (n, ndim)."""
         places = self.chart.places(states)
-        steps = [[axis.step_near(x) for axis, x in zip(self.grid.parts, at, strict=True)] for at in places.tolist()]
+        steps = [[axis.step_near(x) for axis, x in zip(self.grid._parts, at, strict=True)] for at in places.tolist()]
         return np.array(steps)
 
 
@@ -103,8 +103,8 @@ class _OnGrid(Objective):
 
     def __init__(self, p: Density, grid: Grid, *, mass: float, log_mass_inside: float) -> None:
         """*mass* is the sum of p over the grid, *log_mass_inside* that of `fastkl.integrals` (B)."""
-        self.p = p.evaluation(grid)
-        self.record = grid.record()
+        self.p = p._evaluation(grid)
+        self.record = grid._record()
         self.grid = grid
         self.log_mass = math.log(mass)
         self.log_mass_inside = log_mass_inside
@@ -114,9 +114,9 @@ class _OnGrid(Objective):
 
         Between *lower* and *upper*, on the first axis, is what counts of a state.
         """
-        tasks, first_axis = [], self.grid.parts[0]
+        tasks, first_axis = [], self.grid._parts[0]
         for k, own in enumerate(strides.tolist()):
-            rest = math.prod(axis.count(s) for axis, s in zip(self.grid.parts[1:], own[1:], strict=True))
+            rest = math.prod(axis.count(s) for axis, s in zip(self.grid._parts[1:], own[1:], strict=True))
             first, count = first_axis.window(lower[k], upper[k], own[0])
             begin, end = first * rest, (first + count) * rest
             self.points_read += end - begin
@@ -250,7 +250,7 @@ class _Univariate(_OnGrid):
         strides = np.ones((len(states), 1), np.int64) if strides is None else strides
         reach = math.inf if self.by_p else chart.window
         places, scales = chart.places(states)[:, 0], chart.scales(states)[:, 0]
-        ends = np.array([self.grid.line.lower, self.grid.line.upper])
+        ends = np.array([self.grid._line.lower, self.grid._line.upper])
         tasks, grids = self._tasks(
             strides, np.maximum(places - reach * scales, ends[0]), np.minimum(places + reach * scales, ends[1])
         )
@@ -326,13 +326,13 @@ class Statistics(NamedTuple):
 
 def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, stride: int = 1) -> Statistics:
     """In one pass, over every so many-th node."""
-    evaluation = p.evaluation(grid)
+    evaluation = p._evaluation(grid)
     sums = statistic_sums.total(
-        grid.count(stride),
+        grid._count(stride),
         chart.of_x.address,
         chart.parameters(state[np.newaxis])[0],
         evaluation.by_logs(),
-        grid.record(stride),
+        grid._record(stride),
         work=evaluation.work,
     )
     log_ratio, *means = sums[LOG_RATIO:] / sums[MASS_P]

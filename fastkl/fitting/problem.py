@@ -185,7 +185,7 @@ class Problem:
         state = self.chart.of_moments(mean, cov, self.direction)
         std = np.sqrt(np.maximum(np.diag(cov), 0.0))
         flat = state is not None and cov.shape[0] > 1 and self._is_full() and _least_share(cov, std) < FLAT
-        steps = [axis.step_near(x) for axis, x in zip(self.grid.parts, mean, strict=True)]
+        steps = [axis.step_near(x) for axis, x in zip(self.grid._parts, mean, strict=True)]
         if state is None or flat or (std < POINTLIKE * np.array(steps)).any():
             places = np.where(np.abs(mean) < 1e-9 * np.array(steps), 0.0, mean)
             place = ", ".join(f"{x:.6g}" for x in places)
@@ -212,7 +212,7 @@ class Problem:
             yield from ((mean, share * cov) for share in (1.0, 0.1))
 
     def _wide_enough(self, mean: Floats, cov: Floats) -> Floats | None:
-        steps = [STEPS_OF_START * axis.step_near(x) for axis, x in zip(self.grid.parts, mean, strict=True)]
+        steps = [STEPS_OF_START * axis.step_near(x) for axis, x in zip(self.grid._parts, mean, strict=True)]
         return self.chart.of_moments(mean, cov + np.diag(np.square(steps)), self.direction)
 
     def as_state(self, start: Any) -> Floats:
@@ -332,7 +332,7 @@ def _check_support(problem: Problem, family: str) -> None:
     lower, upper = problem.chart.support
     if math.isinf(lower) and math.isinf(upper):
         return
-    line = problem.grid.line
+    line = problem.grid._line
     first, last = line.node(0), line.node(line.n - 1)
     if first < lower or last > upper:
         outside = first if first < lower else last

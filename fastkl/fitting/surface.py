@@ -117,9 +117,9 @@ def kl_surface(
 def _reverse(problem: Problem, locs: Floats, scales: Floats) -> Floats:
     """From the sums over the grid; see `fastkl.fitting.objectives`."""
     every_loc, every_scale = np.repeat(locs, scales.size), np.tile(scales, locs.size)
-    sums, p = np.zeros((every_loc.size, 2)), problem.target.evaluation(problem.grid)
+    sums, p = np.zeros((every_loc.size, 2)), problem.target._evaluation(problem.grid)
     surface_sums(
-        every_loc.size, every_loc, every_scale, p.by_logs(), problem.grid.record(), sums, length=TOGETHER,
+        every_loc.size, every_loc, every_scale, p.by_logs(), problem.grid._record(), sums, length=TOGETHER,
         items=problem.grid.size, work=p.work,
     )  # fmt: skip
     total, tilted = sums.T

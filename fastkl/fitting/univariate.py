@@ -137,7 +137,7 @@ class LocationScaleChart(UnivariateChart):
 
     def _parameters(self, *state: float) -> list[float]:
         density = self.density(np.array(state))
-        return list(density.parameters())[:4]
+        return list(density._parameters())[:4]
 
     def _state(self, q: Any) -> Floats:
         return np.array([q.loc, q.scale])

@@ -31,11 +31,11 @@ MOST_POINTS_OF_MORE_AXES = 200_000_000
 class Covered(Landmarked, Protocol):
     """A density for which a grid can be chosen."""
 
-    is_normal: bool
+    _is_normal: bool
 
     @property
     def ndim(self) -> int: ...
-    def bumps(self) -> Sequence[Any]: ...
+    def _bumps(self) -> Sequence[Any]: ...
 
 
 def cover(p: Covered, q: Covered | None, rtol: float) -> Grid:
@@ -44,13 +44,13 @@ def cover(p: Covered, q: Covered | None, rtol: float) -> Grid:
         raise ValueError(f"rtol must lie between 0 and 1, got {rtol!r}")
     densities = [density for density in (p, q) if density is not None]
     for density in densities:
-        if not getattr(density, "bumps", tuple)():
+        if not getattr(density, "_bumps", tuple)():
             raise TypeError(f"a grid cannot be chosen automatically for {type(density).__name__}; give grid=")
     if len({density.ndim for density in densities}) > 1:
         raise ValueError(f"p and q must have as many dimensions, got {[density.ndim for density in densities]}")
-    if not all(density.is_normal for density in densities):
+    if not all(density._is_normal for density in densities):
         return _of_panels(p, q, rtol)
-    bumps = [bump for density in densities for bump in density.bumps()]
+    bumps = [bump for density in densities for bump in density._bumps()]
     reach = math.sqrt(-2.0 * TAIL_EXPONENT_SHARE * math.log(rtol))
     lower = np.min([b.place - reach * b.reach for b in bumps], axis=0)
     upper = np.max([b.place + reach * b.reach for b in bumps], axis=0)

@@ -55,10 +55,10 @@ class Grid:
     (1001, 51)
     """
 
-    parts: tuple[Axis, ...]
+    _parts: tuple[Axis, ...]
 
     def __post_init__(self) -> None:
-        if not self.parts:
+        if not self._parts:
             raise ValueError("a grid needs at least one axis, got none")
         if self.size > MOST_POINTS:
             raise ValueError(f"a grid of shape {self.shape} has {self.size} points, more than 2**53")
@@ -152,7 +152,7 @@ class Grid:
 
     @property
     def ndim(self) -> int:
-        return len(self.parts)
+        return len(self._parts)
 
     @property
     def size(self) -> int:
@@ -160,20 +160,20 @@ class Grid:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        return tuple(axis.n for axis in self.parts)
+        return tuple(axis.n for axis in self._parts)
 
     @property
     def lower(self) -> tuple[float, ...]:
         """The lower end of each axis."""
-        return tuple(axis.lower for axis in self.parts)
+        return tuple(axis.lower for axis in self._parts)
 
     @property
     def upper(self) -> tuple[float, ...]:
         """The upper end of each axis."""
-        return tuple(axis.upper for axis in self.parts)
+        return tuple(axis.upper for axis in self._parts)
 
     @property
-    def line(self) -> Axis:
+    def _line(self) -> Axis:
         """The only axis.
 
         Raises
@@ -183,25 +183,25 @@ class Grid:
         """
         if self.ndim != 1:
             raise ValueError(f"this takes a grid of one axis, got one of shape {self.shape}")
-        return self.parts[0]
+        return self._parts[0]
 
     @property
     def volume(self) -> float:
         """The product of the lengths."""
-        return math.prod(axis.upper - axis.lower for axis in self.parts)
+        return math.prod(axis.upper - axis.lower for axis in self._parts)
 
     @property
     def rule(self) -> str:
         """The name of the quadrature rule."""
-        return ", ".join(dict.fromkeys(axis.rule for axis in self.parts))
+        return ", ".join(dict.fromkeys(axis.rule for axis in self._parts))
 
     @cached_property
     def axes(self) -> tuple[Floats, ...]:
-        return tuple(axis.all_nodes for axis in self.parts)
+        return tuple(axis.all_nodes for axis in self._parts)
 
     @cached_property
     def weights(self) -> tuple[Floats, ...]:
-        lines = tuple(axis.weights() for axis in self.parts)
+        lines = tuple(axis.weights() for axis in self._parts)
         for line in lines:
             line.flags.writeable = False
         return lines
@@ -240,39 +240,39 @@ class Grid:
     def points(self, numbers: Any) -> Floats:
         """The points with these numbers, shape (m,) on one axis, else (m, ndim)."""
         places = np.unravel_index(numbers, self.shape)
-        columns = [axis.nodes_at(np.asarray(i)) for axis, i in zip(self.parts, places, strict=True)]
+        columns = [axis.nodes_at(np.asarray(i)) for axis, i in zip(self._parts, places, strict=True)]
         return columns[0] if self.ndim == 1 else np.stack(columns, axis=-1)
 
     def point(self, number: int) -> tuple[float, ...]:
         """The coordinates of one point."""
         return tuple(float(x) for x in np.atleast_1d(self.points(np.array([number]))[0]))
 
-    def count(self, stride: int | Sequence[int]) -> int:
+    def _count(self, stride: int | Sequence[int]) -> int:
         """How many points there are when every `stride`-th is taken on each axis, and the last one."""
-        return math.prod(axis.count(own) for axis, own in zip(self.parts, self._strides(stride), strict=True))
+        return math.prod(axis.count(own) for axis, own in zip(self._parts, self._strides(stride), strict=True))
 
     def _strides(self, stride: int | Sequence[int]) -> Sequence[int]:
         return (stride,) * self.ndim if isinstance(stride, int) else stride
 
-    def record(self, stride: int | Sequence[int] = 1) -> GridRecord:
+    def _record(self, stride: int | Sequence[int] = 1) -> GridRecord:
         """The grid as a kernel reads it; with a stride for all axes or one for each."""
         nodes, weights, rows = [NOTHING], [NOTHING], []
-        for axis, own in zip(self.parts, self._strides(stride), strict=True):
+        for axis, own in zip(self._parts, self._strides(stride), strict=True):
             rows.append(axis.layout(own, sum(map(len, nodes)), sum(map(len, weights))))
             nodes.append(axis.nodes)
             weights.append(axis.for_weights(own))
-        ends = np.array([axis.ends for axis in self.parts])
+        ends = np.array([axis.ends for axis in self._parts])
         return GridRecord(_joined(nodes), _joined(weights), ends, np.array(rows, dtype=np.int64))
 
     def contains(self, other: Grid) -> bool:
         """Whether no axis of the other grid reaches beyond the same one here."""
         return all(
             mine.lower <= theirs.lower and theirs.upper <= mine.upper
-            for mine, theirs in zip(self.parts, other.parts, strict=True)
+            for mine, theirs in zip(self._parts, other._parts, strict=True)
         )
 
     def __repr__(self) -> str:
-        sides = " x ".join(f"[{axis.lower!r}, {axis.upper!r}]" for axis in self.parts)
+        sides = " x ".join(f"[{axis.lower!r}, {axis.upper!r}]" for axis in self._parts)
         return f"Grid({sides}, shape={self.shape}, rule={self.rule!r})"
 
 

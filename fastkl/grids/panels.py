@@ -60,12 +60,12 @@ class Landmarked(Protocol):
         ...
 
     @property
-    def kinks(self) -> Sequence[float]:
+    def _kinks(self) -> Sequence[float]:
         """Points where the density is not smooth; for a mixture, ends of its components' supports among them."""
         ...
 
     @property
-    def landmarks(self) -> Sequence[tuple[float, float]]:
+    def _landmarks(self) -> Sequence[tuple[float, float]]:
         """Place and width of every component, at least one."""
         ...
 
@@ -126,7 +126,7 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
     edges = _graded_edges(densities)
     sums = _integrals(densities, edges[:-1], edges[1:])
     if not sums.values[0].sum() > 0.0:
-        raise ValueError(f"{p!r} has no mass near its landmarks {tuple(p.landmarks)!r}")
+        raise ValueError(f"{p!r} has no mass near its landmarks {tuple(p._landmarks)!r}")
     kept = _without_tails(densities, edges, sums, rtol)
     return _refined(densities, edges[kept.start : kept.stop + 1], sums.values[:, kept], rtol)
 
@@ -137,7 +137,7 @@ def _hull(densities: Sequence[Landmarked]) -> tuple[float, float]:
 
 def _corners(densities: Sequence[Landmarked]) -> list[float]:
     """The kinks, and the finite ends of the supports: where a density may be singular."""
-    return [x for d in densities for x in (*d.kinks, *d.support) if math.isfinite(x)]
+    return [x for d in densities for x in (*d._kinks, *d.support) if math.isfinite(x)]
 
 
 def _graded_edges(densities: Sequence[Landmarked]) -> Floats:
@@ -147,7 +147,7 @@ def _graded_edges(densities: Sequence[Landmarked]) -> Floats:
     the nearer anchor bounds that from any landmark, and panels may grow with it.
     """
     lower, upper = _hull(densities)
-    places, widths = np.array([mark for d in densities for mark in d.landmarks], dtype=np.float64).T
+    places, widths = np.array([mark for d in densities for mark in d._landmarks], dtype=np.float64).T
 
     def size(x: float) -> float:
         return float(np.min(np.maximum(widths, np.abs(x - places))))

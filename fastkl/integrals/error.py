@@ -46,11 +46,11 @@ MASS_ROUNDING = 16.0 * 2.0**-52
 
 def too_coarse(density: Density, grid: Grid) -> str:
     """What to say of a grid whose step is above the scale of a bump of *density* on it, or nothing."""
-    for bump in density.bumps():
+    for bump in density._bumps():
         places = bump.place.tolist()
-        if not all(axis.lower <= x <= axis.upper for axis, x in zip(grid.parts, places, strict=True)):
+        if not all(axis.lower <= x <= axis.upper for axis, x in zip(grid._parts, places, strict=True)):
             continue
-        for axis, x, scale in zip(grid.parts, places, bump.scale.tolist(), strict=True):
+        for axis, x, scale in zip(grid._parts, places, bump.scale.tolist(), strict=True):
             step = axis.step_near(x)
             if step > scale:
                 where = f"a {type(density).__name__} of scale {scale:.6g} at {x:.6g}"
@@ -92,14 +92,14 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
 def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Grid, int]], power: float) -> float:
     """From two coarser rules, each a grid and a stride."""
     grid, stride = rules[0]
-    if stride > 1 and grid.count(stride) == grid.size:  # all of them: nothing is seen
+    if stride > 1 and grid._count(stride) == grid.size:  # all of them: nothing is seen
         return math.inf
     try:
         first, second = (integrate(a, b, own, stride=every) for own, every in rules)
     except NoMassError:  # a density lies between the nodes that are left
         return math.inf
     last, before = abs(whole.divergence - first.divergence), abs(first.divergence - second.divergence)
-    if any(axis.is_irregular for axis in grid.parts):
+    if any(axis.is_irregular for axis in grid._parts):
         return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN)
     gain = math.sqrt(last / before) if last < before and not _hides_its_error(grid) else 1.0
     unit = min(whole.divergence, 1.0)
@@ -133,8 +133,8 @@ def _kinks(p: Density, q: Density, grid: Grid) -> float:
     """
     if grid.ndim > 1:
         return 0.0
-    axis, total = grid.line, 0.0
-    for x in {*p.kinks, *q.kinks}:
+    axis, total = grid._line, 0.0
+    for x in {*p._kinks, *q._kinks}:
         if not axis.lower < x < axis.upper or x in axis.edges:
             continue
         h = axis.step_near(x)
@@ -148,11 +148,11 @@ def _kinks(p: Density, q: Density, grid: Grid) -> float:
 
 def _coarser_panels(grid: Grid) -> tuple[Grid, Grid] | None:
     """Gauss-Legendre rules of 3/4 and 1/2 of the order: sharper than what is left of a rule without some nodes."""
-    orders = [axis.n // (axis.edges.size - 1) if axis.rule == "gauss-legendre" else 0 for axis in grid.parts]
-    fewest = [order // 2 * (axis.edges.size - 1) for order, axis in zip(orders, grid.parts, strict=True)]
+    orders = [axis.n // (axis.edges.size - 1) if axis.rule == "gauss-legendre" else 0 for axis in grid._parts]
+    fewest = [order // 2 * (axis.edges.size - 1) for order, axis in zip(orders, grid._parts, strict=True)]
     if min(orders) < 4 or min(fewest) < MIN_POINTS:
         return None
-    with_orders = list(zip(grid.parts, orders, strict=True))
+    with_orders = list(zip(grid._parts, orders, strict=True))
     return (
         Grid(tuple(Axis.gauss_legendre(axis.edges, 3 * order // 4) for axis, order in with_orders)),
         Grid(tuple(Axis.gauss_legendre(axis.edges, order // 2) for axis, order in with_orders)),
@@ -166,8 +166,8 @@ def _hides_its_error(grid: Grid) -> bool:
     support. And where Simpson's rule cannot have every second node, for their number is even, the difference is
     the error of the trapezoid rule.
     """
-    return any(axis.edges.size > 2 for axis in grid.parts if axis.rule == "gauss-legendre") or any(
-        axis.rule == "simpson" and axis.count(2) % 2 == 0 for axis in grid.parts
+    return any(axis.edges.size > 2 for axis in grid._parts if axis.rule == "gauss-legendre") or any(
+        axis.rule == "simpson" and axis.count(2) % 2 == 0 for axis in grid._parts
     )
 
 
@@ -178,7 +178,7 @@ def _truncation(p: Density, q: Density, grid: Grid, outside: float, whole: Integ
     leaves out the factor A and, where B > A, the logarithm. Beyond the ends p log(p/q) integrates to 1 - A times the
     mean of its logarithm there. A table has nothing there.
     """
-    bumps = p.bumps()
+    bumps = p._bumps()
     if outside == 0.0 or isinstance(p, Tabulated):
         return 0.0
     gained = math.log(mass_inside(q, whole.mass_b)) - math.log(mass_inside(p, whole.mass_a))
@@ -189,7 +189,7 @@ def _truncation(p: Density, q: Density, grid: Grid, outside: float, whole: Integ
         reach = np.max([bump.reach for bump in bumps], axis=0)
         faces = [
             np.where(np.arange(grid.ndim) == d, end, centre)
-            for d, axis in enumerate(grid.parts)
+            for d, axis in enumerate(grid._parts)
             for further in (0.0, float(reach[d]))
             for end in (axis.lower - further, axis.upper + further)
         ]

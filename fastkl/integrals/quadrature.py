@@ -58,7 +58,7 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     densities is S/P - phi(D/P), phi(u) = u - log(1 + u). Where the second part would cancel much of the
     first, a second pass with b scaled by P/Q has S/P alone.
     """
-    count, nodes = grid.count(stride), grid.record(stride)
+    count, nodes = grid._count(stride), grid._record(stride)
     tables = [d for d in (a, b) if isinstance(d, Tabulated) and d.grid == grid]
 
     limit = LEFT_OUT / grid.volume
@@ -66,12 +66,12 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
     def sums(log_factor: float) -> Floats:
         if len(tables) == 2:
             flat = [table.values.reshape(-1) for table in tables]
-            if all(table.has_plain_values for table in tables):
+            if all(table._has_plain_values for table in tables):
                 return kl_integral_of_values.total(count, *flat, 0.0, math.exp(log_factor), nodes)
             if all(table.log and table.floor is None for table in tables):
                 to_a, to_b = (-table.log_normalizer for table in tables)
                 return kl_integral_of_logs.total(count, *flat, to_a, to_b + log_factor, nodes)
-        p, q = a.evaluation(grid), b.evaluation(grid)
+        p, q = a._evaluation(grid), b._evaluation(grid)
         work = p.work + q.work
         if limit > 0.0 and count > SMALL_POINTS and p.others and q.others:
             both = p.by_all(), q.by_all()
@@ -113,7 +113,7 @@ def _lost(a: Density, b: Density, mass_a: float, mass_b: float) -> float:
 def require_mass(density: Density, grid: Grid, mass: float) -> None:
     """Refuse a density whose sum is 0."""
     if not mass > 0.0:
-        box = " x ".join(f"[{axis.lower!r}, {axis.upper!r}]" for axis in grid.parts)
+        box = " x ".join(f"[{axis.lower!r}, {axis.upper!r}]" for axis in grid._parts)
         raise NoMassError(f"{density!r} has no mass on the grid {box}: its sum is {mass!r}")
 
 

@@ -33,7 +33,7 @@ def test_weights_are_those_of_the_trapezoid_rule(grid):
 def test_a_billion_points_cost_nothing():
     grid = Grid.uniform(0, 1, 10**9)
     assert grid.size == 10**9
-    assert grid.line.node(10**9 - 1) == 1.0
+    assert grid._line.node(10**9 - 1) == 1.0
 
 
 def test_chunks_join_to_the_nodes(grid):
@@ -44,7 +44,7 @@ def test_chunks_join_to_the_nodes(grid):
 
 @pytest.mark.parametrize("stride", [1, 3, 7, 1000])
 def test_every_stride_ends_with_the_last_node(grid, stride):
-    indices = np.minimum(np.arange(grid.count(stride)) * stride, grid.size - 1)
+    indices = np.minimum(np.arange(grid._count(stride)) * stride, grid.size - 1)
     assert indices[-1] == grid.size - 1
     assert np.all(np.diff(indices) > 0)
 
@@ -52,15 +52,15 @@ def test_every_stride_ends_with_the_last_node(grid, stride):
 @pytest.mark.parametrize("stride", [1, 3])
 @pytest.mark.parametrize(("lower", "upper"), [(-1.0, 2.0), (-9.0, -8.0), (-9.0, 9.0), (4.9, 20.0), (0.5, 0.5001)])
 def test_a_window_holds_every_node_of_its_interval(grid, stride, lower, upper):
-    first, count = grid.line.window(lower, upper, stride)
-    points = grid.axes[0][np.minimum(np.arange(grid.count(stride)) * stride, grid.size - 1)]
+    first, count = grid._line.window(lower, upper, stride)
+    points = grid.axes[0][np.minimum(np.arange(grid._count(stride)) * stride, grid.size - 1)]
     inside = np.flatnonzero((points >= lower) & (points <= upper))
     assert count >= 1
     assert set(inside) <= set(range(first, first + count)) <= set(range(points.size))
 
 
 def test_equality_is_by_value(grid):
-    same = Grid.uniform(-3, 5, 41) if grid.line.is_uniform else Grid.from_axes(UNEVEN.copy())
+    same = Grid.uniform(-3, 5, 41) if grid._line.is_uniform else Grid.from_axes(UNEVEN.copy())
     assert same == grid
     assert hash(same) == hash(grid)
     assert grid != Grid.uniform(-3, 5, 42)
@@ -70,9 +70,9 @@ def test_equality_is_by_value(grid):
 def test_cover_reaches_the_tails_and_resolves_the_smallest_scale():
     p = Mixture([Normal(-20, 1), Normal(5, 0.1)])
     grid = Grid.cover(p, Normal(0, 3))
-    assert grid.line.lower <= -20 - 9
-    assert grid.line.upper >= 27
-    assert grid.line.step <= 0.1 / 16
+    assert grid._line.lower <= -20 - 9
+    assert grid._line.upper >= 27
+    assert grid._line.step <= 0.1 / 16
 
 
 def test_from_axes_does_not_share_memory_with_its_argument():

@@ -38,8 +38,8 @@ class Frozen:
     """A frozen distribution of SciPy with its landmarks."""
 
     distribution: object
-    landmarks: tuple
-    kinks: tuple = ()
+    _landmarks: tuple
+    _kinks: tuple = ()
 
     @property
     def support(self):
@@ -58,11 +58,11 @@ class Laplace:
     support = (-math.inf, math.inf)
 
     @property
-    def landmarks(self):
+    def _landmarks(self):
         return ((self.loc, self.scale),)
 
     @property
-    def kinks(self):
+    def _kinks(self):
         return (self.loc,)
 
     def logpdf(self, x):
@@ -79,12 +79,12 @@ class Mix:
         return min(c.support[0] for c in self.components), max(c.support[1] for c in self.components)
 
     @property
-    def landmarks(self):
-        return tuple(mark for c in self.components for mark in c.landmarks)
+    def _landmarks(self):
+        return tuple(mark for c in self.components for mark in c._landmarks)
 
     @property
-    def kinks(self):
-        return tuple(x for c in self.components for x in (*c.kinks, *c.support) if math.isfinite(x))
+    def _kinks(self):
+        return tuple(x for c in self.components for x in (*c._kinks, *c.support) if math.isfinite(x))
 
     def logpdf(self, x):
         logs = [math.log(w) + c.logpdf(x) for w, c in zip(self.weights, self.components, strict=True)]
@@ -97,8 +97,8 @@ class Formula:
 
     logpdf: object
     support = (0.0, 1.0)
-    kinks = ()
-    landmarks = ((0.5, 0.3),)
+    _kinks = ()
+    _landmarks = ((0.5, 0.3),)
 
 
 def normal(loc=0.0, scale=1.0):

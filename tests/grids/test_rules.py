@@ -162,12 +162,12 @@ def test_points_on_one_axis_are_numbers():
 
 
 def test_a_record_has_nothing_of_the_length_of_a_uniform_axis():
-    record = Grid.uniform([0] * 3, [1] * 3, 10**5).record()
+    record = Grid.uniform([0] * 3, [1] * 3, 10**5)._record()
     assert record.nodes.size == record.weights.size == 0
     assert record.ends.shape == (3, 3)
     mixed = Grid((Axis.uniform(0.0, 1.0, 10**8), Axis.gauss_legendre([0.0, 1.0], 9)))
     assert mixed.size == 9 * 10**8
-    assert mixed.record().nodes.size == mixed.record().weights.size == 9
+    assert mixed._record().nodes.size == mixed._record().weights.size == 9
 
 
 @each_axis
@@ -175,7 +175,7 @@ def test_a_record_has_nothing_of_the_length_of_a_uniform_axis():
 def test_a_kernel_sees_the_nodes_and_weights_of_a_rule(axis, degrees, stride):
     grid, n = Grid((axis,)), axis.count(stride)
     x, filled, single = np.empty(n), np.empty(n), np.empty(n)
-    seen(n, grid.record(stride), x, filled, single, length=5)
+    seen(n, grid._record(stride), x, filled, single, length=5)
     np.testing.assert_array_equal(x, chosen(axis, stride))
     np.testing.assert_array_equal(filled, single)
     # up to three sums of numbers up to 2
@@ -185,9 +185,9 @@ def test_a_kernel_sees_the_nodes_and_weights_of_a_rule(axis, degrees, stride):
 @pytest.mark.parametrize("stride", [2, 4])
 def test_a_record_has_the_weights_of_its_stride(stride):
     grid = BOXES["Gauss-Legendre"]
-    expected = np.concatenate([axis.weights(stride) for axis in grid.parts])
-    np.testing.assert_array_equal(grid.record(stride).weights, expected)
-    assert grid.count(stride) == math.prod(axis.count(stride) for axis in grid.parts)
+    expected = np.concatenate([axis.weights(stride) for axis in grid._parts])
+    np.testing.assert_array_equal(grid._record(stride).weights, expected)
+    assert grid._count(stride) == math.prod(axis.count(stride) for axis in grid._parts)
 
 
 def test_a_grid_is_equal_to_one_that_is_made_alike():
@@ -241,13 +241,13 @@ def test_kept_arrays_are_read_only(rule):
         kept = [
             *grid.axes,
             *grid.weights,
-            *(axis.nodes for axis in grid.parts),
-            *grid.record()[:2],
+            *(axis.nodes for axis in grid._parts),
+            *grid._record()[:2],
         ]
         for array in kept:
             assert not array.flags.writeable
     with pytest.raises(AttributeError):
-        grid.parts = ()
+        grid._parts = ()
 
 
 def test_a_grid_says_what_it_is():
@@ -255,7 +255,7 @@ def test_a_grid_says_what_it_is():
     assert BOXES["cells"].rule == "midpoint"
     assert Grid((Axis.uniform(0.0, 1.0, 9), Axis.gauss_legendre([0.0, 1.0], 9))).rule == "trapezoid, gauss-legendre"
     with pytest.raises(ValueError, match=r"one axis, got one of shape \(9, 12\)"):
-        _ = BOXES["uniform"].line
+        _ = BOXES["uniform"]._line
 
 
 def test_a_grid_that_contains_another():

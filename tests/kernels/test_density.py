@@ -26,8 +26,8 @@ def test_nodes_and_weights_of_the_edge_are_those_of_the_oracle(grid):
 
 @pytest.mark.parametrize("stride", [1, 3])
 def test_log_density_of_a_mixture(grid, stride):
-    out = np.empty(grid.count(stride))
-    log_density(out.size, P.evaluation(grid).by_logs(), grid.record(stride), 0, out)
+    out = np.empty(grid._count(stride))
+    log_density(out.size, P._evaluation(grid).by_logs(), grid._record(stride), 0, out)
     x = np.append(grid.axes[0][:-1:stride], grid.axes[0][-1])
     # a log-density of -30 is a difference of squares: a few ulp of 30
     np.testing.assert_allclose(out, [float(mp.log(exact_p(node))) for node in x], rtol=1e-15, atol=2e-14)
@@ -37,7 +37,7 @@ def test_log_density_of_a_mixture(grid, stride):
 def test_log_density_of_a_table_on_another_grid(grid, floor):
     table = Tabulated(Grid.uniform(-3, 4, 40), P.pdf(np.linspace(-3, 4, 40)), floor=floor)
     out = np.empty(grid.size)
-    log_density(grid.size, table.evaluation(grid).by_logs(), grid.record(), 0, out)
+    log_density(grid.size, table._evaluation(grid).by_logs(), grid._record(), 0, out)
     np.testing.assert_allclose(out, table.logpdf(grid.axes[0]), rtol=1e-13)
 
 
@@ -45,8 +45,8 @@ def test_log_density_of_a_table_on_another_grid(grid, floor):
 @pytest.mark.parametrize("stride", [1, 2, 4])
 def test_log_density_on_more_axes(grid, stride):
     p = Mixture(NORMALS[grid.ndim][:3])
-    out = np.empty(grid.count(stride))
-    log_density(out.size, p.evaluation(grid).by_logs(), grid.record(stride), 0, out)
+    out = np.empty(grid._count(stride))
+    log_density(out.size, p._evaluation(grid).by_logs(), grid._record(stride), 0, out)
     chosen = [np.append(x[:-1:stride], x[-1]) for x in grid.axes]
     points = np.stack(np.meshgrid(*chosen, indexing="ij"), axis=-1)
     np.testing.assert_allclose(out, p.logpdf(points).ravel(), rtol=1e-13, atol=1e-13)
@@ -59,7 +59,7 @@ def test_a_table_on_another_grid_is_linear_in_the_log_along_every_axis(log):
     table = Tabulated(BOX, logs if log else np.exp(logs), log=log)
     grid = Grid.uniform([-5.5, -4, -6], [4, 4.5, 5], [13, 9, 17])
     out = np.empty(grid.size)
-    log_density(grid.size, table.evaluation(grid).by_logs(), grid.record(), 0, out)
+    log_density(grid.size, table._evaluation(grid).by_logs(), grid._record(), 0, out)
     np.testing.assert_allclose(out, table.logpdf(grid.points(np.arange(grid.size))), rtol=1e-13)
 
     from scipy.interpolate import RegularGridInterpolator

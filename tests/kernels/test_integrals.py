@@ -53,16 +53,16 @@ def test_kl_integral(grid, kernel):
     if kernel == "formulas":
         p, q = [exact_p(node) for node in x], [exact_q(node) for node in x]
         total = kl_integral.total(
-            grid.size, P.evaluation(grid).by_logs(), Q.evaluation(grid).by_logs(), 0.25, grid.record()
+            grid.size, P._evaluation(grid).by_logs(), Q._evaluation(grid).by_logs(), 0.25, grid._record()
         )
     elif kernel == "logs":
         a, b = P.logpdf(x), Q.logpdf(x)
         p, q = [mp.exp(v) for v in a], [mp.exp(v) for v in b]
-        total = kl_integral_of_logs.total(grid.size, a - 1.0, b + 2.0, 1.0, 0.25 - 2.0, grid.record())
+        total = kl_integral_of_logs.total(grid.size, a - 1.0, b + 2.0, 1.0, 0.25 - 2.0, grid._record())
     else:
         a, b = P.pdf(x), Q.pdf(x)
         p, q = [mp.mpf(v) for v in a], [mp.mpf(v) for v in b]
-        total = kl_integral_of_values.total(grid.size, a, b, 0.0, np.exp(0.25), grid.record())
+        total = kl_integral_of_values.total(grid.size, a, b, 0.0, np.exp(0.25), grid._record())
     w, q = naive.trapezoid_weights(x), [mp.exp(0.25) * v for v in q]
     expected = [
         mp.fsum(wi * (a * mp.log(a / b) - a + b) for wi, a, b in zip(w, p, q, strict=True)),
@@ -82,10 +82,10 @@ def test_kl_integral_on_more_axes(grid, scale, bounded):
     # where q falls below the doubles, the logarithms are taken
     p, q = Mixture(parts[:3], [0.5, 0.3, 0.2]), MultivariateNormal(parts[3].mean, scale * parts[3].cov)
     if bounded:
-        both = p.evaluation().by_all(), q.evaluation().by_all()
-        total = kl_integral_of_bounded.total(grid.size, *both, 0.25, 1e-300, grid.record())
+        both = p._evaluation().by_all(), q._evaluation().by_all()
+        total = kl_integral_of_bounded.total(grid.size, *both, 0.25, 1e-300, grid._record())
     else:
-        total = kl_integral.total(grid.size, p.evaluation().by_logs(), q.evaluation().by_logs(), 0.25, grid.record())
+        total = kl_integral.total(grid.size, p._evaluation().by_logs(), q._evaluation().by_logs(), 0.25, grid._record())
     shares = zip(p.weights, p.components, strict=True)
     shares = list(shares)
     expected = [mp.mpf(0)] * 3
@@ -99,7 +99,7 @@ def test_kl_integral_on_more_axes(grid, scale, bounded):
 
 def test_bounds_hold_in_any_box():
     p = Mixture(NORMALS[3][:3], [0.5, 0.3, 0.2])
-    record, bounds = p.evaluation().by_all(), np.empty(2)
+    record, bounds = p._evaluation().by_all(), np.empty(2)
     for _ in range(40):
         lower = RNG.normal(scale=4.0, size=3)
         upper = lower + RNG.choice([0.0, 0.5, 6.0], size=3) * RNG.random(3)
@@ -114,9 +114,9 @@ def test_what_is_skipped_is_negligible():
     n = 61 if JIT_DISABLED else 361
     grid = Grid.uniform([-90, -90], [90, 90], n)
     limit = 2.0**-64 / grid.volume
-    every = kl_integral.total(grid.size, p.evaluation().by_logs(), q.evaluation().by_logs(), 0.0, grid.record())
-    both = p.evaluation().by_all(), q.evaluation().by_all()
-    some = kl_integral_of_bounded.total(grid.size, *both, 0.0, limit, grid.record())
+    every = kl_integral.total(grid.size, p._evaluation().by_logs(), q._evaluation().by_logs(), 0.0, grid._record())
+    both = p._evaluation().by_all(), q._evaluation().by_all()
+    some = kl_integral_of_bounded.total(grid.size, *both, 0.0, limit, grid._record())
     assert every[4] == 0
     assert some[4] > 0.8 * grid.size
     np.testing.assert_allclose(some[:3], every[:3], rtol=1e-14)

@@ -25,7 +25,7 @@ def test_density_moments(grid):
     centre, slopes = np.array([0.4, -1.2, 0.7])[:D], np.array([0.3, 2.0, 0.1])[:D]
     M = len(exponents(D, DEGREE))
     sums = density_moments.total(
-        grid.size, p.evaluation(grid).by_logs(), grid.record(), centre, slopes, monomials(D, DEGREE), outputs=M + 1
+        grid.size, p._evaluation(grid).by_logs(), grid._record(), centre, slopes, monomials(D, DEGREE), outputs=M + 1
     )
     x, w = points_and_weights(grid)
     log_p = logs_of(p, x)
@@ -44,7 +44,7 @@ def test_density_moments_of_a_table_with_zeros(grid, log):
     table = Tabulated(grid, logs if log else values, log=log)
     about = np.array([0.4]), np.array([0.3])
     sums = density_moments.total(
-        grid.size, table.evaluation(grid).by_logs(), grid.record(), *about, monomials(1, DEGREE), outputs=4
+        grid.size, table._evaluation(grid).by_logs(), grid._record(), *about, monomials(1, DEGREE), outputs=4
     )
     share = grid.weights[0] * table.pdf(grid.axes[0])
     z = (grid.axes[0] - 0.4) * 0.3
@@ -67,20 +67,20 @@ def tilted_sums(x, w, log_p, mean, W):
 @pytest.mark.parametrize("size", [1.0, 0.3], ids=["wide", "narrow"])
 def test_normal_moments(grid, size):
     p, D = mixture_on(grid), grid.ndim
-    even = all(axis.rule == "trapezoid" for axis in grid.parts)
+    even = all(axis.rule == "trapezoid" for axis in grid._parts)
     strides = np.array([[1, 1, 1], [2, 3, 1]] if even else [[1, 1, 1]] * 2)[:, :D]
     lower = np.tril(np.array([[1.1, 0.0, 0.0], [-0.3, 0.9, 0.0], [0.4, 0.2, 0.8]])[:D, :D])
     corner, extent = np.array(grid.lower), np.subtract(grid.upper, grid.lower)
     means = corner + np.array([[0.55, 0.4, 0.6], [0.35, 0.65, 0.5]])[:, :D] * extent
     whitenings = np.stack([lower, 1.3 * lower]) / size
-    tasks = tasks_of([grid.count(own) for own in strides.tolist()], (0.3, 0.31, 0.7))
-    grids = GridRecords.of_strides(grid.record(), strides)
+    tasks = tasks_of([grid._count(own) for own in strides.tolist()], (0.3, 0.31, 0.7))
+    grids = GridRecords.of_strides(grid._record(), strides)
     M = len(exponents(D, TILTED_DEGREE))
     found = normal_moments(
         len(tasks),
         tasks,
         Normals(means, whitenings),
-        p.evaluation(grid).by_logs(),
+        p._evaluation(grid).by_logs(),
         grids,
         monomials(D, TILTED_DEGREE),
         length=1,

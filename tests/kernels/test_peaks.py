@@ -34,8 +34,8 @@ def peaks_of(p, grid, sides, in_strip):
     strips = int(np.prod(cells[:-1])) * -(-int(cells[-1]) // in_strip)
     zeros = cell_peaks(
         strips,
-        p.evaluation(grid).by_logs(),
-        grid.record(),
+        p._evaluation(grid).by_logs(),
+        grid._record(),
         Cells(np.array(sides, np.int64), cells, in_strip),
         peaks,
         length=1,

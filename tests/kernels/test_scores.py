@@ -79,10 +79,10 @@ def exact_scores(textbook, moved, state, x):
 
 def sums_of_scores(chart, p, grid, states, strides, by_p, cut=()):
     states = np.array(states)
-    grids = GridRecords.of_strides(grid.record(), np.array(strides)[:, np.newaxis])
-    tasks = tasks_of([grid.count(stride) for stride in strides], cut)
+    grids = GridRecords.of_strides(grid._record(), np.array(strides)[:, np.newaxis])
+    tasks = tasks_of([grid._count(stride) for stride in strides], cut)
     members = Scored(chart.scores.address, chart.parameters(states), len(chart.names), by_p)
-    partial = score_sums(len(tasks), tasks, members, p.evaluation(grid).by_logs(), grids, length=1)
+    partial = score_sums(len(tasks), tasks, members, p._evaluation(grid).by_logs(), grids, length=1)
     k = len(chart.names)
     whole = np.array([partial[tasks[:, 0] == state].sum(axis=0) for state in range(len(states))])
     return whole[:, : 2 * (1 + k + k * (k + 1))]
@@ -141,11 +141,11 @@ def test_statistic_sums(name, stride):
         logs = 2 * np.log(grid.axes[0]) + np.log1p(-grid.axes[0])
     p, state = Tabulated(grid, logs + P.logpdf(grid.axes[0]), log=True), np.array(state)
     sums = statistic_sums.total(
-        grid.count(stride),
+        grid._count(stride),
         chart.of_x.address,
         chart.parameters(state[np.newaxis])[0],
-        p.evaluation(grid).by_logs(),
-        grid.record(stride),
+        p._evaluation(grid).by_logs(),
+        grid._record(stride),
     )
     points, w = points_and_weights(grid, [stride])
     x = points[:, 0]

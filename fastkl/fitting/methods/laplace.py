@@ -69,8 +69,8 @@ def _mean_distance(objective: Objective, state: Floats) -> float:
 
 def _weighted_median(problem: Problem) -> tuple[float, float]:
     """The node at which half of the mass is passed, and its share of the mass."""
-    grid, p = problem.grid, problem.target.evaluation(problem.grid)
-    of_tiles = mass(grid.size, p.by_logs(), grid.record(), work=p.work)[:, 0]
+    grid, p = problem.grid, problem.target._evaluation(problem.grid)
+    of_tiles = mass(grid.size, p.by_logs(), grid._record(), work=p.work)[:, 0]
     passed = np.cumsum(of_tiles)
     tile = int(np.searchsorted(passed, 0.5 * passed[-1]))
     start, stop = tile * TILE, min(tile * TILE + TILE, grid.size)
@@ -78,7 +78,7 @@ def _weighted_median(problem: Problem) -> tuple[float, float]:
     weights = grid.weights[0][start:stop] * np.exp(logs)
     inside = np.cumsum(weights) + (passed[tile - 1] if tile else 0.0)
     at = min(int(np.searchsorted(inside, 0.5 * passed[-1])), logs.size - 1)
-    return grid.line.node(start + at), float(weights[at] / passed[-1]) * (1.0 + 1e-9)
+    return grid._line.node(start + at), float(weights[at] / passed[-1]) * (1.0 + 1e-9)
 
 
 def solve_reverse(problem: Problem, options: Options) -> Search:

@@ -59,8 +59,8 @@ class _Expectation:
 
     def __init__(self, problem: Problem, chart: MixtureChart, strides: list[int]) -> None:
         self.problem, self.chart = problem, chart
-        self.p, self.grid = problem.target.evaluation(problem.grid), problem.grid.record(strides)
-        self.size = problem.grid.count(strides)
+        self.p, self.grid = problem.target._evaluation(problem.grid), problem.grid._record(strides)
+        self.size = problem.grid._count(strides)
         self.points_read = 0
         self.left = math.inf
         """How many passes a run may still take."""
@@ -123,9 +123,9 @@ def solve(problem: Problem, options: Options) -> Search:
             f"positive at {held}"
         )
     most = COARSE_POINTS.get(grid.ndim, FEWEST_COARSE_POINTS)
-    strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid.parts]
+    strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid._parts]
     coarse, fine = _Expectation(problem, chart, strides), _Expectation(problem, chart, [1] * grid.ndim)
-    floor = np.array([axis.step if axis.is_uniform else np.diff(axis.nodes).min() for axis in grid.parts])
+    floor = np.array([axis.step if axis.is_uniform else np.diff(axis.nodes).min() for axis in grid._parts])
     budget = COARSE_PASSES * options.max_passes
     ends: list[Point] = []
     for start in (*_starts(landscape, chart, floor), *options.starts):

@@ -18,7 +18,7 @@ MAX_GRIDS = 3
 def solve(problem: Problem, options: Options) -> Search:
     """The ends of the runs on a grid that fits them."""
     # a grid for a mixture of Normals resolves the Normals that are near it as well
-    smooth = problem.target.is_normal and isinstance(problem.chart, NormalChart)
+    smooth = problem.target._is_normal and isinstance(problem.chart, NormalChart)
     starts, read = [*problem.starts(), *options.starts], 0
     for _ in range(MAX_GRIDS):
         ends = ends_from(problem, starts, options)
