@@ -86,19 +86,19 @@ LINE = 64
 """Bytes in a line of the cache, and in the longest vector."""
 
 
-def _allocate(*dimensions: Any) -> Any:
-    array = types.Array(types.float64, len(dimensions), "C")
+def _allocate(kind: Any, *dimensions: Any) -> Any:
+    array = types.Array(kind, len(dimensions), "C")
 
     def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
         from numba.np.arrayobj import make_array, populate_array
 
-        double, integer = ir.DoubleType(), ir.IntType(64)
-        strides = [ir.Constant(integer, double.get_abi_size(context.target_data))]
+        number, integer = context.get_value_type(kind), ir.IntType(64)
+        strides = [ir.Constant(integer, context.get_abi_sizeof(number))]
         for length in reversed(operands):
             strides.insert(0, builder.mul(strides[0], length))
         room = make_array(array)(context, builder)
         owner = context.nrt.meminfo_alloc_aligned(builder, strides[0], LINE)
-        data = builder.bitcast(context.nrt.meminfo_data(builder, owner), double.as_pointer())
+        data = builder.bitcast(context.nrt.meminfo_data(builder, owner), number.as_pointer())
         populate_array(room, data=data, shape=operands, strides=strides[1:], itemsize=strides[-1], meminfo=owner)
         return room._getvalue()
 
@@ -106,11 +106,15 @@ def _allocate(*dimensions: Any) -> Any:
 
 
 def _buffer(typing_context: Any, size: Any) -> Any:
-    return _allocate(size)
+    return _allocate(types.float64, size)
 
 
 def _buffers(typing_context: Any, rows: Any, size: Any) -> Any:
-    return _allocate(rows, size)
+    return _allocate(types.float64, rows, size)
+
+
+def _integers(typing_context: Any, size: Any) -> Any:
+    return _allocate(types.int64, size)
 
 
 buffer: Callable[[int], Any] = np.empty if JIT_DISABLED else intrinsic(_buffer)
@@ -122,3 +126,6 @@ slower in one process than in another.
 
 buffers: Callable[[int, int], Any] = (lambda *shape: np.empty(shape)) if JIT_DISABLED else intrinsic(_buffers)
 """``buffers(rows, size)``: rows of so many doubles, the first of which begins with a line of the cache."""
+
+integers: Callable[[int], Any] = (lambda size: np.empty(size, np.int64)) if JIT_DISABLED else intrinsic(_integers)
+"""``integers(size)``: room for so many integers. Like the others it is compiled in no time, and ``np.empty`` is not."""

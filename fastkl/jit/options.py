@@ -29,6 +29,7 @@ from typing import Any
 
 import numba
 from numba import config, types
+from numba.core import cgutils
 from numba.core.ccallback import CFunc
 from numba.core.sigutils import normalize_signature
 from numba.extending import intrinsic, overload
@@ -130,6 +131,31 @@ def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[.
 
     return declare
 
+
+def _extreme(sign: str) -> Any:
+    """``min`` or ``max`` of integers or of doubles, for compiled code: the first one that no other is beyond."""
+
+    def choose(typing_context: Any, *numbers: Any) -> Any:
+        kind = types.float64 if any(isinstance(n, types.Float) for n in numbers) else types.int64
+        signature = kind(types.StarArgTuple.from_types(numbers))
+
+        def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+            values = cgutils.unpack_tuple(builder, operands[0])
+            found, *others = (context.cast(builder, v, n, kind) for v, n in zip(values, numbers, strict=True))
+            compare = builder.fcmp_ordered if kind is types.float64 else builder.icmp_signed
+            for other in others:
+                found = builder.select(compare(sign, other, found), other, found)
+            return found
+
+        return signature, emit
+
+    return intrinsic(choose)
+
+
+least: Any = min if JIT_DISABLED else _extreme("<")
+"""Python's ``min``, in whose place kernels import it: Numba compiles a function for every use of its own."""
+most: Any = max if JIT_DISABLED else _extreme(">")
+"""Python's ``max``, likewise."""
 
 _WIDEST = '"prefer-vector-width"="512"'
 """LLVM's name for the width of vectors that it prefers in one function."""

@@ -10,6 +10,8 @@ neighbouring nodes costs up to 1e-12.
 from __future__ import annotations
 
 from fastkl.jit import Interface, block, pasted, scalar
+from fastkl.jit import least as min
+from fastkl.jit import most as max
 from fastkl.kernels.records import (
     EDGES,
     FILL,

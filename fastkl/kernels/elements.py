@@ -13,6 +13,8 @@ import numpy as np
 from fastkl.elementary import LARGEST, TINY, float_bits, kl_term
 from fastkl.elementary.special import entr, kl_div, ordinary_entr, ordinary_rel_entr, rel_entr
 from fastkl.jit import TiledKernel, block, holes, instance, scalar, tiled, widest_vectors
+from fastkl.jit import least as min
+from fastkl.jit import most as max
 
 BLOCK = 256
 """Points that are looked through, and then computed while they are in the first cache."""

@@ -6,6 +6,8 @@ import numpy as np
 
 from fastkl.elementary import LOWERED, exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term_of_logs
 from fastkl.jit import block, buffer, holes, instance, scalar, tiled
+from fastkl.jit import least as min
+from fastkl.jit import most as max
 from fastkl.kernels.axes import fill_axis, fill_box, full_index, has_one_weight, last_below, length_of_row
 from fastkl.kernels.interfaces import BLOCK, bound, reach
 from fastkl.kernels.records import BASE, BOUNDS_OF, END, EVERY, REACH_OF, START
@@ -150,7 +152,7 @@ def kl_integral_of_bounded(partial, start, stop, p, q, log_factor, limit, grid):
     kept = D > 1 and length <= stop - start  # all rows have the same nodes
     run, a, b = new_run(grid), buffer(BLOCK), buffer(BLOCK)
     x, w = buffer(length if kept else 0), buffer(length if kept else 0)
-    lower, upper, bounds_p, bounds_q = np.empty(D), np.empty(D), np.empty(2), np.empty(2)
+    lower, upper, bounds_p, bounds_q = buffer(D), buffer(D), buffer(2), buffer(2)
     divergence, mass_p, mass_q, surplus, skipped, point = 0.0, 0.0, 0.0, 0.0, 0.0, start
 
     fill_box(grid, start, stop, lower, upper)

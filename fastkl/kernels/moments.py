@@ -10,6 +10,8 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_exp
 from fastkl.jit import block, buffer, tiled
+from fastkl.jit import least as min
+from fastkl.jit import most as max
 from fastkl.kernels.axes import grid_of, last_below, length_of_row
 from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.polynomials import add_row, enter_component, fill_products
@@ -44,7 +46,7 @@ def density_moments(partial, start, stop, p, grid, centre, slopes, monomials):
     """The integrals of p times every monomial up to degree 2 of z = (x - centre) slopes, and of p log p, the last."""
     D, length, last = grid.layout.shape[0], length_of_row(grid), monomials.outer.size
     run, log_p = new_run(grid), buffer(BLOCK)
-    z, sums, entropy, products = np.empty(D - 1), np.empty(DEGREE + 1), np.empty(1), np.empty(monomials.parent.size)
+    z, sums, entropy, products = buffer(D - 1), buffer(DEGREE + 1), buffer(1), buffer(monomials.parent.size)
     point = start
     while point < stop:
         first = point % length
@@ -113,8 +115,8 @@ def normal_moments(partial, start, stop, tasks, normals, p, grids, monomials):
     """
     D, count_of_all = normals.centres.shape[1], monomials.outer.size
     run, log_p = new_run(grid_of(grids, 0)), buffer(BLOCK)
-    z, products = np.empty(D - 1), np.empty(monomials.parent.size)
-    sums, tilted = np.empty(TILTED_DEGREE + 1), np.empty(TILTED_DEGREE + 1)
+    z, products = buffer(D - 1), buffer(monomials.parent.size)
+    sums, tilted = buffer(TILTED_DEGREE + 1), buffer(TILTED_DEGREE + 1)
     for t in range(start, stop):
         q, point, end = tasks[t, 0], tasks[t, 1], tasks[t, 2]
         centre, W = normals.centres[q], normals.whitenings[q]

@@ -8,6 +8,8 @@ import numpy as np
 
 from fastkl.elementary.bits import float_bits, from_bits
 from fastkl.jit import block, buffer, scalar, tiled
+from fastkl.jit import least as min
+from fastkl.jit import most as max
 from fastkl.kernels.axes import count, length_of_row
 from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.walk import enter_row, fill_logs, fill_run, new_run

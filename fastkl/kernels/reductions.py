@@ -25,6 +25,7 @@ from fastkl.jit import (
     tiled,
     view_of_doubles,
 )
+from fastkl.jit import least as min
 from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS, fill_terms, fill_terms_across
 
 BLOCK = 192

@@ -6,6 +6,8 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, log
 from fastkl.jit import block, buffer, buffers, tiled
+from fastkl.jit import least as min
+from fastkl.jit import most as max
 from fastkl.kernels.axes import length_of_row
 from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.moments import DEGREE
@@ -46,8 +48,8 @@ def responsibility_sums(partial, start, stop, factors, normals, p, grid, monomia
     D, parts, M = grid.layout.shape[0], factors.size, monomials.outer.size
     length, run, share = length_of_row(grid), new_run(grid), buffer(BLOCK)
     top, total, logs = buffer(BLOCK), buffer(BLOCK), buffers(parts, BLOCK)
-    z, on_row, sums = np.zeros((parts, D)), np.empty((parts, 3)), np.empty((parts, DEGREE + 1))
-    products = np.empty(monomials.parent.size)
+    z, on_row, sums = np.zeros((parts, D)), buffers(parts, 3), buffers(parts, DEGREE + 1)
+    products = buffer(monomials.parent.size)
     point = start
     while point < stop:
         first = point % length

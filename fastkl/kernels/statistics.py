@@ -9,7 +9,7 @@ import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs, log_ratio
 from fastkl.jit import Interface, block, buffer, tiled
-from fastkl.kernels.integrals import DIVERGENCE, MASS_P, MASS_Q, SURPLUS, logs_are_ordinary
+from fastkl.kernels.integrals import DIVERGENCE, MASS_P, MASS_Q, SKIPPED, SURPLUS, logs_are_ordinary
 from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.scores import around, log_of_power
 from fastkl.kernels.walk import fill_logs, new_run, next_run
@@ -97,8 +97,9 @@ def _sums(w, log_p, log_q, first, second, found):
 @tiled(outputs=8)
 def statistic_sums(partial, start, stop, address, parameters, p, grid):
     """What `kl_integral` gives for p and q, and the integrals of p times log(p/q) and both statistics."""
-    run, log_p, log_q, found = new_run(grid), buffer(BLOCK), buffer(BLOCK), np.zeros(partial.size)
+    run, log_p, log_q, found = new_run(grid), buffer(BLOCK), buffer(BLOCK), buffer(partial.size)
     first, second = buffer(BLOCK), buffer(BLOCK)
+    found[SKIPPED] = 0.0
     point = start
     while point < stop:
         n, _ = next_run(run, grid, point, stop)

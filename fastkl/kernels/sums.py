@@ -6,6 +6,7 @@ import numpy as np
 
 from fastkl.elementary import fast_entropy_term, two_sum, with_lost
 from fastkl.jit import TiledKernel, holes, instance, tiled, widest_vectors
+from fastkl.jit import least as min
 from fastkl.kernels.terms import JS, KL, SCALED_JS, SCALED_KL, Forms, block_sums
 
 BLOCK = 256

@@ -32,6 +32,7 @@ from fastkl.elementary import (
     lifted,
 )
 from fastkl.jit import Implementation, Interface, block, holes, instance, scalar, widest_vectors
+from fastkl.jit import least as min
 
 TERMS = Interface("void(float64[::1], float64[::1], float64, float64, float64[::1])")
 """``(p, q, a, b, out)``: out[i] = the term of p[i] and q[i]; what a and b are, the function says."""

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from fastkl.jit import block, buffer, pasted, scalar
+from fastkl.jit import block, buffer, integers, pasted, scalar
+from fastkl.jit import least as min
 from fastkl.kernels.axes import count, even_node, even_weight, fill_axis, full_index, length_of_row
 from fastkl.kernels.interfaces import BLOCK, evaluate
 from fastkl.kernels.records import (
@@ -44,7 +43,7 @@ class Run(NamedTuple):
 def new_run(grid):
     """Room for a run on a grid."""
     inner = grid.layout.shape[0] - 1
-    return Run(buffer(BLOCK), buffer(BLOCK), np.empty(inner), np.empty(PLACE, np.int64), buffer(BLOCK))
+    return Run(buffer(BLOCK), buffer(BLOCK), buffer(inner), integers(PLACE), buffer(BLOCK))
 
 
 @block
