@@ -1,4 +1,4 @@
-"""From the sums over two densities to the divergence of the normalised ones."""
+"""The divergence of two normalised densities, from sums over the densities as they are."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 CANCELLED = 0.25
-"""The share of the sum that the correction for unequal masses may take; beyond it, q is scaled and summed again."""
+"""Largest share of a sum that the correction for unequal masses may take; beyond it, q is scaled and summed again."""
 
 
 def divergence_of_sums(total: Any, mass: Any, surplus: Any) -> tuple[Any, Any]:
-    """(KL of the normalised densities, whether it has lost digits so that q has to be scaled first).
+    """(KL of the normalised densities, whether it has lost digits, so that q has to be scaled first).
 
-    S, P and D are the sums of the terms p log(p/q) - p + q, of p and of q - p. The divergence is S/P - phi(D/P).
-    Where the second part takes much of the first, or one mass is more than twice the other, q is scaled by P/Q, which
-    makes D about 0.
+    *total*, *mass* and *surplus* are S, P and D, the sums of the terms p log(p/q) - p + q, of p and of q - p. The
+    divergence is S/P - phi(D/P). If the second part takes much of the first, or one of the masses P and Q is more
+    than twice the other, the caller scales q by P/Q, which makes D about 0.
     """
     whole, relative = total / mass, surplus / mass
     if not (isinstance(surplus, float) or surplus.any()):
@@ -26,7 +26,9 @@ def divergence_of_sums(total: Any, mass: Any, surplus: Any) -> tuple[Any, Any]:
 
 
 def phi(u: Any) -> Any:
-    """u - log(1 + u) >= 0 for a number or an array, without cancellation; inf for -1, and NaN for less in an array.
+    """u - log(1 + u) >= 0 of a number or an array, without cancellation.
+
+    It is inf for u = -1; for u < -1 it is inf for a number, and NaN in an array.
 
     log(1 + u) = 2 atanh(s) with s = u/(2 + u), and u - 2 s = u s.
     """

@@ -1,4 +1,4 @@
-"""Divergences along axes: the fast sums of many rows, whatever their strides, types, weights or logarithms."""
+"""Divergences along axes by fast sums of many rows, of any strides and types, with weights or from logarithms."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ from fastkl.validation import Floats
 Masses = tuple[float, ...]
 
 WORTH_A_LOOK = 2**14
-"""Numbers from which on it pays to look whether the masses are about the same."""
+"""Size of an array from which on it pays to look whether the masses are about the same."""
 
 FEW, FEW_NUMBERS = 32, 16
-"""How many rows, and numbers of each along every axis, are looked at."""
+"""Number of entries along every kept axis, and along every summed axis, by which masses are judged to be alike."""
 
 FAR_LOG = 64.0
-"""The size of a logarithm whose last place is 1.4e-14."""
+"""Size of a row's largest logarithm from which on it is subtracted before anything else: its last place is 1.4e-14."""
 
 MOST = 0.75
-"""The share of rows whose masses are alike up to which the masses are summed first."""
+"""Largest share of rows with masses that are alike for which the masses are summed first."""
 
 
 def entropy_along(given: Operands, normalize: bool, masses: Masses | None = None) -> Floats:
-    """The entropy of each row of p, or KL(p||q) of each pair; *masses* is what is known of a single row."""
+    """The entropy of each row of p, or KL(p||q) of each pair; *masses* are those of a single row, if already known."""
     if not normalize:
         value = settle(given, _sum_as_it_stands, sum_by_definition)
         return np.ldexp(value, given.weight_exponent)
@@ -55,7 +55,7 @@ def entropy_along(given: Operands, normalize: bool, masses: Masses | None = None
 
 
 def jensenshannon_along(given: Operands, masses: Masses | None = None) -> Floats:
-    """The Jensen-Shannon divergence of each pair of rows; *masses* is what is known of a single one."""
+    """The Jensen-Shannon divergence of each pair of rows; *masses* are those of a single pair, if already known."""
     measure = _jensenshannon_of_logs if given.log else _jensenshannon
     return settle(given, measure, jensenshannon_by_definition, _unsettled(masses))
 
@@ -67,9 +67,9 @@ def _unsettled(masses: Masses | None) -> Measured | None:
 
 
 def _shifted(given: Operands) -> tuple[Rows, list[Any], dict[str, Any]]:
-    """(rows of logarithms, what is to be subtracted from them so that nothing overflows, how they are summed).
+    """(rows of logarithms, shifts to subtract from them so that nothing overflows, keywords for `Rows.sums`).
 
-    Large numbers are subtracted from the logarithms themselves: what is added to them would be rounded.
+    Large shifts are subtracted here, and 0 is returned for them: whatever was added to a large shift would be rounded.
     """
     largest = [given.largest(i) for i in range(len(given.arrays))]
     if max(np.max(np.abs(shift), initial=0.0) for shift in largest) > FAR_LOG:
@@ -79,7 +79,7 @@ def _shifted(given: Operands) -> tuple[Rows, list[Any], dict[str, Any]]:
 
 
 def _seen(given: Operands, total: Floats, settled: NDArray[np.bool_], least: float, factor: Floats) -> Any:
-    """Where no number that counts as TINY matters: the sum of the terms is large enough, or p = factor * q."""
+    """Whether a row is settled and no number that counts as TINY matters: its sum is large, or p = factor * q."""
     size = math.prod(given.arrays[0].shape[given.kept :])
     small = settled & ~((total >= least * size) | ((total == 0.0) & np.signbit(total)))
     if small.any():
@@ -94,10 +94,10 @@ def _is_single_point(given: Operands) -> bool:
 
 
 def _balance(given: Operands, rows: Rows) -> Floats | None:
-    """The ratios of p's masses to q's, 1 where they are alike; None if they seem to be alike nearly everywhere.
+    """The ratio of p's mass to q's of each row, 1 if they are alike; None if they seem to be alike in most rows.
 
-    Where they are not, sums would be made in vain, with q as it is. A few numbers of a few rows are looked at; what a
-    row's factor is in the end does not depend on the others.
+    If they are not, sums with q as it is would be made in vain. A few numbers of a few rows are looked at; the factor
+    that a row has in the end does not depend on the other rows.
     """
     if given.arrays[0].size < WORTH_A_LOOK or not rows.go_across:
         return None
@@ -112,7 +112,7 @@ def _balance(given: Operands, rows: Rows) -> Floats | None:
 
 
 def _are_alike(mass_p: Floats, mass_q: Floats) -> NDArray[np.bool_]:
-    """Whether neither is more than twice the other."""
+    """Whether neither mass is more than twice the other, for each row."""
     return (mass_p >= 0.5 * mass_q) & (mass_p <= 2.0 * mass_q)
 
 
@@ -163,7 +163,7 @@ def _entropy(given: Operands) -> Measured:
     with np.errstate(all="ignore"):
         if rows.are_balanced:
             total, mass, _, _, factor = rows.sums(terms.entropy_terms, balance=BY_MASS)
-        else:  # a second look is rare where the masses are about what they are guessed to be
+        else:  # a second pass is rare if the masses are about as guessed
             guess = 1.0 if given.exponents is None else 2.0**SCALED_MASS_EXPONENT
             if rows.prepare is None:
                 mass = rows.masses()[0]
@@ -178,7 +178,7 @@ def _entropy(given: Operands) -> Measured:
             total = np.where(lossy, rows.sums(terms.entropy_terms, b=np.where(lossy, mass, factor))[0], total)
             value = np.where(lossy, total / mass, value)
         settled = ~np.isnan(value) & are_ordinary(mass)
-        if given.weights is None:  # with cell widths it may be negative, as that of any density
+        if given.weights is None:  # with cell widths an entropy may be negative, as that of any density
             value = np.maximum(value, 0.0)
         size = math.prod(given.arrays[0].shape[given.kept :])
         settled &= (value == 0.0) | (np.abs(value) * mass >= LEAST_TERM * size)
@@ -240,11 +240,11 @@ def _js_of_sums(given: Operands, total: Floats, mass: Floats, surplus: Any) -> F
     with np.errstate(all="ignore"):
         value: Floats = total / mass - 0.125 * (surplus / mass) ** 2
     highest = np.inf if given.copies != (1, 1) else 0.0 if _is_single_point(given) else LN2
-    return np.clip(value, 0.0, highest) + 0.0  # -0 becomes 0
+    return np.clip(value, 0.0, highest) + 0.0  # turns -0 into 0
 
 
 def _sum_as_it_stands(given: Operands) -> Measured:
-    """The sum of the terms of densities that are taken as they are."""
+    """The sum of the terms of each row, which is not normalised."""
     rows = given.rows()
     single = len(given.arrays) == 1
     kernel: Terms

@@ -1,9 +1,10 @@
 """Entropies by their definition, for rows that the fast formulas leave open: negative or infinite numbers, ratios
 beyond the range of a double.
 
-The arithmetic is SciPy's, so that the answers are: every number is divided by the sum, and the terms are summed.
+The arithmetic is SciPy's, so that the answers are SciPy's too: every number is divided by the sum, and the terms are
+summed.
 Rows are scaled by a power of two first, so that the sum neither overflows nor loses digits below the normals. The
-terms of a divergence are those of `kl_div`, which the rounding of normalised numbers moves by its square alone.
+terms of a divergence are those of `kl_div`, which the rounding of normalised numbers changes by its square alone.
 """
 
 from __future__ import annotations
@@ -21,24 +22,24 @@ from fastkl.validation import Floats
 SMALLEST_NORMAL = 2.0**-1022
 
 FAR = 1000
-"""Exponents up to which a power of two and its inverse are normal doubles."""
+"""Largest exponent of a power of two that rows are scaled by: it and its inverse are normal doubles."""
 
 Piece = tuple[Floats, Floats, Floats]
 Term = Callable[[Any, Any], Any]
 
 
 def entropy_by_definition(given: Operands) -> Floats:
-    """Entropy or relative entropy of normalised rows."""
+    """The entropy or relative entropy of each row, normalised."""
     return _by_definition(given, _entr if len(given.arrays) == 1 else kl_div, True)
 
 
 def sum_by_definition(given: Operands) -> Floats:
-    """The sum of the terms of entropy or relative entropy as they stand."""
+    """The sum of the terms of entropy or relative entropy of each row, which is not normalised."""
     return _by_definition(given, _entr if len(given.arrays) == 1 else rel_entr, False)
 
 
 def jensenshannon_by_definition(given: Operands) -> Floats:
-    """The Jensen-Shannon divergence of normalised rows."""
+    """The Jensen-Shannon divergence of each pair of rows, normalised."""
 
     def term(p: Floats, q: Floats) -> Any:
         m = (p + q) / 2.0
@@ -52,7 +53,7 @@ def _entr(p: Floats, q: Floats) -> Any:
 
 
 def _pieces(given: Operands) -> Iterator[Piece]:
-    """The rows as (rows, numbers), a limited number of numbers at a time."""
+    """p, q and the weights in shape (rows, numbers), a limited number of numbers at a time."""
     kept, shape = given.arrays[0].shape[: given.kept], given.arrays[0].shape[given.kept :]
     count = int(np.prod(kept))
     step = max(CHUNK // count // max(int(np.prod(shape[1:])), 1), 1)
@@ -81,7 +82,7 @@ def _by_definition(given: Operands, term: Term, normalize: bool, copies: tuple[i
         for p, q, w in _pieces(given):
             a, b = (p * scale[0] / mass[0], q * scale[1] / mass[1]) if normalize else (p, q)
             values = term(a, b)
-            if term is kl_div:  # where q underflows, the logarithm is made of the numbers as they are
+            if term is kl_div:  # if q underflows, the logarithm is made of the original numbers
                 beyond = (b >= 0.0) & (b < SMALLEST_NORMAL) & (q > 0.0) & (a > 0.0)
                 shift = log_ratio(mass[0], mass[1]) + log_ratio(scale[1], scale[0])
                 values = np.where(beyond, a * (log_ratio(p, q) - shift) - a + b, values)
@@ -89,5 +90,5 @@ def _by_definition(given: Operands, term: Term, normalize: bool, copies: tuple[i
     if normalize and given.weights is not None:
         total[(mass == 0.0).any(axis=(0, 2))] = np.nan
     if normalize and len(given.arrays) == 2:
-        total = np.maximum(total, 0.0)  # what is below is rounding
+        total = np.maximum(total, 0.0)  # a negative value is rounding
     return total.reshape(kept)

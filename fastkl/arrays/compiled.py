@@ -1,9 +1,9 @@
 """Entropy, Jensen-Shannon distance and Jeffreys divergence of vectors, for callers that are compiled themselves.
 
-A function of a user that is compiled by Numba cannot call the Python functions of `fastkl.arrays.divergences`; what
-stands here takes their place there. The sums are those of the kernels. The masses are summed first; where they are not
-ordinary, or the terms too small, both vectors are copied, multiplied by powers of two. A negative number makes the
-result NaN, and axes, weights, logarithms and masks are left to the Python functions.
+A user's function that is compiled by Numba cannot call the Python functions of `fastkl.arrays.divergences`; the
+functions of this module take their place there. The sums are those of the kernels. The masses are summed first; if they
+are not ordinary, or the terms are too small, both vectors are copied, multiplied by powers of two. A negative number
+makes the result NaN, and axes, weights, logarithms and masks are left to the Python functions.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _plain_js, _scaled_js = _sums_of("plain_js", JS), _sums_of("scaled_js", SCALED_J
 
 
 def _balanced(p, q, mass_p, mass_q):
-    """(the sum of the terms, the surplus of q, both in units of p's mass, whether every number counts)."""
+    """(sum of the terms, surplus of q, both in units of p's mass, whether the sum is large enough to be trusted)."""
     if abs(mass_p - mass_q) <= EQUAL_MASSES * mass_p:
         total, surplus = plain(p, q, 1.0)
     else:
@@ -79,7 +79,7 @@ _balanced_js = routine(instance(_balanced, "balanced_js", plain=_plain_js, scale
 
 @routine
 def _exponent(values):
-    """Exponent of the power of two that the largest number is multiplied by, for a mass of ordinary size."""
+    """Exponent of the power of two that *values* are multiplied by, to get a mass of ordinary size."""
     largest = 0.0
     for i in range(values.size):
         largest = max(largest, np.float64(values[i]))
@@ -88,7 +88,7 @@ def _exponent(values):
 
 @routine
 def _multiplied(values, exponent):
-    """The numbers times a power of two; none that is above 0 becomes 0."""
+    """The *values* times 2**exponent; no number above 0 becomes 0."""
     result = np.empty(values.size)
     for i in range(values.size):
         result[i] = math.ldexp(np.float64(values[i]), exponent)
@@ -98,7 +98,7 @@ def _multiplied(values, exponent):
 
 
 def _divergence(p, q):
-    """The divergence of the normalised vectors."""
+    """The divergence of the normalised vectors p and q: a template for several divergences."""
     if p.size == 0:
         return 0.0
     mass_p, mass_q = _masses(p, q)
@@ -117,14 +117,14 @@ def _divergence(p, q):
     return 0.0 if p.size == 1 and whole == whole else max(whole - share * surplus * surplus, 0.0)
 
 
-# phi(u) is u**2 / 2 for the rounding of masses that have been made equal
+# phi(u) is u**2 / 2 if u is only the rounding of masses that have been made equal
 kl = routine(instance(_divergence, "kl", balanced=_balanced_kl, share=0.5))
 js = routine(instance(_divergence, "js", balanced=_balanced_js, share=0.125))
 
 
 @routine
 def shannon(p):
-    """The entropy of the normalised vector."""
+    """The entropy of the normalised vector p."""
     if p.size == 0:
         return 0.0
     mass, _ = _masses(p, p)
@@ -210,7 +210,7 @@ def _jeffreys(p: Any, q: Any, base: Any = None) -> Any:
 
 
 def register() -> None:
-    """Let compiled code call the functions."""
+    """Let users' compiled code call `entropy`, `jensenshannon` and `jeffreys`."""
     if not JIT_DISABLED:
         callable_from_compiled_code(divergences.entropy, _entropy)
         callable_from_compiled_code(divergences.jensenshannon, _jensenshannon)

@@ -1,4 +1,4 @@
-"""Arrays of other libraries: read where they lie, and answered in their own type."""
+"""Arrays of other libraries: read in place, and answered in their own type."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ SINGLES = (*HALVES, "float32")
 
 
 def as_array(values: Any, name: str) -> NDArray[Any]:
-    """*values* as an array of real numbers, the same memory where there is one; masks are left to the caller.
+    """*values* as an array of real numbers, in the same memory if possible; masks are left to the caller.
 
-    *name* is the argument's name, for the message.
+    *name* is the argument's name in error messages.
     """
     if values is None:
         raise ValueError(f"{name}: at least one array or dtype is required, got None")
@@ -40,7 +40,7 @@ def as_array(values: Any, name: str) -> NDArray[Any]:
 
 
 def is_sparse(values: Any) -> bool:
-    """Whether *values* is a sparse matrix or array, of SciPy or alike."""
+    """Whether *values* is a sparse matrix or array, of SciPy or of a similar library."""
     return hasattr(values, "toarray") and hasattr(values, "nnz")
 
 
@@ -59,7 +59,7 @@ def _glimpse(array: NDArray[Any]) -> str:
 
 
 def in_the_type_of(*given: Any) -> Callable[[Any], Any]:
-    """What makes a result one of the type of *given* where that is a tensor of torch or an array of JAX."""
+    """Function that turns a result into a torch tensor or a JAX array if one of *given* is one, else the identity."""
     torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
     for values in given:
         if torch is not None and isinstance(values, torch.Tensor):
@@ -70,7 +70,7 @@ def in_the_type_of(*given: Any) -> Callable[[Any], Any]:
 
 
 def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights: Any) -> float:
-    """*pseudocount* as a number, refused where the numbers are not counts."""
+    """*pseudocount* as a float, refused if the numbers that it is added to are not counts."""
     if not isinstance(pseudocount, int | float | np.integer | np.floating):
         raise TypeError(f"pseudocount must be a real number, got {pseudocount!r}")
     number = float(pseudocount)
@@ -88,7 +88,7 @@ def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights
 
 
 def checked_weights(weights: Any) -> tuple[Floats, int]:
-    """The weights, and the power of two that they have been divided by: 0 where the largest is of ordinary size."""
+    """(weights, exponent of the power of two that divides them, which is 0 if the largest is of ordinary size)."""
     if np.ma.is_masked(weights):
         raise TypeError("weights must not be masked; mask p or q where a point is left out, or give it the weight 0")
     w = np.asarray(as_array(weights, "weights"), dtype=np.float64)
@@ -102,4 +102,4 @@ def checked_weights(weights: Any) -> tuple[Floats, int]:
 
 
 ORDINARY_EXPONENT = 40
-"""The exponent of weights up to which sums of their products with ordinary numbers are ordinary."""
+"""Largest exponent of weights for which sums of their products with ordinary numbers are ordinary."""

@@ -36,35 +36,35 @@ def entropy(
     pk : array_like
         Densities or probabilities along `axis`; they are normalised.
     qk : array_like, optional
-        The same for the second distribution; broadcast against pk.
+        Densities or probabilities of the second distribution; broadcast against pk.
     base : float, optional
         Base of the logarithm, > 0; by default the result is in nats.
     axis : int, tuple of ints or None, default 0
-        What is summed over; None is everything.
+        Axes that are summed over; None stands for all of them.
     nan_policy : {'propagate', 'omit', 'raise'}
-        A NaN makes the result NaN, is left out together with its partner, or is an error. What a masked array
-        masks is always left out.
+        Treatment of a NaN: it makes the result NaN, is left out together with its partner, or is an error. Masked
+        entries are always left out.
     keepdims : bool, default False
-        Keep the axes that are summed over, with length 1.
+        Whether to keep the axes that are summed over, with length 1.
     normalize : bool, default True
-        False: the sum of the terms as it stands, which may be negative.
+        Whether to normalise pk and qk; if not, the result is the sum of the terms, which may be negative.
     weights : array_like, optional
         Cell widths, >= 0, broadcast against the input by NumPy's rules: sums become sum(w * term), and
-        normalising makes sum(w * p) = 1. These are not weights of observations.
+        normalising makes sum(w * p) = 1. Cell widths are not weights of observations.
     log : bool, default False
         Whether pk and qk are log-densities; -inf stands for 0.
     pseudocount : float, default 0
         A number >= 0 that is added to every entry of pk and qk before they are normalised (1/2 is Jeffreys' prior,
         1 is Laplace's): no bin of a histogram is empty then, and the divergence is finite. Masked entries, and those
-        that ``nan_policy='omit'`` leaves out, get none. It is a count: not for logarithms, densities with `weights`,
-        or ``normalize=False``.
+        that ``nan_policy='omit'`` leaves out, get none. It is a count, and is refused for logarithms, for densities
+        with `weights`, and with ``normalize=False``.
 
     Returns
     -------
     scalar or ndarray
         float32 if all input is float16, bfloat16 or float32, else float64; a tensor or a JAX array if pk or qk is
-        one. inf where qk is 0 and pk is not; NaN where a sum is 0; 0 for no numbers. Never negative for non-negative
-        input that is normalised.
+        one. It is inf if qk is 0 where pk is not, NaN if a sum is 0, 0 for no numbers, and never negative for
+        non-negative input that is normalised.
 
     Raises
     ------
@@ -78,8 +78,8 @@ def entropy(
     Notes
     -----
     The terms are summed as p log(p/q) - p + q >= 0, so no digit is lost as q approaches p, down to a divergence of
-    1e-33 where the masses differ, and of any size where they do not. With ``log=True`` the logarithms are rounded, and
-    log(p/q) with them. The entropy of a single distribution has an absolute error of 1e-16 where it is near 0.
+    1e-33 if the masses differ, and of any size if they do not. With ``log=True`` the logarithms are rounded, and
+    log(p/q) with them. The entropy of a single distribution has an absolute error of 1e-16 if it is near 0.
     Deviations from SciPy are listed in ``docs/arrays.md``.
 
     References
@@ -141,7 +141,9 @@ def jensenshannon(
     base : float, optional
         Base of the logarithm, > 0; by default natural.
     axis : int, tuple of ints or None, default 0
+        Axes that are summed over; None stands for all of them.
     keepdims : bool, default False
+        Whether to keep the axes that are summed over, with length 1.
     weights, log, pseudocount
         As in `entropy`.
 
@@ -149,8 +151,8 @@ def jensenshannon(
     -------
     scalar or ndarray
         Between 0 and sqrt(log 2) (1 for ``base=2``). Types and special values as in `entropy`, but for a scalar with
-        a `base`, which is float64, as in SciPy. Where one array is repeated along `axis`, it is normalised before, as
-        in SciPy, and the result is no distance of distributions.
+        a `base`, which is float64, as in SciPy. If one array is repeated along `axis`, it is normalised before, as in
+        SciPy, and the result is no distance of distributions.
 
     Raises
     ------
@@ -209,7 +211,7 @@ def jeffreys(
     Returns
     -------
     scalar or ndarray
-        >= 0, symmetric in p and q; inf where one of them is 0 and the other is not, unless a `pseudocount` is given.
+        A number >= 0, symmetric in p and q; inf if one of them is 0 where the other is not, without a `pseudocount`.
 
     Raises
     ------
@@ -243,7 +245,7 @@ def jeffreys(
 
 
 def _readable(p: Any, q: Any, name_p: str, name_q: str) -> tuple[Callable[[Any], Any], Any, Any]:
-    """(what makes a result one of the type of p or q, p, q), both as NumPy's arrays."""
+    """(function that gives a result the type of p or q, p, q), the latter two as NumPy arrays."""
     if type(p) is np.ndarray and (type(q) is np.ndarray or q is None):
         return _as_it_is, p, q
     own = in_the_type_of(p, q)
@@ -257,10 +259,10 @@ def _as_it_is(result: Any) -> Any:
 
 
 def _root(value: Any, unit: float) -> Any:
-    with np.errstate(invalid="ignore"):  # a base below 1
+    with np.errstate(invalid="ignore"):  # a base below 1 gives NaN
         return np.sqrt(_quotient(value, unit))
 
 
 def _quotient(value: Any, unit: float) -> Any:
-    with np.errstate(divide="ignore", invalid="ignore"):  # base 1, as SciPy has it, gives inf and NaN
+    with np.errstate(divide="ignore", invalid="ignore"):  # base 1 gives inf and NaN, as in SciPy
         return np.divide(value, unit)

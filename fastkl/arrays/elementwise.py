@@ -14,10 +14,10 @@ from fastkl.elementary import special
 from fastkl.jit import JIT_DISABLED, TiledKernel, callable_from_numba, ufunc
 from fastkl.kernels.elements import entr_elements, kl_div_elements, rel_entr_elements
 
-ndarray = np.ndarray  # a lookup less where nanoseconds count
+ndarray = np.ndarray  # saves a lookup, since nanoseconds count
 
 PARALLEL_SIZE = 2**16
-"""From this many elements on, arrays whose elements lie side by side are worked on in threads."""
+"""Number of elements from which on arrays whose elements lie side by side are computed in threads."""
 
 
 _ABSENT: Any = object()
@@ -26,7 +26,7 @@ _ABSENT: Any = object()
 class Elementwise:
     """A NumPy ufunc that works on large arrays in threads.
 
-    Everything that a `numpy.ufunc` has is here too: ``out=``, ``where=``, ``.reduce``, ``.types`` and so on.
+    It has everything that a `numpy.ufunc` has: ``out=``, ``where=``, ``.reduce``, ``.types`` and so on.
     A user's own compiled function may call it, with scalars or arrays.
     """
 
@@ -60,7 +60,7 @@ class Elementwise:
     def __call__(self, x: Any, y: Any = _ABSENT, out: Any = None, /, **kwargs: Any) -> Any:
         if not kwargs and out is None and (type(x) is not ndarray or x.size < PARALLEL_SIZE):
             try:
-                return self.ufunc(x) if y is _ABSENT else self.ufunc(x, y)  # written out, since it is short of time
+                return self.ufunc(x) if y is _ABSENT else self.ufunc(x, y)  # written out, to save time
             except TypeError:
                 _refuse_sparse(self.__name__, x, y)
                 raise
@@ -85,14 +85,14 @@ class Elementwise:
 
 
 def _refuse_sparse(name: str, *given: Any) -> None:
-    """Say what a sparse matrix, for which NumPy's message blames the ufunc, can be turned into."""
+    """Refuse a sparse matrix, saying what to pass instead: NumPy's own message blames the ufunc."""
     for values in given:
         if is_sparse(values):
             raise TypeError(f"{name} takes arrays, got a sparse {type(values).__name__}; pass its .toarray()") from None
 
 
 def _side_by_side(inputs: tuple[Any, ...], out: Any) -> bool:
-    """Whether these are arrays of the same shape, type and dense order, and *out* is a separate one or one of them."""
+    """Whether *inputs* and *out*, if any, are large, of one shape, type and dense order, and do not overlap partly."""
     first = inputs[0]
     if type(first) is not np.ndarray or first.size < PARALLEL_SIZE:
         return False

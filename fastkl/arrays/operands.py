@@ -22,7 +22,7 @@ POLICIES = ("propagate", "omit", "raise")
 
 
 def checked_base(base: Any) -> float:
-    """log(base), or 1 for nats."""
+    """The unit of the result in nats: log(base), or 1 for no base."""
     if base is None:
         return 1.0
     if np.ndim(base) > 0:
@@ -45,46 +45,46 @@ def checked_policy(policy: Any) -> None:
 
 @dataclass(frozen=True)
 class Operands:
-    """p, or p and q, with weights or not, arranged as rows."""
+    """p, or p and q, with weights if there are any, arranged as rows."""
 
     arrays: tuple[NDArray[Any], ...]
-    """Of one shape: the axes that are kept, and then those that are summed over."""
+    """Arrays of one shape: first the axes that are kept, and then those that are summed over."""
     weights: NDArray[Any] | None
     omitted: NDArray[np.bool_] | None
-    """Which points are left out, or None."""
+    """Mask of the points that are left out; None if there is none."""
     kept: int
     shape: tuple[int, ...]
-    """Before the axes were moved."""
+    """Shape of the arrays before their axes were moved."""
     axes: tuple[int, ...]
     log: bool
     dtype: type[np.floating[Any]]
     copies: tuple[int, ...]
-    """How often each array was repeated along the axes that are summed over, after it was normalised."""
+    """Number of times that each array was repeated along the axes that are summed over, after it was normalised."""
     weight_exponent: int = 0
-    """The weights have been divided by this power of two, so that the largest is of ordinary size."""
+    """Exponent of the power of two that the weights have been divided by, so that the largest is of ordinary size."""
     nans_omitted: bool = False
     pseudocount: float = 0.0
-    """What is added to every number that is not left out."""
+    """Number that is added to every number that is not left out."""
     exponents: tuple[NDArray[np.int32], NDArray[np.int32]] | None = None
-    """The powers of two that p and q are multiplied by, of the shape of the arrays."""
+    """Exponents of the powers of two that p and q are multiplied by, in the shape of the arrays."""
     shifts: tuple[NDArray[Any], NDArray[Any]] | None = None
-    """Numbers that are subtracted from logarithms, of the shape of the arrays."""
+    """Numbers that are subtracted from the logarithms p and q, in the shape of the arrays."""
 
     @property
     def _views(self) -> list[NDArray[Any]]:
-        """p, q or p again, and, where there are any, the weights, what is left out, and the exponents."""
+        """p, q (or p again), and those of weights, mask of omitted points, exponents and shifts that there are."""
         p, q = self.arrays[0], self.arrays[-1]
         extra = [view for view in (self.weights, self.omitted) if view is not None]
         return [p, q, *extra, *(self.exponents or ()), *(self.shifts or ())]
 
     def rows(self) -> Rows:
-        """What is to be summed."""
+        """The operands as rows that can be summed."""
         loadable = all(view.dtype in LOADERS and view.dtype.isnative for view in self._views)
         as_they_are = loadable and not (self.nans_omitted or self.pseudocount or self.shifts)
         return Rows(self._views, self.kept, None if as_they_are else self._prepared)
 
     def _prepared(self, *pieces: NDArray[Any]) -> Sequence[Floats]:
-        """Doubles, with a density of 0 where a point is left out."""
+        """Pieces of the views as doubles, shifted and scaled, with a density of 0 at points that are left out."""
         given = list(pieces)
         shifts = [given.pop(), given.pop()][::-1] if self.shifts is not None else []
         exponents = [given.pop(), given.pop()][::-1] if self.exponents is not None else []
@@ -105,16 +105,16 @@ class Operands:
             for values, exponent in zip(doubles[:2], exponents, strict=False):
                 above_0 = values > 0.0 if (exponent < 0).any() else None
                 np.ldexp(values, exponent, out=values)
-                if above_0 is not None:  # q = 0 makes a divergence infinite, a very small one does not
+                if above_0 is not None:  # q = 0 makes a divergence infinite, a very small q does not
                     values[above_0 & (values == 0.0)] = SMALLEST
         return doubles
 
     def swapped(self) -> Operands:
-        """The operands with q in the place of p."""
+        """The operands with p and q exchanged."""
         return replace(self, arrays=self.arrays[::-1])
 
     def select(self, rows: tuple[Any, ...]) -> Operands:
-        """The rows that *rows* selects along the axes that are kept."""
+        """The operands of the rows that *rows* selects along the axes that are kept."""
         arrays = tuple(array[rows] for array in self.arrays)
         return replace(
             self,
@@ -131,16 +131,16 @@ class Operands:
         return replace(self, exponents=(self._along(exponents[0]), self._along(exponents[-1])))
 
     def shifted(self, p: Floats, q: Floats) -> Operands:
-        """The operands less a number for each row of p and of q."""
+        """The operands minus a number for each row of p and of q."""
         return replace(self, shifts=(self._along(p), self._along(q)))
 
     def _along(self, of_rows: NDArray[Any]) -> NDArray[Any]:
-        """A number for each row, seen as an array of the shape of the operands."""
+        """An array with a number for each row, broadcast to the shape of the operands."""
         summed = (1,) * (self.arrays[0].ndim - self.kept)
         return np.broadcast_to(of_rows.reshape(of_rows.shape + summed), self.arrays[0].shape)
 
     def peaks(self, which: int) -> Floats:
-        """The largest number of each row."""
+        """The largest number of each row of array number *which*; 0 if all are negative."""
         rows = self.rows()
         found = np.zeros(rows.kept)
         axes = tuple(range(self.kept, self.arrays[0].ndim))
@@ -151,7 +151,7 @@ class Operands:
         return found
 
     def underflows(self) -> NDArray[np.bool_]:
-        """Whether a row has a number above 0 in q that is no normal double when it has been scaled."""
+        """Whether a row of q has a number above 0 that is no normal double after scaling."""
         rows = self.rows()
         found = np.zeros(rows.kept, bool)
         axes = tuple(range(self.kept, self.arrays[0].ndim))
@@ -161,7 +161,7 @@ class Operands:
         return found
 
     def are_proportional(self, factor: Floats) -> NDArray[np.bool_]:
-        """Whether p = factor * q to the last digit, all along a row."""
+        """Whether p = factor * q to the last digit, for all numbers of a row."""
         rows = self.rows()
         alike = np.ones(rows.kept, bool)
         summed = (1,) * (self.arrays[0].ndim - self.kept)
@@ -174,7 +174,7 @@ class Operands:
         return alike
 
     def pieces(self, index: tuple[Any, ...]) -> list[Floats]:
-        """[p, q or p, weights or 1] as doubles, for the points that *index* selects."""
+        """[p, q or p again, weights or 1] as doubles, not logarithms, for the points that *index* selects."""
         doubles = list(self._prepared(*(view[index] for view in self._views)))
         if self.log:
             with np.errstate(all="ignore"):
@@ -182,7 +182,7 @@ class Operands:
         return doubles if self.weights is not None else [*doubles, np.float64(1.0)]  # type: ignore[list-item]
 
     def largest(self, which: int) -> Floats:
-        """The largest logarithm of each row; 0 where it is not finite."""
+        """The largest logarithm of each row of array number *which*; 0 if it is not finite."""
         axes = tuple(range(self.kept, self.arrays[0].ndim))
         if self.arrays[0].size == 0:
             return np.zeros(self.arrays[0].shape[: self.kept])
@@ -198,7 +198,7 @@ class Operands:
         return np.where(np.isfinite(found), found, 0.0)
 
     def has_nan(self) -> bool:
-        """Whether there is a NaN that is not left out already."""
+        """Whether the arrays have a NaN that is not left out already."""
         rows = Rows(self.arrays, self.kept)
         for index in rows.chunks():
             nan = np.logical_or.reduce([np.isnan(array[index]) for array in self.arrays])
@@ -207,7 +207,7 @@ class Operands:
         return False
 
     def parts(self) -> Iterator[tuple[tuple[slice, ...], Operands]]:
-        """The same, a limited number of rows at a time, with where their results belong."""
+        """Pairs of the index of a limited number of rows and the operands of these rows, which cover all rows."""
         kept = self.arrays[0].shape[: self.kept]
         if math.prod(kept) <= ROWS_AT_ONCE:
             yield (), self
@@ -227,19 +227,19 @@ class Operands:
             )
 
     def evaluate(self, formula: Callable[[Operands], Floats]) -> Floats:
-        """What *formula* says of the rows."""
+        """The values of *formula* for all rows, a limited number of rows at a time."""
         result = np.empty(self.arrays[0].shape[: self.kept])
         for index, part in self.parts():
             result[index] = formula(part)
         return result
 
     def omitting_nans(self) -> Operands:
-        """The same, with every point left out where an array is NaN."""
+        """The operands with every point left out at which an array is NaN."""
         return replace(self, nans_omitted=True)
 
     @cached_property
     def any_left(self) -> NDArray[np.bool_] | None:
-        """Whether a row has a point that is not left out; None if no point is."""
+        """Whether a row has a point that is not left out; None if no point is left out."""
         if self.omitted is None and not self.nans_omitted:
             return None
         rows = Rows(self.arrays, self.kept)
@@ -271,7 +271,7 @@ def operands(
     pseudocount: float = 0.0,
     broadcast_first: bool = True,
 ) -> Operands:
-    """The arguments, checked; *names* are theirs, for messages."""
+    """The arguments *given*, checked, broadcast and arranged as rows; *names* are for error messages."""
     masked = [np.ma.getmaskarray(a) for a in given if np.ma.isMaskedArray(a)]
     arrays = [as_array(a, name) for a, name in zip(given, names.split(), strict=False)]
     single = all(a.dtype.name in SINGLES for a in arrays)
@@ -318,7 +318,7 @@ def operands(
 
 
 def _check_axis_of_each(arrays: list[NDArray[Any]], axis: Any) -> None:
-    """SciPy takes `axis` for that of each array; from the left it means another one where their numbers differ."""
+    """Refuse an `axis` that SciPy, which counts it in each array, would take for different axes of the broadcast."""
     if axis is None:
         return
     for array in arrays:

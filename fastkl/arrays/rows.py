@@ -1,4 +1,4 @@
-"""Arrays seen as rows to be summed: any axes, strides and types, nothing copied whole."""
+"""Arrays seen as rows to be summed, of any axes, strides and types; no array is copied as a whole."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from fastkl.kernels.terms import Terms
 from fastkl.validation import Floats
 
 CHUNK = 2**17
-"""Numbers that are copied at a time, where they have to be."""
+"""Largest number of elements that are copied at a time, if they have to be."""
 
 ROWS_AT_ONCE = 2**13
-"""Rows whose sums are in work at a time."""
+"""Largest number of rows whose sums are computed at a time."""
 
 COLUMNS = 64
-"""From this many rows on it pays to work across them, where that is how the memory lies or they are short."""
+"""Number of rows from which on it pays to work across them, if the memory lies that way or they are short."""
 
 SHORT = 32
-"""Rows of up to this many numbers are worked across wherever they lie."""
+"""Largest length of rows that are worked across wherever they lie."""
 
 PIECES = 256
-"""The most pieces that columns are cut into: each has sums of its own for every row."""
+"""Largest number of pieces that rows worked across are cut into: each piece has sums of its own for every row."""
 
 LOADERS = {np.dtype(np.float64): reductions.doubles, np.dtype(np.float32): reductions.singles}
 NO_WEIGHTS = Operand(0, 0, 0, 0)
@@ -38,7 +38,7 @@ Axis = tuple[int, tuple[int, ...]]
 """The length of an axis, and the strides of all operands along it."""
 
 Forms = tuple[Terms | None, Terms | None]
-"""The terms, and those for factors that a balance finds; None where only the masses are asked for."""
+"""The terms, and the terms for factors that a balance finds; None if only the masses are asked for."""
 
 Prepare = Callable[..., Sequence[NDArray[Any]]]
 
@@ -51,9 +51,9 @@ class Rows:
     views : sequence of ndarray
         p, q and, if there are weights, w; of the same shape.
     outer : int
-        How many of the first axes are kept.
+        Number of leading axes, which are kept.
     prepare : callable, optional
-        Makes doubles of pieces of the views. Without it the views have to be of a kind that the kernels load.
+        Function that makes doubles of pieces of the views. Without it the views need a type that the kernels load.
     """
 
     def __init__(self, views: Sequence[NDArray[Any]], outer: int, prepare: Prepare | None = None) -> None:
@@ -122,7 +122,7 @@ class Rows:
             yield tuple(slice(i * length, (i + 1) * length) for i, length in zip(corner, lengths, strict=True))
 
     def _merged_axes(self) -> tuple[list[Axis], list[Axis]]:
-        """(the axes that are kept, those that are summed over), with neighbours made one where the memory allows it."""
+        """(axes that are kept, axes that are summed over), with neighbours merged if the memory allows it."""
         strides = list(zip(*(view.strides for view in self.views), strict=True))
         by_stride = sorted(
             zip(self.shape[self.outer :], strides[self.outer :], strict=True), key=lambda d: -max(map(abs, d[1]))
@@ -138,7 +138,7 @@ class Rows:
         b = np.ones(result.shape[1:]) if b is None else np.array(b).reshape(result.shape[1:])
         factors = [b if a is None else a.reshape(b.shape), b]
 
-        # the longest axis of either sort is left to the kernel
+        # the longest kept axis and the longest summed axis are left to the kernel
         long = max(range(len(kept)), key=lambda d: kept[d][0], default=None)
         rows, row_steps = (1, (0,) * len(self.views)) if long is None else kept[long]
         deep = max(range(len(summed)), key=lambda d: summed[d][0], default=None)
@@ -185,12 +185,12 @@ def _kernel_sums(
 ) -> Floats:
     """The sums of rows that one pair of steps describes, shape ``(5, rows)``; the last is b.
 
-    A place is an address, the bytes from row to row, and those within a row.
+    A place is (address, bytes from row to row, bytes from number to number within a row), one for each operand.
     """
     across = may_go_across and _goes_across(rows, size, [place[1:] for place in places])
     operands = []
     for number, (kind, (address, row_step, step)) in enumerate(zip(kinds, places, strict=True)):
-        # weights have a buffer, and so have numbers that the terms write to
+        # weights need a buffer, and so do numbers that the terms write to
         side_by_side = kind == np.float64 and (row_step if across else step) == kind.itemsize and in_place
         load = reductions.SIDE_BY_SIDE if side_by_side and number < 2 else LOADERS[kind].address
         operands.append(Operand(load, address, row_step, step))
@@ -235,7 +235,7 @@ def _goes_across(rows: int, size: int, steps: list[tuple[int, int]]) -> bool:
 
 
 def _merged(shape: Sequence[int], strides: Sequence[tuple[int, ...]]) -> list[Axis]:
-    """Axes as (length, strides of all operands), with neighbours made one where the memory allows it."""
+    """Axes as (length, strides of all operands), with neighbours merged if the memory allows it."""
     merged: list[Axis] = []
     for n, steps in zip(shape, strides, strict=True):
         if n == 1:

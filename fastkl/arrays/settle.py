@@ -1,4 +1,4 @@
-"""Rows of every sort: most are settled by the fast sums, some when they have been scaled, and few by the definition."""
+"""Measures of rows of every sort: by the fast sums for most, after scaling for some, and by definition for few."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS
 from fastkl.validation import Floats
 
 ALIKE = 20
-"""The difference of two masses' exponents up to which p and q are multiplied by the same power of two."""
+"""Largest difference of two masses' exponents for which p and q are multiplied by the same power of two."""
 
 
 class Measured(NamedTuple):
-    """What the fast sums say of rows."""
+    """Results of the fast sums for rows."""
 
     value: Floats
     settled: NDArray[np.bool_]
-    """Where the value can be trusted."""
+    """Whether the value of each row can be trusted."""
     masses: tuple[Floats, ...]
     """The sums of p and of q."""
     needs_q: bool = False
-    """Whether every q counts, however small it is: it has a logarithm."""
+    """Whether every q counts, however small it is, since its logarithm is taken."""
 
 
 Measure = Callable[[Operands], Measured]
@@ -36,7 +36,7 @@ Definition = Callable[[Operands], Floats]
 
 
 def are_ordinary(*masses: Floats) -> NDArray[np.bool_]:
-    """Whether all masses of a row are those of numbers that the short terms take."""
+    """Whether all masses of a row are in the range of numbers that the short terms take."""
     least, largest = masses[0], masses[-1]
     if len(masses) > 1:
         least, largest = np.minimum(*masses), np.maximum(*masses)
@@ -44,7 +44,7 @@ def are_ordinary(*masses: Floats) -> NDArray[np.bool_]:
 
 
 def settle(given: Operands, measure: Measure, definition: Definition, found: Measured | None = None) -> Floats:
-    """The measure of every row; *found* is what is known of it before."""
+    """The measure of every row; *found* is the result of the fast sums, if already known."""
     if math.prod(given.arrays[0].shape[given.kept :]) == 0:
         return np.zeros(given.arrays[0].shape[: given.kept])
     found = found or measure(given)
@@ -66,7 +66,7 @@ def settle(given: Operands, measure: Measure, definition: Definition, found: Mea
 
 
 def _beyond_the_range(part: Operands, measure: Measure, definition: Definition, masses: tuple[Floats, ...]) -> Floats:
-    """The measure of rows that are scaled by powers of two, and by the definition where that does not help."""
+    """The measure of rows after scaling them by powers of two, or by the definition if that does not help."""
     if part.log or not masses:
         return definition(part)
     sizes = [
@@ -76,7 +76,7 @@ def _beyond_the_range(part: Operands, measure: Measure, definition: Definition, 
     if not usable.any():
         return definition(part)
     exponents = [SCALED_MASS_EXPONENT - np.frexp(np.where(usable, size, 1.0))[1] for size in sizes]
-    # masses that are alike stay so
+    # p and q with masses that are alike are scaled alike
     exponents[-1] = np.where(np.abs(exponents[0] - exponents[-1]) <= ALIKE, exponents[0], exponents[-1])
     scaled = part.scaled(*exponents)
     found = measure(scaled)
@@ -89,7 +89,7 @@ def _beyond_the_range(part: Operands, measure: Measure, definition: Definition, 
 
 
 def batches(given: Operands, which: NDArray[np.bool_]) -> Iterator[tuple[Any, ...]]:
-    """Indices of the rows that *which* marks: of views where a row is long, of a limited number of numbers else."""
+    """Indices of the rows that *which* marks, for a limited number of numbers at a time; one long row gives a view."""
     size = math.prod(given.arrays[0].shape[given.kept :])
     if which.size and which.all() and (which.size == 1 or which.size * size <= CHUNK):
         yield ()

@@ -1,6 +1,6 @@
 """Divergences of contiguous vectors of ordinary numbers, without detours: a quarter of a microsecond for 100 numbers.
 
-A function returns the value, or what masses it has found where the numbers are none that it is meant for.
+A function returns the value, or the masses that it has found if it is not meant for such numbers.
 """
 
 from __future__ import annotations
@@ -36,28 +36,28 @@ SMALL = 2**16
 DOUBLE, SINGLE = np.dtype(np.float64), np.dtype(np.float32)
 
 PLAIN = 0x101
-"""NumPy's flags of an array that is C-contiguous and aligned."""
+"""Flags of NumPy for an array that is C-contiguous and aligned."""
 
 CANCELLED = 0.25
-"""The share of p's mass below which the difference of the two masses does not tell q's to its last digits."""
+"""Share of p's mass below which q's mass, computed from p's and the surplus, is not right to its last digits."""
 
 WORTH_A_LOOK, FEW = 2**15, 64
-"""Numbers from which on a few of them are looked at: sums with q as it is might be made in vain."""
+"""Size from which on masses are guessed, lest sums with q as it is be made in vain, and number of entries looked at."""
 
 MANY = 2**18
-"""Numbers of which sixteen times as many are looked at: there another pass has to read the memory again."""
+"""Size from which on sixteen times as many entries are looked at: another pass would have to read the memory again."""
 
 SEEM_ALIKE = -0.35, 0.5
-"""Surplus of q, in units of p's mass, that some numbers may show: twice their standard error from -0.5 and from 1."""
+"""Range of guessed surplus of q, in units of p's mass, for a factor of 1: two standard errors from -0.5 and from 1."""
 
 LEAST_GUESS = 2.0**-4
-"""Ratio of the masses below which a few numbers are no guide."""
+"""Ratio of the masses below which, or above whose inverse, a few numbers are no guide."""
 
 NO_SHARE = 2.0**-54
-"""The share of S/P below which phi(D/P), which is at most (D/P)**2, does not count."""
+"""Share of S/P below which phi(D/P) <= (D/P)**2 does not count, with the sums S, P and D of `fastkl.measures`."""
 
 CACHED = 2**13, 2**19
-"""The sizes of arrays whose numbers are read twice from the cache."""
+"""Least and largest size of vectors whose masses are summed first, since the cache holds them for a second pass."""
 
 Masses = tuple[float, ...]
 
@@ -76,7 +76,7 @@ def are_vectors(p: Any, q: Any) -> bool:
 
 
 def kl_of_vectors(p: Any, q: Any) -> float | Masses:
-    """KL(p||q)."""
+    """KL(p||q) of the normalised vectors, or the masses of p and q."""
     factor = _about_equal_masses(p, q) if p.size >= WORTH_A_LOOK and not JIT_DISABLED else 1.0
     total, mass, surplus = _sums(kl_sums, p, q, 1.0) if factor == 1.0 else _sums(scaled_kl_sums, p, q, factor)
     mass_q = _mass_of_q(q, mass, surplus, factor)
@@ -97,7 +97,7 @@ def kl_of_vectors(p: Any, q: Any) -> float | Masses:
 
 
 def entropy_of_vector(p: Any) -> float | Masses:
-    """The Shannon entropy of p."""
+    """The Shannon entropy of the normalised vector p, or its mass, twice."""
     known = _sums(masses, p, p)[0] if _is_cheap_to_weigh(p) else 1.0
     if not _is_ordinary(known):
         return known, known
@@ -113,7 +113,7 @@ def entropy_of_vector(p: Any) -> float | Masses:
 
 
 def js_of_vectors(p: Any, q: Any) -> float | Masses:
-    """The Jensen-Shannon divergence."""
+    """The Jensen-Shannon divergence of the normalised vectors, or the masses of p and q."""
     equal, factor = EQUAL_MASSES_OF_SINGLES if p.dtype is SINGLE else EQUAL_MASSES, 1.0
     if _is_cheap_to_weigh(p):
         mass_p, mass_q = _sums(masses, p, q)
@@ -139,7 +139,7 @@ def js_of_vectors(p: Any, q: Any) -> float | Masses:
 
 
 def _is_cheap_to_weigh(p: Any) -> bool:
-    """Whether summing the masses first costs little: where numbers are in the cache, and a call is not all there is."""
+    """Whether summing the masses first costs little: the numbers fit in the cache, and outweigh the cost of a call."""
     return CACHED[0] <= p.size <= CACHED[1] and not JIT_DISABLED
 
 
@@ -148,15 +148,15 @@ def _sums(kernel: TiledKernel, p: Any, *rest: Any) -> list[float]:
     if size > SMALL or JIT_DISABLED:
         return kernel.total(size, p, *rest).tolist()  # type: ignore[no-any-return]
     partial = np.empty(kernel.outputs)
-    kernel.tile_function(partial, 0, size, p, *rest)  # the same without what long rows need: a microsecond
+    kernel.tile_function(partial, 0, size, p, *rest)  # saves a microsecond against `total`, which long vectors need
     return partial.tolist()
 
 
 def _about_equal_masses(p: Any, q: Any) -> float:
     """A factor for q with which the masses differ by less than the factor of two that would cost another pass.
 
-    The divergence does not depend on it, so a guess by a few numbers will do. It has the digits of a single, so that it
-    is a small ratio exactly where p is that multiple of q.
+    The divergence does not depend on the factor, so a guess by a few numbers will do. The factor is rounded to single
+    precision, so that it is exact if p is a multiple of q by a simple ratio.
     """
     share = np.empty(1)
     few = FEW if p.size < MANY else 16 * FEW

@@ -1,6 +1,6 @@
 """Scalar functions that LLVM vectorises, and their error bounds.
 
-Nothing here validates, allocates or loops over points; the kernels do the last, the edge the first.
+Nothing in this package validates, allocates or loops over points: the Python layer validates, and kernels loop.
 """
 
 from fastkl.elementary.bits import float_bits, fma

@@ -1,7 +1,7 @@
-"""Bit casts, the fused multiply-add and Horner's rule: what the elementary functions are made of.
+"""Bit casts, the fused multiply-add and Horner's rule, of which the elementary functions are made.
 
 The casts are NumPy views: they vectorise as well as an LLVM intrinsic does, and they run with the JIT
-switched off. The multiply-add is LLVM's, and has a twin in rational arithmetic for that case.
+switched off. The multiply-add is LLVM's, or with the JIT switched off a function in rational arithmetic.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ EXPONENT_OF_ONE = np.int64(0x3FF0000000000000)
 MIN_NORMAL = 2.0**-1022
 
 LN2_HI = float.fromhex("0x1.62e42fefa3800p-1")
-"""The leading 42 bits of ln 2: its product with an integer below 2**11 is exact."""
+"""The leading 42 bits of ln 2, whose product with an integer below 2**11 is exact."""
 LN2_LO = float.fromhex("0x1.ef35793c76730p-45")
-"""ln 2 - LN2_HI."""
+"""The rest of ln 2, ln 2 - LN2_HI."""
 
 
 @scalar
@@ -58,7 +58,7 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
 
 @scalar
 def horner(x, coefficients):
-    """The polynomial with these coefficients, highest power first, at x."""
+    """The value at x of the polynomial with these coefficients, highest power first."""
     value = coefficients[0]
     for c in coefficients[1:]:
         value = fma(value, x, c)

@@ -1,4 +1,4 @@
-"""Sums that keep what rounding loses."""
+"""Compensated sums, which keep the rounding errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from fastkl.jit import scalar
 
 @scalar
 def two_sum(a, b):
-    """(a + b rounded, what the rounding lost), after Knuth; exact for finite numbers that do not overflow."""
+    """(a + b rounded, the part lost by rounding), after Knuth; exact for finite numbers that do not overflow."""
     total = a + b
     shadow = total - a
     return total, (a - (total - shadow)) + (b - shadow)
@@ -15,5 +15,5 @@ def two_sum(a, b):
 
 @scalar
 def with_lost(total, lost):
-    """total + lost, or total where it has overflowed."""
+    """The sum *total* plus the part *lost* by rounding; *total* alone if it has overflowed."""
     return total + lost if lost - lost == 0.0 else total

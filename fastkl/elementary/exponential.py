@@ -1,7 +1,7 @@
 """exp(x), and the non-negative KL term of two log-densities.
 
-Method for exp. x = k ln 2 + r with |r| <= ln(2)/2, and exp(r) = (1 + r) + r**2 E(r) with a polynomial E,
-where the rounding error of 1 + r is added to the small summand. 2**k is multiplied on as two powers of
+Method for exp. x = k ln 2 + r with |r| <= ln(2)/2, and exp(r) = (1 + r) + r**2 E(r) with a polynomial E;
+the rounding error of 1 + r is added to the small summand. 2**k is multiplied on as two powers of
 two, each of which is a normal double, so that a subnormal result is rounded once.
 
 Worst error seen against mpmath on 2e5 points (``python -m bench.accuracy``): exp 0.82 ulp.
@@ -16,20 +16,20 @@ from fastkl.jit import scalar
 
 LOG2_E = 1.4426950408889634
 
-# Adding this rounds a number below 2**51 to an integer, which then sits in the low bits.
+# TO_INTEGER, added to a number below 2**51, rounds it to an integer, which is then in the low bits.
 TO_INTEGER = 1.5 * 2.0**52
 TO_INTEGER_BITS = np.int64(0x4338000000000000)
 
 LARGEST = 710.0
-"""exp overflows from here on (from 709.79)."""
+"""Argument above which exp(x) is inf (it overflows from 709.79 on)."""
 SMALLEST = -746.0
-"""exp is 0 from here down (from -745.14)."""
+"""Argument below which exp(x) is 0 (it underflows from -745.14 down)."""
 
 SMALLEST_NORMAL = -708.0
-"""exp is a normal double from here up (from -708.40)."""
+"""Argument above which exp(x) is a normal double (it is one from -708.40 up)."""
 
 LOWEST = -700.0
-"""`fast_exp` of less is that of this, 1e-304."""
+"""Argument below which `fast_exp` stays the same, 1e-304."""
 
 LN2 = LN2_HI + LN2_LO
 
@@ -45,7 +45,7 @@ EXP_TAIL = (
     0.16666666666666669,
     0.5000000000000001,
 )
-"""(exp(r) - 1 - r)/r**2 for |r| <= 0.3467, relative error 3e-16 (``python -m bench.coefficients``)."""
+"""Coefficients of (exp(r) - 1 - r)/r**2 for |r| <= 0.3467, relative error 3e-16 (``python -m bench.coefficients``)."""
 
 
 @scalar
@@ -72,13 +72,13 @@ def exp(x):
 
 @scalar
 def _power(k, r, tail):
-    """2**k exp(r), where that is a normal double."""
+    """2**k exp(r), if that is a normal double."""
     return (1.0 + fma(r * r, tail, r)) * from_bits((k + EXPONENT_BIAS) << MANTISSA_WIDTH)
 
 
 @scalar
 def exp_or_zero(x):
-    """exp(x) within 1.1 ulp for x <= 709, and 0 where that is below the normal doubles: for hot loops."""
+    """exp(x) within 1.1 ulp for x <= 709, and 0 if that is below the normal doubles; for hot loops."""
     normal = x >= SMALLEST_NORMAL
     k, r, tail = _reduced(x if normal else SMALLEST_NORMAL)
     return _power(k, r, tail) if normal else 0.0
@@ -86,16 +86,16 @@ def exp_or_zero(x):
 
 @scalar
 def ordinary_exp(x):
-    """exp(x) within 1.1 ulp for -708 <= x <= 709, and nothing sensible elsewhere."""
+    """exp(x) within 1.1 ulp for -708 <= x <= 709; meaningless for any other x."""
     k, r, tail = _reduced(x)
     return _power(k, r, tail)
 
 
 @scalar
 def fast_exp(x):
-    """exp of x or of -700, whichever is larger, for x <= 709: a relative error of 2 ulp and of 3e-17 |x|.
+    """exp(max(x, -700)) for x <= 709, with a relative error of 2 ulp plus 3e-17 |x|.
 
-    ln 2 is not split, which costs less than the last place of x does, and 2**k goes into the exponent's bits.
+    ln 2 is not split, which costs less than the last place of x does, and k is added to the exponent's bits.
     """
     x = LOWEST if x < LOWEST else x
     shifted = fma(x, LOG2_E, TO_INTEGER)
@@ -106,10 +106,11 @@ def fast_exp(x):
 
 @scalar
 def fast_kl_term_of_logs(log_p, log_q):
-    """(p log(p/q) - p + q, p, q) for logarithms and a difference of them d between -708 and 709; the term is >= 0.
+    """(p log(p/q) - p + q, p, q) from the logarithms of p and q, if they and their difference are from -708 to 709.
 
-    It is p (E - 1 + d) with E = exp(-d), and p r**2 T where d is small, E = 1 + r + r**2 T with r = -d. Relative
-    error 2e-15 at worst, just beyond that; an ulp of a logarithm of 30 moves d by as much.
+    With the difference d and E = exp(-d), the term is p (E - 1 + d) >= 0, and is computed as p r**2 T if d is small,
+    E = 1 + r + r**2 T with r = -d. Its relative error is 2e-15 at worst, for d just beyond that; an ulp of a logarithm
+    of 30 moves d by as much.
     """
     d = log_p - log_q
     k, r, tail = _reduced(-d)
@@ -123,21 +124,21 @@ def fast_kl_term_of_logs(log_p, log_q):
 def kl_term_of_logs(log_p, log_q):
     """(p log(p/q) - p + q, p, q) from the logarithms of p and q, which are at most 709; the term is >= 0.
 
-    q for p = 0; inf for q = 0 < p, however small p is.
+    The term is q for p = 0, and inf for q = 0 < p, however small p is.
 
-    With the larger of the two in front and E = exp(-|L|), L = log(p/q), the term is
+    With the larger of p and q in front and E = exp(-|L|), L = log(p/q), the term is
 
-        p (L - (1 - E))          where p >= q,
-        q (1 - E - E |L|)        where p < q.
+        p (L - (1 - E))          if p >= q,
+        q (1 - E - E |L|)        if p < q.
 
-    Both cancel as L -> 0. There E = 1 + r + r**2 T with r = -|L|, and they are p r**2 T and
+    Both formulas cancel as L -> 0. Then E = 1 + r + r**2 T with r = -|L|, and the terms are p r**2 T and
     q r**2 (1 - T (1 - r)), without a difference of nearly equal numbers.
     """
     difference = log_p - log_q
     distance = abs(difference)
     p_leads = difference >= 0.0
     front = exp_or_zero(log_p if p_leads else log_q)
-    comparable = distance <= -SMALLEST_NORMAL  # not where both are -inf
+    comparable = distance <= -SMALLEST_NORMAL  # not if both are -inf
     k, r, tail = _reduced(-distance if comparable else SMALLEST_NORMAL)
     E = _power(k, r, tail) if comparable else 0.0
     if k == 0:

@@ -1,18 +1,18 @@
-"""Terms for the hot loops of sums, for numbers of ordinary size: a third of the instructions of `kl_term`.
+"""Fast terms for the hot loops of sums of ordinary numbers, with a third of the instructions of `kl_term`.
 
 Method. With q' = 2**k q, k such that p/q' lies in [2/3, 3/2], and s = (p - q')/(p + q'),
 
     log(p/q) = k ln 2 + 2 s + s R(s**2),
     p log(p/q) - p + q = [(p - q') s + p s R(s**2)] + [p k ln 2 + q - q'],
 
-where R is that of `log_ratio`. The first bracket does not cancel, and where k = 0 the second one is 0. p - q'
+with the R of `log_ratio`. The first bracket does not cancel, and the second one is 0 if k = 0. p - q'
 is exact, so the relative accuracy holds as p -> q. The residual of the division is left out.
 
-The Jensen-Shannon term is the half of two such terms, of p and of q against m = (p + q)/2. Sorted as a <= m <= b they
-share h = b - m = m - a, in which no rounding of m counts, and one division: 1/x and 1/y are y/(x y) and x/(x y).
+The Jensen-Shannon term is half the sum of two such terms, of p and of q against m = (p + q)/2. Sorted as a <= m <= b,
+they share h = b - m = m - a, in which no rounding of m counts, and one division: 1/x and 1/y are y/(x y) and x/(x y).
 
 No operation has a subnormal operand or result, each of which takes an Intel processor some 150 cycles: numbers
-below `TINY` count as `TINY`. The caller says where that matters. All numbers are at most `LARGEST`.
+below `TINY` count as `TINY`. The caller finds out whether that matters. All numbers are at most `LARGEST`.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from fastkl.elementary.log_ratio import (
 from fastkl.jit import scalar
 
 TINY = 2.0**-900
-"""The least number of a KL term: the square of a difference of its neighbours, 2**-953, is a normal double times s."""
+"""Least number in a KL term: the difference of two neighbouring ones, 2**-953, times s is still a normal double."""
 LARGEST = 2.0**900
 
 JS_TINY, JS_LARGEST = 2.0**-500, 2.0**490
-"""The ends of the range of a Jensen-Shannon term, in which products of two sums are normal doubles."""
+"""Least and largest number in a Jensen-Shannon term: products of two sums of such numbers are normal doubles."""
 
 LIFT = 200
 LOWERED = 2.0**-LIFT
-"""What undoes `lifted`."""
+"""Factor that undoes `lifted`."""
 
 SIGN_AND_EXPONENT = np.int64(-(1 << 52))
 LIFT_BITS = np.int64(LIFT << 52)
 LN2 = LN2_HI + LN2_LO
 LN2_BITS, LN2_HI_BITS, LN2_LO_BITS = (part * 2.0**-52 for part in (LN2, LN2_HI, LN2_LO))
-"""ln 2 in units of the lowest bit of the exponent."""
+"""ln 2, and its high and low part, times 2**-52: factors of a k that is shifted to the exponent bits."""
 LIFTED_LEAST = 2.0 ** (LIFT - 1074)
-"""The least subnormal number, lifted."""
+"""The least subnormal number, 2**-1074, times 2**LIFT."""
 
 WIDE_ATANH_TAIL = (
     0.168773463306643,
@@ -60,15 +60,18 @@ WIDE_ATANH_TAIL = (
     0.3999999999955713,
     0.6666666666666697,
 )
-"""R(z)/z for z in [0, 1/9], relative error 5e-15 (``python -m bench.coefficients``): R is a 27th of the term there."""
+"""Coefficients of R(z)/z for z in [0, 1/9], relative error 5e-15 (``python -m bench.coefficients``).
+
+R is a 27th of the term there.
+"""
 
 
 @scalar
 def lifted(x):
     """2**200 x for 0 <= x < 2**823, without any arithmetic on subnormal numbers.
 
-    To the bits of a normal double 200 exponents are added; those of a subnormal one are an integer, the mantissa of
-    2**52 plus it.
+    A normal double has 200 added to its exponent. The bits of a subnormal one are an integer, which is the mantissa of
+    the double 2**52 plus that integer.
     """
     bits = float_bits(x)
     integer = from_bits(bits | TWO_52_BITS) - TWO_52
@@ -77,7 +80,7 @@ def lifted(x):
 
 @scalar
 def _near(p, q):
-    """(q' = 2**k q with p/q' in [2/3, 3/2], k as it stands in the exponent bits)."""
+    """(q', k) with q' = 2**k q and p/q' in [2/3, 3/2]; k is shifted to the exponent bits."""
     bits = float_bits(q)
     k = (float_bits(p) - bits + HALF_AN_EXPONENT) & SIGN_AND_EXPONENT
     return from_bits(bits + k), k
@@ -85,7 +88,7 @@ def _near(p, q):
 
 @scalar
 def ordinary_log_ratio(p, q):
-    """log(p/q), with the bits of `log_ratio`, for p and q from `TINY` to `LARGEST`; finite for any p >= 0."""
+    """log(p/q), bit for bit as `log_ratio`, for p and q from `TINY` to `LARGEST`; finite for any p >= 0."""
     p = p if p > TINY else TINY
     near, k = _near(p, q)
     _, _, _, high, low = expanded(np.float64(k), p, near, LN2_HI_BITS, LN2_LO_BITS)
@@ -94,7 +97,7 @@ def ordinary_log_ratio(p, q):
 
 @scalar
 def fast_kl_term(p, q):
-    """p log(p/q) - p + q >= 0."""
+    """The KL term p log(p/q) - p + q >= 0; p and q below `TINY` count as `TINY`."""
     p = p if p > TINY else TINY
     q = q if q > TINY else TINY
     near, k = _near(p, q)
@@ -107,14 +110,14 @@ def fast_kl_term(p, q):
 
 @scalar
 def fast_scaled_kl_term(p, q, c):
-    """p log(p/(c q)) - p + c q >= 0, as if c q had not been rounded; a c q below `TINY` counts as `TINY`."""
+    """The KL term p log(p/(c q)) - p + c q >= 0, as if c q were not rounded; p, q and c q count as `TINY` at least."""
     p = p if p > TINY else TINY
     q = q if q > TINY else TINY
     product = c * q
     error = fma(c, q, -product)
     product = product if product > TINY else TINY
     near, k = _near(p, product)
-    difference = (p - near) - (error if k == 0 else 0.0)  # elsewhere it is beyond the last place
+    difference = (p - near) - (error if k == 0 else 0.0)  # with k != 0 the error is beyond the last place
     s = difference / (p + near)
     z = s * s
     shift = fma(p, np.float64(k) * LN2_BITS, product - near)
@@ -123,7 +126,7 @@ def fast_scaled_kl_term(p, q, c):
 
 @scalar
 def fast_entropy_term(p, mass):
-    """p log(mass/p); 0 for p = 0."""
+    """The entropy term p log(mass/p); 0 for p = 0."""
     positive = p if p > TINY else TINY
     near, k = _near(positive, mass)
     s = (near - positive) / (near + positive)
@@ -133,7 +136,7 @@ def fast_entropy_term(p, mass):
 
 @scalar
 def fast_js_term(p, q, error):
-    """(p log(p/m) + q log(q/m))/2 >= 0 with m = (p + q)/2, where *error* is what rounding took from q."""
+    """The Jensen-Shannon term (p log(p/m) + q log(q/m))/2 >= 0, m = (p + q)/2; *error* is what q lost by rounding."""
     p = p if p > JS_TINY else JS_TINY
     q = q if q > JS_TINY else JS_TINY
     a, b = (p, q) if p < q else (q, p)
@@ -151,4 +154,4 @@ def fast_js_term(p, q, error):
     tail_b = s * (z * horner(z, WIDE_ATANH_TAIL))
     tail_a = fma(np.float64(k), LN2_BITS, -t * (w * horner(w, ATANH_TAIL)))
     half = 0.5 * fma(h, s, fma(gap, t, fma(b, tail_b, fma(a, tail_a, m - near))))
-    return half if a > JS_TINY else h * LN2  # where one is 0, to the last digit; 0 where both are
+    return half if a > JS_TINY else h * LN2  # right to the last digit if one number is 0; 0 if both are

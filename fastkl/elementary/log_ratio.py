@@ -9,11 +9,11 @@ p/q = 2**k * m/n with m/n in [2/3, 3/2]. Then
 m - n is exact, so the relative accuracy holds as p -> q, and nothing overflows or underflows on the
 way. The error of s is carried along, and k ln 2 + 2 s is kept as an unevaluated sum.
 
-The KL term p log(p/q) - p + q >= 0 is, where k = 0,
+The KL term p log(p/q) - p + q >= 0 is, if k = 0,
 
     (p - q) s + p s R(s**2),
 
-two summands of which the second is at most 7 % of the first: no cancellation. Where k != 0 the
+two summands of which the second is at most 7 % of the first: no cancellation. If k != 0, the
 logarithm and p - q both enter with their low parts, so that their difference does not cost digits.
 
 Worst errors seen against mpmath on 3e5 points (``python -m bench.accuracy``): log_ratio 0.54 ulp,
@@ -39,14 +39,14 @@ from fastkl.elementary.bits import (
 from fastkl.jit import scalar
 
 SUBNORMAL_SHIFT = 1074
-"""The exponent of the least subnormal number: the bits of any of them are an integer that counts it."""
+"""Minus the exponent of 2**-1074, the least subnormal number; the bits of a subnormal one are its multiple of that."""
 
 MIN_NORMAL_BITS = np.int64(1 << MANTISSA_WIDTH)
 HALF_AN_EXPONENT = np.int64(1 << 51)
 TWELVE_BITS = np.int64(0xFFF)
 
-# The shift that extracts k is a logical one, which every SIMD instruction set has, of a number made
-# positive by this bias; the double 2**52 + j has j in its low bits, which turns k into a double.
+# K_BIAS makes the number from which k is extracted positive, so that a logical shift will do, which every SIMD
+# instruction set has. The double 2**52 + j has j in its low bits, which turns k into a double.
 K_BIAS = np.int64(2048)
 K_BIAS_BITS = np.int64(-(2**63))
 TWO_52 = 2.0**52
@@ -62,7 +62,7 @@ ATANH_TAIL = (
     0.4000000000000794,
     0.6666666666666666,
 )
-"""R(z)/z for z in [0, 0.04], relative error 4e-17 (``python -m bench.coefficients``)."""
+"""Coefficients of R(z)/z for z in [0, 0.04], relative error 4e-17 (``python -m bench.coefficients``)."""
 
 
 @scalar
@@ -70,7 +70,7 @@ def _reduced(p, q):
     """(k, m, n) with p/q = 2**k * m/n, k a double, n in [1, 2) and m/n in [2/3, 3/2]."""
     bits_p, bits_q = float_bits(p), float_bits(q)
     small_p, small_q = bits_p < MIN_NORMAL_BITS, bits_q < MIN_NORMAL_BITS
-    # without arithmetic on subnormal numbers, which an Intel processor takes some 150 cycles for
+    # no arithmetic on subnormal numbers, each of which takes an Intel processor some 150 cycles
     bits_p = float_bits(from_bits(bits_p | TWO_52_BITS) - TWO_52) if small_p else bits_p
     bits_q = float_bits(from_bits(bits_q | TWO_52_BITS) - TWO_52) if small_q else bits_q
     biased = bits_p - bits_q + HALF_AN_EXPONENT + K_BIAS_BITS
@@ -85,7 +85,10 @@ def _reduced(p, q):
 
 @scalar
 def expanded(k, m, n, ln2_hi, ln2_lo):
-    """(s, error of s, R, high, low) as named in the head of this file; log(p/q) = high + low, k in units of ln 2."""
+    """(s, error of s, R, high, low) as named at the head of this file, with log(p/q) = high + low.
+
+    ln2_hi + ln2_lo is ln 2 for every unit of k.
+    """
     difference = m - n
     reciprocal = 1.0 / (m + n)
     s = difference * reciprocal
@@ -103,7 +106,7 @@ def expanded(k, m, n, ln2_hi, ln2_lo):
 def log_ratio(p, q):
     """log(p/q) for p, q >= 0, within 1 ulp.
 
-    -inf for p = 0 or q = inf, inf for q = 0 or p = inf; NaN for 0/0, inf/inf, a negative or a NaN.
+    It is -inf for p = 0 or q = inf, inf for q = 0 or p = inf, and NaN for 0/0, inf/inf, a negative number or a NaN.
     """
     k, m, n = _reduced(p, q)
     _, _, _, high, low = expanded(k, m, n, LN2_HI, LN2_LO)
@@ -116,7 +119,7 @@ def log_ratio(p, q):
 
 @scalar
 def log(x):
-    """log(x) within 1 ulp; -inf for 0, NaN for a negative or a NaN."""
+    """log(x) within 1 ulp; -inf for 0, NaN for a negative number or a NaN."""
     return log_ratio(x, 1.0)
 
 
@@ -124,7 +127,7 @@ def log(x):
 def kl_term(p, q):
     """p log(p/q) - p + q >= 0 for p, q >= 0, within 4 ulp.
 
-    q for p = 0; inf for q = 0 < p, and where one argument is inf; NaN for inf and inf, or a NaN.
+    It is q for p = 0, inf for q = 0 < p and if one argument is inf, and NaN if both are inf or one is NaN.
     """
     k, m, n = _reduced(p, q)
     s, residual, tail, high, low = expanded(k, m, n, LN2_HI, LN2_LO)

@@ -1,8 +1,9 @@
-"""The jit policy: every Numba option, tile size, thread rule and cache decision is taken in this room.
+"""The JIT policy: every Numba option, tile size, thread rule and cache decision of fastkl is in this package.
 
-Nobody else imports Numba. `options` says how code is compiled, `cache` where it is kept, `driver`
-how it is run, `interface` how kernels call functions that they do not know, and `memory` how they read
-arrays of any kind.
+No other package of fastkl imports Numba. `options` says how code is compiled, `cache` where it is kept, `driver`
+how it is run, `records` how named tuples reach it, `templates` how one source text serves several functions,
+`interface` how kernels call functions that they do not know, `memory` how they read arrays of any kind, and `ufuncs`
+how NumPy calls compiled loops.
 """
 
 from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, progress, report_progress, tiled

@@ -1,24 +1,24 @@
-"""The one way a kernel is run: fixed tiles, in short spans, in threads or not.
+"""Running of kernels: in tiles of a fixed size, launched in short spans, in threads or in one thread.
 
-A kernel is a serial *tile function* ``tile(partial, start, stop, *args)``. It looks at the points
+A kernel is a serial *tile function* ``tile(partial, start, stop, *args)``. It handles the points
 ``start <= i < stop`` and fills ``partial``, its own row of results (or writes to an output array among
 ``args``). :func:`tiled` turns it into a :class:`TiledKernel`, which owns everything else:
 
 Bits
     Tiles have a fixed size and every tile has a row of its own, so a result does not depend on the
-    number of threads, nor on where a span ends.
+    number of threads, nor on the ends of spans.
 Ctrl-C
     A compiled loop cannot be interrupted. Tiles are therefore launched in spans that are made to last
     about ``SPAN_SECONDS``, and Python looks for signals between them.
 Threads
     Numba's workqueue layer aborts the process when two Python threads launch at once, and its OpenMP
-    layer kills a forked child. So launches take turns, a span that finds another one in flight runs in
-    its own thread instead of waiting, and after a fork everything does. Small work is run that way
-    too, and then the parallel driver is never compiled.
+    layer kills a forked child. So launches take turns: a span that finds another launch in flight runs in
+    the calling thread instead of waiting, and after a fork every span does. Small work is run in the calling
+    thread too, and then the parallel driver is never compiled.
 Load
-    Where another process keeps a core busy, or a quota leaves fewer cores than there are threads, the
+    If another process keeps a core busy, or a quota leaves fewer cores than there are threads, the
     threads wait for the slowest of them, and spin meanwhile. So now and then a span of a kernel whose points
-    all cost the same is run in one thread, and while that is the faster way it is taken (`Pace`).
+    all cost the same is run in one thread, and all are for as long as that is faster (`Pace`).
 """
 
 from __future__ import annotations
@@ -42,34 +42,34 @@ from fastkl.jit.records import Layout, flattened, layout_of, packer
 from fastkl.jit.templates import holes, instance
 
 TILE = 32768
-"""Points in a tile: long enough to hide a call and its buffers, short enough that 16 threads share a million points."""
+"""Points in a tile: enough to hide a call and its buffers, few enough that 16 threads share a million points."""
 
 SMALL_POINTS = 2**16
-"""Up to this many points, the tile function is called from Python and no driver is compiled."""
+"""Largest number of points for which the tile function is called from Python and no driver is compiled."""
 
 SPREAD = 16
-"""Places in a span that every thread works at."""
+"""Distance, in tiles, of the tiles that a thread runs one after the other, so that they are spread over the span."""
 
 FIRST_SPAN_POINTS = 2**17
 LARGEST_SPAN_WORK = 2**27
-"""Points times the work that a point can take: bounds a span that cheap points have made long."""
+"""Largest number of points in a span, times the work that a point can take: a bound for spans of cheap points."""
 SPAN_SECONDS = 0.05
-"""What a span should last; a signal waits for as long, and longer only where points suddenly cost more."""
+"""Seconds that a span is made to last, and that a signal waits; more only if points suddenly cost more."""
 SPAN_GROWTH = 16.0
 
 SETTLED, TRIAL = 0.2, 0.02
-"""Seconds of a kernel's work in the way that seems faster, and in the other one."""
+"""Seconds of a kernel's work in the way that seems faster, before a trial, and in the other way, during the trial."""
 MEMORY = 0.05
-"""Seconds of work that the cost of an item is a mean of: a start after a pause is no reason for a change."""
+"""Seconds of work over which the cost of an item is averaged, so that a slow start after a pause changes nothing."""
 
 Progress = Callable[[int, int], None]
 _progress: ContextVar[Progress | None] = ContextVar("fastkl_progress", default=None)
 
 _launcher: dict[str, int] = {}
-"""The thread that has the turn to launch, if one has.
+"""Identifier of the thread that has the turn to launch, under the key "thread"; empty if no thread has it.
 
-A lock would stay taken for good when Ctrl-C comes between acquiring it and entering the ``try``; here the
-thread that was interrupted finds itself to have the turn, and gives it back after its next launch.
+A lock would stay taken for good if Ctrl-C came between acquiring it and entering the ``try``; here the
+interrupted thread finds that it still has the turn, and gives it back after its next launch.
 """
 _forked = False
 
@@ -79,13 +79,13 @@ def _after_fork() -> None:
     _forked = True
 
 
-if hasattr(os, "register_at_fork"):  # where processes can be forked at all
+if hasattr(os, "register_at_fork"):  # systems on which processes can be forked
     os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
 def progress(report: Progress) -> Iterator[None]:
-    """Within this context, call ``report(points_done, points_in_all)`` after every span of a kernel."""
+    """Context in which ``report(points_done, points_in_all)`` is called after every span of a kernel."""
     token = _progress.set(report)
     try:
         yield
@@ -94,16 +94,16 @@ def progress(report: Progress) -> Iterator[None]:
 
 
 def report_progress(done: int, size: int) -> None:
-    """Say to whoever listens that so many points are done: for work that is not a kernel's."""
+    """Call the function that `progress` has set, if there is one, with the points done and the points in all."""
     report = _progress.get()
     if report is not None:
         report(done, size)
 
 
 class Pace:
-    """Which of two ways of running spans is the faster one at present: in threads, or in one.
+    """Choice between running spans in threads and in one thread, by which way is faster at present.
 
-    Every way has a running mean of the seconds that an item takes, over the last `MEMORY` seconds of work. After
+    Each way has a running mean of the seconds that an item takes, over the last `MEMORY` seconds of work. After
     `SETTLED` seconds the other way is tried for `TRIAL` seconds, of which the first half does not count: threads that
     have slept share a core at first.
     """
@@ -111,19 +111,19 @@ class Pace:
     def __init__(self) -> None:
         self.costs: dict[bool, float] = {}
         self.warm: set[bool] = set()
-        """The ways that have been gone before: the first time, code is compiled or loaded."""
+        """Ways that have been taken before; the first time does not count, since code is compiled or loaded then."""
         self.spent = 0.0
         """Seconds of work since the last trial."""
         self.trial = [0.0, 0.0, 0]
-        """Seconds of the trial at hand, those of them that count, and the items that they took."""
+        """Seconds of the current trial, seconds of it that count, and number of items computed in those."""
 
     def in_threads(self) -> bool:
-        """Whether the next span had better be run in threads."""
+        """Whether the next span should be run in threads."""
         best = len(self.costs) < 2 or self.costs[True] <= self.costs[False]
         return best if self.spent < SETTLED else not best
 
     def note(self, in_threads: bool, seconds: float, items: int) -> None:
-        """Take down that so many items took so many seconds."""
+        """Record that *items* items took *seconds* seconds, in threads or in one thread."""
         if in_threads not in self.warm:
             self.warm.add(in_threads)
         elif self.spent < SETTLED:
@@ -147,13 +147,13 @@ compute, pack = holes("compute", "pack")
 def _drive(
     partials: NDArray[Any], first: int, last: int, size: int, length: int, offset: int, args: tuple[Any, ...]
 ) -> None:
-    """Run the tiles ``first <= t < last``; :func:`_driver_of` fills the holes.
+    """Run the tiles ``first <= t < last``: a template whose holes :func:`_driver_of` fills.
 
-    Every thread has a run of numbers k. The tiles of such a run are spread over all that there are, since the cheap
-    ones tend to be neighbours.
+    Every thread takes a run of numbers k. The tiles of neighbouring k are `SPREAD` apart, since cheap tiles tend to
+    be neighbours.
     """
     each = -(-(last - first) // SPREAD)
-    slots = each * SPREAD if each > 1 else last - first  # a few tiles are shared out as well
+    slots = each * SPREAD if each > 1 else last - first  # no empty slots if the tiles are few
     for k in numba.prange(slots):
         t = first + k % each * SPREAD + k // each
         if t < last:
@@ -162,7 +162,7 @@ def _drive(
 
 
 def _driver_of(tile_function: Callable[..., None], compiled: Any, suffix: str, layout: Layout) -> FunctionType:
-    """A copy of :func:`_drive` that calls *compiled* and says that it lives beside it."""
+    """A copy of :func:`_drive` that calls *compiled* and has the file and line of *tile_function*."""
     return instance(_drive, tile_function.__name__ + suffix, tile_function, compute=compiled, pack=packer(layout))
 
 
@@ -174,9 +174,10 @@ class TiledKernel:
     tile_function : callable
         ``tile_function(partial, start, stop, *args)``.
     outputs : int
-        Length of ``partial``; 0 for a kernel that fills an array of its own, or is told with every call.
+        Length of ``partial``; 0 for a kernel that fills an array among its arguments, or whose number of results is
+        given with every call.
     even : bool
-        Whether all points cost about the same, so that spans tell what threads gain.
+        Whether all points cost about the same, so that the durations of spans can be compared (`Pace`).
     """
 
     def __init__(self, tile_function: Callable[..., None], outputs: int, even: bool = False) -> None:
@@ -187,16 +188,16 @@ class TiledKernel:
         self._driver = functools.partial(_driver_of, tile_function, self.tile_function)
         self._pace = Pace() if even else None
         self._layout: Layout = ()
-        """The records among the arguments, which are the same in all calls."""
+        """Layout of the named tuples among the arguments, which is the same in all calls."""
 
     @functools.cached_property
     def serial(self) -> Any:
-        """The loop over tiles in the calling thread, which takes the members of all records one after the other."""
+        """Compiled loop over tiles in the calling thread, given the members of named tuples one after the other."""
         return serial(self._driver("_serial", self._layout))
 
     @functools.cached_property
     def parallel(self) -> Any:
-        """The loop over tiles in Numba's threads, which takes the members of all records one after the other."""
+        """Compiled loop over tiles in Numba's threads, given the members of named tuples one after the other."""
         return parallel(self._driver("_parallel", self._layout))
 
     def __repr__(self) -> str:
@@ -212,11 +213,11 @@ class TiledKernel:
         items: int = 1,
         outputs: int | None = None,
     ) -> NDArray[np.float64]:
-        """Run over the points ``offset <= i < offset + size``, in tiles of `length` points.
+        """Run the kernel over the points ``offset <= i < offset + size``, in tiles of `length` points.
 
-        `work` is the number of densities that a point can take; many of them may be skipped. A point of a
-        kernel over rows or tasks stands for `items` numbers. `outputs` is for a kernel whose results are as many as
-        its arguments say.
+        `work` is the number of densities that may be evaluated at a point; many of them may be skipped. `items` is
+        the number of numbers that a point of a kernel over rows or tasks stands for. `outputs` is the number of
+        results of a kernel for which it depends on the arguments.
 
         Returns
         -------
@@ -289,17 +290,17 @@ class TiledKernel:
         offset: int,
         args: tuple[Any, ...],
     ) -> None:
-        """Run tiles one after the other from Python, for which no driver is compiled."""
+        """Run the tiles ``first <= t < last`` one after the other from Python, without a compiled driver."""
         for t in range(first, last):
             self.tile_function(partials[t], offset + t * length, offset + min(t * length + length, size), *args)
 
 
 def next_span(span: int, seconds: float) -> int:
-    """The number of tiles to launch next, when *span* tiles took *seconds*."""
+    """Number of tiles to launch next, after *span* tiles took *seconds*."""
     factor = SPAN_SECONDS / max(seconds, 1e-9)
     return max(1, int(span * min(factor, SPAN_GROWTH)))
 
 
 def tiled(*, outputs: int, even: bool = False) -> Callable[[Callable[..., None]], TiledKernel]:
-    """Declare a tile function to be a kernel with *outputs* partial results; `even`, if all points cost the same."""
+    """Decorator that makes a `TiledKernel` of a tile function; its parameters are those of `TiledKernel`."""
     return lambda tile_function: TiledKernel(tile_function, outputs, even)

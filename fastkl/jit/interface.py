@@ -1,9 +1,9 @@
 """Block functions that kernels call through their address.
 
-A kernel that calls a block function directly holds a copy of it, and compiles it again. Through an address
-it holds nothing: every function is compiled once, and only if it is used, and one compiled kernel serves
-them all. A call through an address costs nothing beside a block of points. An address is a number, which
-crosses into parallel code and leaves the disk cache valid, where a compiled function as an argument does
+A kernel that calls a block function directly holds a copy of it, and compiles it again. A kernel that calls
+through an address holds none: every function is compiled once, and only if it is used, and one compiled kernel
+serves them all. A call through an address costs nothing compared with a block of points. An address is a number,
+which crosses into parallel code and leaves the disk cache valid, whereas a compiled function as an argument does
 neither.
 """
 
@@ -23,7 +23,7 @@ from fastkl.jit.options import JIT_DISABLED, block
 
 
 class Interface:
-    """What the functions have in common that a kernel can call through the same argument.
+    """The signature of functions that a kernel can call through one argument, their address.
 
     Parameters
     ----------
@@ -34,10 +34,10 @@ class Interface:
     def __init__(self, signature: str) -> None:
         self.arguments = normalize_signature(signature)[0]
         self.call: Any = _call_in_python if JIT_DISABLED else self._call()
-        """``call(address, *arguments)``, for compiled code; checked against the signature when compiled."""
+        """Function ``call(address, *arguments)`` for compiled code; compiling it checks the types of the arguments."""
 
     def implement(self, function: Callable[..., None]) -> Implementation:
-        """Declare *function* to be one that can be called so."""
+        """Implementation of this interface by *function*, which thereby gets an address."""
         return Implementation(function, self.arguments)
 
     def _call(self) -> Any:
@@ -62,7 +62,7 @@ class Interface:
 
 
 class Implementation:
-    """A block function with an address."""
+    """A block function that kernels can call through its address."""
 
     def __init__(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
         self.function = cached(block(function))
@@ -75,9 +75,9 @@ class Implementation:
 
     @functools.cached_property
     def address(self) -> Any:
-        """Where the machine code is; compiled, or loaded from the disk cache, when first asked for.
+        """Address of the machine code, which is compiled, or loaded from the disk cache, when first asked for.
 
-        With the JIT switched off it is a number as well, that of the function in a list.
+        With the JIT switched off, the address is the place of the function in a list.
         """
         if JIT_DISABLED:
             _in_python.append(self.function)
@@ -88,7 +88,7 @@ class Implementation:
 
 
 _in_python: list[Callable[..., None]] = []
-"""Functions that have an address while the JIT is switched off: the place in this list, from 1."""
+"""Functions that have an address while the JIT is switched off: their place in this list, counted from 1."""
 
 
 def _call_in_python(address: int, *arguments: Any) -> None:
@@ -96,5 +96,5 @@ def _call_in_python(address: int, *arguments: Any) -> None:
 
 
 def _writable(argument: Any) -> Any:
-    """The type without the mark of a read-only array, which looks the same to machine code."""
+    """The Numba type *argument*, without the mark of a read-only array, which looks the same to machine code."""
     return argument.copy(readonly=False) if isinstance(argument, types.Array) else argument

@@ -1,7 +1,7 @@
-"""Memory read by address, so that one compiled kernel serves arrays of every stride and type.
+"""Access to memory by address, so that one compiled kernel serves arrays of every stride and type.
 
-An address is a number of bytes; whoever passes one keeps the array alive. The twins for a JIT that is
-switched off read the same memory through ctypes.
+An address is a number of bytes; the caller that passes it keeps the array alive. With the JIT switched off, the same
+memory is accessed through ctypes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from fastkl.jit.options import JIT_DISABLED
 def _access(
     kind: Any, llvm_type: Any, c_type: Any
 ) -> tuple[Callable[[int, int], Any], Callable[[int, int, Any], None]]:
-    """(read, write) for one kind of number."""
+    """Functions (read, write) for one kind of number."""
     if JIT_DISABLED:
         scalar = np.dtype(str(kind)).type
 
@@ -51,8 +51,8 @@ def _access(
     return intrinsic(read), intrinsic(write)
 
 
-# ``read(address, offset)`` and ``write(address, offset, value)``: the number that many bytes behind the address,
-# aligned or not.
+# Functions ``read(address, offset)`` and ``write(address, offset, value)`` for the number *offset* bytes behind the
+# address, aligned or not.
 read_double, write_double = _access(types.float64, ir.DoubleType(), ctypes.c_double)
 read_single, write_single = _access(types.float32, ir.FloatType(), ctypes.c_float)
 read_integer, _ = _access(types.int64, ir.IntType(64), ctypes.c_int64)
@@ -66,7 +66,7 @@ def _view(typing_context: Any, address: Any, size: Any) -> Any:
     array = types.Array(types.float64, 1, "C")
 
     def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
-        from numba.np.arrayobj import make_array, populate_array  # 40 ms, which compiling pays anyway
+        from numba.np.arrayobj import make_array, populate_array  # takes 40 ms, which compiling pays anyway
 
         at, length = operands
         double, stride = ir.DoubleType(), ir.Constant(ir.IntType(64), 8)
@@ -79,11 +79,11 @@ def _view(typing_context: Any, address: Any, size: Any) -> Any:
 
 
 view_of_doubles: Callable[[int, int], Any] = _view_in_python if JIT_DISABLED else intrinsic(_view)
-"""``view_of_doubles(address, size)``: the doubles that lie there side by side, as an array that owns nothing."""
+"""``view_of_doubles(address, size)``: the contiguous doubles at *address*, as an array that does not own them."""
 
 
 LINE = 64
-"""Bytes in a line of the cache, and in the longest vector."""
+"""Number of bytes in a cache line, and in the longest vector."""
 
 
 def _allocate(kind: Any, *dimensions: Any) -> Any:
@@ -118,14 +118,14 @@ def _integers(typing_context: Any, size: Any) -> Any:
 
 
 buffer: Callable[[int], Any] = np.empty if JIT_DISABLED else intrinsic(_buffer)
-"""``buffer(size)``: room for so many doubles, from the beginning of a line of the cache.
+"""``buffer(size)``: an uninitialised array of *size* doubles, which begins at a cache line.
 
 An array that compiled code makes with NumPy begins at any multiple of 16 bytes, and loops over it are up to a fifth
 slower in one process than in another.
 """
 
 buffers: Callable[[int, int], Any] = (lambda *shape: np.empty(shape)) if JIT_DISABLED else intrinsic(_buffers)
-"""``buffers(rows, size)``: rows of so many doubles, the first of which begins with a line of the cache."""
+"""``buffers(rows, size)``: an uninitialised array of *rows* times *size* doubles, which begins at a cache line."""
 
 integers: Callable[[int], Any] = (lambda size: np.empty(size, np.int64)) if JIT_DISABLED else intrinsic(_integers)
-"""``integers(size)``: room for so many integers. Like the others it is compiled in no time, and ``np.empty`` is not."""
+"""``integers(size)``: an uninitialised array of *size* integers. Unlike ``np.empty``, it takes no time to compile."""

@@ -1,6 +1,6 @@
-"""The only place that names a Numba option.
+"""Numba's options for the kinds of functions that are compiled.
 
-Four kinds of functions are compiled, besides the drivers:
+Besides drivers, pasted functions and callbacks from C, there are four kinds of functions:
 
 ``scalar``
     A function of numbers, or of a few entries of an array, with strict IEEE arithmetic, inlined into the
@@ -10,15 +10,15 @@ Four kinds of functions are compiled, besides the drivers:
 ``tile``
     A loop over a tile; the only kind that Python calls.
 ``routine``
-    What compiled code of a user calls: strict, whatever the flags of its caller are; it may allocate.
+    A function that a user's compiled code calls: strict, whatever the flags of its caller are; it may allocate.
 
 In a block and a tile LLVM may reassociate the *sums written in the function's own body*, without which
 no reduction is vectorised. NaN, inf and signed zeros keep their meaning everywhere.
 
-``fastmath=False`` has to be said: a function that leaves it open is compiled with its caller's flags.
+``fastmath=False`` has to be stated: a function without it is compiled with its caller's flags.
 ``error_model='numpy'`` makes x / 0 an inf instead of a branch that raises, which would stop the
-vectoriser. ``nogil`` lets other Python threads run. What takes longer to compile than the functions is
-left out: wrappers for callers that do not exist, and, below the tiles, the counting of references
+vectoriser. ``nogil`` lets other Python threads run. Parts that take longer to compile than the functions
+themselves are left out: wrappers for callers that do not exist, and, below the tiles, the counting of references
 (``_nrt``), since nothing is allocated there.
 """
 
@@ -59,12 +59,12 @@ def block(function: Callable[..., Any]) -> Any:
 
 
 def pasted(function: Callable[..., Any]) -> Any:
-    """Paste a function that calculates nothing, but calls others, into each of its callers."""
+    """Paste the body of a function that only calls others into each of its callers."""
     return numba.njit(inline="always", **_STRICT)(function)
 
 
 def routine(function: Callable[..., Any]) -> Any:
-    """Compile a function that compiled code of a user calls."""
+    """Compile a function that a user's compiled code calls."""
     return numba.njit(**_ROUTINE)(function)
 
 
@@ -92,29 +92,29 @@ def c_callback(function: Callable[..., Any], signature: str) -> Any:
 
 
 def callable_from_compiled_code(function: Callable[..., Any], choose: Callable[..., Any]) -> None:
-    """Let compiled code of a user call *function*, which is plain Python.
+    """Let a user's compiled code call *function*, which is plain Python.
 
-    *choose* has the names of the arguments, gets their types in Numba, and returns what is compiled in the place of
-    the call, or None if there is nothing for such arguments.
+    *choose* has the same argument names, is called with the arguments' types in Numba, and returns the function that
+    is compiled in the place of the call, or None if there is none for such arguments.
     """
     overload(function, strict=False)(choose)
 
 
 def is_vector(kind: Any) -> bool:
-    """Whether a type of Numba is that of a one-dimensional array of floats or doubles."""
+    """Whether the Numba type *kind* is that of a one-dimensional array of single or double precision."""
     return isinstance(kind, types.Array) and kind.ndim == 1 and kind.dtype in (types.float32, types.float64)
 
 
 def is_missing(kind: Any) -> bool:
-    """Whether a type of Numba is that of an argument which is None or left out."""
+    """Whether the Numba type *kind* is that of an argument which is None or left out."""
     return kind is None or (isinstance(kind, types.NoneType | types.Omitted) and getattr(kind, "value", None) is None)
 
 
 def ternary_instruction(python_twin: Callable[..., Any]) -> Callable[[Callable[..., Any]], Any]:
-    """Declare a function of three doubles that LLVM has an instruction for.
+    """Decorator for a function of three doubles that LLVM has an instruction for.
 
     The decorated function receives LLVM's IR builder and the three operands and returns the result.
-    With the JIT switched off *python_twin* takes its place.
+    With the JIT switched off, *python_twin* takes its place.
     """
 
     def declare(emit: Callable[..., Any]) -> Any:
@@ -158,12 +158,12 @@ most: Any = max if JIT_DISABLED else _extreme(">")
 """Python's ``max``, likewise."""
 
 _WIDEST = '"prefer-vector-width"="512"'
-"""LLVM's name for the width of vectors that it prefers in one function."""
+"""LLVM attribute of a function in which vectors of 512 bits are preferred."""
 
 
 def _widest(typing_context: Any) -> Any:
     def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
-        # llvmlite's own `add` takes the attributes that have a keyword, but prints any
+        # llvmlite's own `add` accepts only attributes that are keywords, although any attribute is printed
         set.add(builder.function.attributes, _WIDEST)
         return context.get_dummy_value()
 
@@ -171,9 +171,9 @@ def _widest(typing_context: Any) -> Any:
 
 
 widest_vectors: Any = (lambda: None) if JIT_DISABLED else intrinsic(_widest)
-"""``widest_vectors()``: have the loops of the function that says so, and of what it inlines, use 512-bit vectors.
+"""``widest_vectors()``: let the loops of the calling function, and of those that it inlines, use 512-bit vectors.
 
-For Intel's processors with AVX-512 LLVM prefers 256 bits, since the first of them slowed down for wider ones. The
-attribute is that of one function: it changes neither Numba's options nor its cache keys, nor any other function.
-Where a processor has no 512-bit vectors it means nothing.
+For Intel's processors with AVX-512 LLVM prefers 256 bits, since the first of them slowed down for wider vectors. The
+attribute belongs to one function: it changes neither Numba's options nor its cache keys, nor any other function.
+It has no effect on a processor without 512-bit vectors.
 """

@@ -15,16 +15,16 @@ from numba.core.imputils import impl_ret_borrowed
 from numba.extending import intrinsic
 
 Layout = tuple[Any, ...]
-"""For every argument its class and the layout of its members, or None if it is no named tuple."""
+"""The class and the layout of the members of every argument, or None for an argument that is no named tuple."""
 
 
 def layout_of(arguments: tuple[Any, ...]) -> Layout:
-    """Which arguments are named tuples, and of what."""
+    """The layout of arguments: which of them are named tuples, and with which members."""
     return tuple((type(a), layout_of(a)) if hasattr(a, "_fields") else None for a in arguments)
 
 
 def flattened(arguments: tuple[Any, ...]) -> Iterator[Any]:
-    """All members, one after the other."""
+    """The arguments, with the members of a named tuple in its place."""
     for argument in arguments:
         if hasattr(argument, "_fields"):
             yield from flattened(argument)
@@ -33,9 +33,9 @@ def flattened(arguments: tuple[Any, ...]) -> Iterator[Any]:
 
 
 def packer(layout: Layout) -> Any:
-    """``pack(members)``, for compiled code: the arguments of that layout from all their members.
+    """Function ``pack(members)`` for compiled code, which makes the arguments of *layout* of all their members.
 
-    A layout without named tuples may be empty.
+    An empty layout stands for arguments without named tuples.
     """
 
     def types_of(layout: Layout, members: Iterator[Any]) -> list[Any]:

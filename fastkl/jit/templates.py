@@ -1,4 +1,4 @@
-"""One source text, compiled for several functions that it calls.
+"""Templates: one source text, compiled for several functions that it calls.
 
 A template calls functions by names that are declared as holes at the head of its module::
 
@@ -29,7 +29,7 @@ class Hole:
 
 
 def holes(*names: str) -> Any:
-    """Holes of these names; a single one comes alone."""
+    """Holes with the given names: a list, or the hole itself for a single name."""
     found = [Hole(name) for name in names]
     return found[0] if len(found) == 1 else found
 
@@ -37,9 +37,9 @@ def holes(*names: str) -> Any:
 def instance(
     template: Callable[..., Any], name: str, beside: Callable[..., Any] | None = None, /, **functions: Any
 ) -> FunctionType:
-    """A copy of *template* in which its holes have the meaning that *functions* give them.
+    """A copy of *template* whose holes are filled with *functions*.
 
-    It goes by *name* and, if *beside* is given, says that it lives where that function does. Numba's disk
+    The copy is called *name* and, if *beside* is given, has the module, file and line of that function. Numba's disk
     cache knows a function by its name, file and line; a global is part of none of these, whereas a closure
     or an argument that is itself a compiled function would miss the cache in every process.
 

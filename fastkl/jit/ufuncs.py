@@ -27,11 +27,11 @@ from fastkl.jit.memory import read_double, read_integer, read_single, write_doub
 from fastkl.jit.options import JIT_DISABLED, c_callback
 from fastkl.jit.templates import holes, instance
 
-if platform.machine().lower() in ("x86_64", "amd64"):  # SSE has a register of its own, which is quick to reach
+if platform.machine().lower() in ("x86_64", "amd64"):  # SSE has its flags in a register that is quick to reach
     _RESULT, _READ_FLAGS, _WRITE_FLAGS = ir.VoidType(), "llvm.x86.sse.stmxcsr", "llvm.x86.sse.ldmxcsr"
 else:
     _RESULT, _READ_FLAGS, _WRITE_FLAGS = ir.IntType(32), "fegetenv", "fesetenv"
-    if not JIT_DISABLED:  # LLVM does not find them everywhere by itself
+    if not JIT_DISABLED:  # LLVM does not find these functions by itself on every system
         _library = ctypes.CDLL(None) if os.name == "posix" else ctypes.CDLL("ucrtbase")
         for _name in (_READ_FLAGS, _WRITE_FLAGS):
             llvmlite.binding.add_symbol(_name, ctypes.cast(getattr(_library, _name), ctypes.c_void_p).value)
@@ -60,13 +60,13 @@ def _call(builder: Any, name: str, pointer: Any) -> None:
     builder.call(function, [builder.bitcast(pointer, byte)])
 
 
-# NumPy warns of floating-point flags that a loop has raised. Ours compute every case of a function and choose one
-# of them, so their flags say nothing: what they were before is restored.
+# Floating-point flags that a loop raises make NumPy warn. The loops of this module compute every case of a function
+# and choose one of them, so that their flags say nothing, and the flags from before a loop are restored.
 flags_before: Any = (lambda: 0) if JIT_DISABLED else intrinsic(_environment)
 restore_flags: Any = (lambda before: None) if JIT_DISABLED else intrinsic(_restore)
 
 _LOOP = "void(int64, int64, int64, int64)"
-"""What NumPy calls: arrays of the operands' addresses, of the sizes, of the steps in bytes; and a spare pointer."""
+"""Signature of a loop that NumPy calls: arrays of operands' addresses, of sizes, of steps in bytes; unused data."""
 
 _POINTER = 8
 
@@ -106,14 +106,14 @@ _KINDS: dict[str, dict[str, Any]] = {
     "f": {"read": read_single, "write": write_single, "narrow": np.float32, "WIDTH": 4},
     "d": {"read": read_double, "write": write_double, "narrow": np.float64, "WIDTH": 8},
 }
-"""As SciPy's: the first kind that all operands fit in is taken."""
+"""Kinds of numbers that a ufunc has loops for, as in SciPy: NumPy takes the first one that all operands fit in."""
 
 _kept: list[Any] = []
-"""What NumPy points to, for as long as the process lasts."""
+"""Objects that NumPy and Numba point to, kept alive for as long as the process lasts."""
 
 
 def ufunc(name: str, doc: str, compute: Any, n_inputs: int) -> np.ufunc:
-    """A ufunc named *name* that computes *compute*, a compiled scalar function of doubles, in f4 and f8."""
+    """A ufunc named *name* that applies *compute*, a compiled scalar function of doubles, to float32 and float64."""
     template = {1: _unary, 2: _binary}[n_inputs]
     loops = [instance(template, f"{name}_{code}", compute=compute, **kind) for code, kind in _KINDS.items()]
     callbacks = [_callback(loop) for loop in loops]
@@ -127,11 +127,11 @@ def ufunc(name: str, doc: str, compute: Any, n_inputs: int) -> np.ufunc:
 
 
 _ZERO = 0
-"""The identity that SciPy gives its ufuncs."""
+"""Identity of the ufuncs, the same as in SciPy."""
 
 
 def _callback(loop: Callable[..., None]) -> tuple[int, Any]:
-    """(address, what to keep alive)."""
+    """(address of a C function that runs *loop*, object to be kept alive for it)."""
     if JIT_DISABLED:
 
         def quietly(*arguments: int) -> None:
@@ -156,7 +156,7 @@ def _function_of_numpy() -> Any:
 
 
 def callable_from_numba(compute: Callable[..., Any]) -> Any:
-    """The type of a global that compiled code of a user may call like *compute*, with scalars and arrays."""
+    """The Numba type of a global that a user's compiled code may call like *compute*, with scalars and arrays."""
     function = DUFunc(compute, targetoptions={"fastmath": False})
     _kept.append(function)
     return cpu_target.typing_context.resolve_value_type(function)

@@ -1,4 +1,4 @@
 """Kernels: arrays and numbers in, numbers or filled arrays out.
 
-They validate nothing and protect nobody; the edge has done that.
+Kernels validate nothing: the Python layer has done that.
 """

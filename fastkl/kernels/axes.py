@@ -1,9 +1,9 @@
 """Nodes and weights of the axes of a grid, computed where they are used.
 
-The points of a grid are numbered with the last axis running fastest; a *row* is what they have in common that
-differ in it alone. Node i of an axis with a stride is node ``j(i) = min(i * stride, last)`` of the full one: both
-ends always belong to it. The trapezoid weight is half the distance of its neighbours. On equally spaced nodes
-that distance is a difference of *indices* times the step, which costs no digits, where a difference of
+The points of a grid are numbered with the last axis running fastest; a *row* is a set of points that differ in the
+last coordinate alone. Node i of an axis with a stride is node ``j(i) = min(i * stride, last)`` of the full axis: both
+ends always belong to it. The trapezoid weight of a node is half the distance of its neighbours. On equally spaced
+nodes that distance is a difference of *indices* times the step, which costs no digits, whereas a difference of
 neighbouring nodes costs up to 1e-12.
 """
 
@@ -26,58 +26,59 @@ from fastkl.kernels.records import (
 )
 
 AXIS = Interface("void(float64[::1], float64[::1], float64[::1], int64[::1], int64, float64[::1], float64[::1])")
-"""``(nodes, weights, ends, layout, start, x, w)``: x[i] = node start + i, w[i] = its weight; an axis is a row of
-`fastkl.kernels.records.GridRecord.ends` and one of its layout.
+"""Interface ``(nodes, weights, ends, layout, start, x, w)`` to fill in x[i] = node start + i and w[i] = its weight.
+
+*ends* and *layout* are the rows of one axis in a `fastkl.kernels.records.GridRecord`.
 """
 _fill = AXIS.call
 
 
 @scalar
 def full_index(i, stride, last):
-    """The index on the full axis of node i of an axis with a stride."""
+    """Index on the full axis of node i of an axis with a stride."""
     return min(max(i, 0) * stride, last)
 
 
 @scalar
 def count(layout):
-    """How many nodes an axis with its stride has."""
+    """Number of nodes of an axis with its stride."""
     return (layout[LAST] + layout[STRIDE] - 1) // layout[STRIDE] + 1
 
 
 @pasted
 def grid_of(grids, k):
-    """Grid number k."""
+    """Grid number k of several grids."""
     return GridRecord(grids.nodes, grids.weights, grids.ends, grids.layouts[k])
 
 
 @pasted
 def length_of_row(grid):
-    """How many points a row of a grid has."""
+    """Number of points in a row of a grid."""
     return count(grid.layout[grid.layout.shape[0] - 1])
 
 
 @scalar
 def even_node(ends, last, j):
-    """Node j of the full axis, where nodes are equally spaced."""
+    """Node j of a full axis with equally spaced nodes."""
     return ends[UPPER] if j == last else ends[LOWER] + ends[STEP] * j
 
 
 @scalar
 def even_weight(i, step, stride, last):
-    """The trapezoid weight of node i, where nodes are equally spaced."""
+    """Trapezoid weight of node i of an axis with equally spaced nodes."""
     return 0.5 * step * (full_index(i + 1, stride, last) - full_index(i - 1, stride, last))
 
 
 @scalar
 def node_at(nodes, ends, layout, i):
-    """Node i."""
+    """Node i of an axis with its stride."""
     j = full_index(i, layout[STRIDE], layout[LAST])
     return nodes[layout[NODES] + j] if layout[NODES] >= 0 else even_node(ends, layout[LAST], j)
 
 
 @scalar
 def weight_at(nodes, weights, ends, layout, i):
-    """The weight of node i."""
+    """Weight of node i of an axis with its stride."""
     if layout[WEIGHTS] >= 0:
         return weights[layout[WEIGHTS] + i]
     stride, last = layout[STRIDE], layout[LAST]
@@ -87,7 +88,7 @@ def weight_at(nodes, weights, ends, layout, i):
         return even_weight(i, ends[STEP], stride, last)
     first, after, before = layout[NODES], full_index(i + 1, stride, last), full_index(i - 1, stride, last)
     weight = 0.5 * (nodes[first + after] - nodes[first + before])
-    # some of the cells: the function is constant from the outer nodes to the ends, which are nodes of other rules
+    # midpoint rule with a stride: the function is constant from the outer nodes to the ends; other rules add 0 here
     if i == 0:
         weight += nodes[first] - ends[LOWER]
     if full_index(i, stride, last) == last:
@@ -97,23 +98,23 @@ def weight_at(nodes, weights, ends, layout, i):
 
 @scalar
 def has_one_weight(layout, start, n):
-    """Whether these nodes are equally spaced, with both neighbours, under the trapezoid rule."""
+    """Whether the n nodes from *start* on are equally spaced, with both neighbours, under the trapezoid rule."""
     return layout[NODES] < 0 and layout[WEIGHTS] < 0 and start > 0 and (start + n) * layout[STRIDE] <= layout[LAST]
 
 
 @AXIS.implement
 def even_axis(nodes, weights, ends, layout, start, x, w):
-    """Equally spaced nodes, and the weights of the trapezoid rule."""
+    """Fill in equally spaced nodes, and the weights of the trapezoid rule."""
     stride, last = layout[STRIDE], layout[LAST]
     lower, step = ends[LOWER], ends[STEP]
-    whole = min(max((last - start * stride) // stride, 0), x.size)  # those before the last node
+    whole = min(max((last - start * stride) // stride, 0), x.size)  # number of nodes before the last one
     for i in range(whole):
         x[i] = lower + step * ((start + i) * stride)
     for i in range(whole, x.size):
         x[i] = even_node(ends, last, full_index(start + i, stride, last))
     for i in range(w.size):
         w[i] = step * stride
-    for k in range(-2, 1):  # the last two, whose steps may be shorter, and the first one
+    for k in range(-2, 1):  # weights of the last two nodes, whose steps may be shorter, and of the first
         i = (count(layout) + k if k < 0 else 0) - start
         if 0 <= i < w.size:
             w[i] = even_weight(start + i, step, stride, last)
@@ -121,7 +122,7 @@ def even_axis(nodes, weights, ends, layout, start, x, w):
 
 @AXIS.implement
 def given_axis(nodes, weights, ends, layout, start, x, w):
-    """Any nodes and weights."""
+    """Fill in the nodes and weights of any axis."""
     if layout[NODES] >= 0 and layout[STRIDE] == 1:
         run = nodes[layout[NODES] + start : layout[NODES] + start + x.size]
         for i in range(x.size):
@@ -140,13 +141,13 @@ def given_axis(nodes, weights, ends, layout, start, x, w):
 
 @pasted
 def fill_axis(grid, d, start, x, w):
-    """x[i] = node start + i of axis d, w[i] = its weight."""
+    """Fill in x[i] = node start + i of axis d, and w[i] = its weight."""
     _fill(grid.layout[d, FILL], grid.nodes, grid.weights, grid.ends[d], grid.layout[d], start, x, w)
 
 
 @block
 def last_below(grid, x):
-    """The last node of a row at or below x, or one before it; the first one if all are above."""
+    """Index of the last node of a row at or below x, or of one before it; 0 if all nodes are above x."""
     inner = grid.layout.shape[0] - 1
     ends, layout = grid.ends[inner], grid.layout[inner]
     n, stride = count(layout), layout[STRIDE]
@@ -168,7 +169,7 @@ def last_below(grid, x):
 
 @block
 def fill_box(grid, start, stop, lower, upper):
-    """The smallest box with sides along the axes that holds the points start <= i < stop."""
+    """Fill in the corners of the smallest box, with sides along the axes, that holds the points start <= i < stop."""
     first, last, rest, split = start, stop - 1, 1, False
     for d in range(grid.layout.shape[0]):
         rest *= count(grid.layout[d])

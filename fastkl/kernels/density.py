@@ -12,7 +12,7 @@ from fastkl.kernels.walk import fill_logs, new_run, next_run
 
 @tiled(outputs=0)
 def log_density(partial, start, stop, p, grid, origin, out):
-    """out[i] = log-density at point origin + i of the grid."""
+    """Fill in out[i] = log-density of p at point origin + i of the grid."""
     run, point = new_run(grid), start
     while point < stop:
         n, _ = next_run(run, grid, point, stop)
@@ -22,7 +22,7 @@ def log_density(partial, start, stop, p, grid, origin, out):
 
 @tiled(outputs=0)
 def log_density_at(partial, start, stop, p, points, out):
-    """out[i] = log-density at points[i], one point of any grid after the other."""
+    """Fill in out[i] = log-density of p at points[i], which need not lie on a grid, one point after the other."""
     D = points.shape[1]
     scratch, at = buffer(BLOCK), np.zeros(PLACE, np.int64)
     for i in range(start, stop):

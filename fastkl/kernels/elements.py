@@ -1,7 +1,7 @@
 """The elementwise functions over whole arrays whose numbers lie side by side.
 
-Each number has the bits that `fastkl.elementary.special` gives it: the short forms are the same arithmetic, without
-what numbers beyond the ordinary need.
+Each result is bit for bit that of `fastkl.elementary.special`: the short forms are the same arithmetic, without the
+parts that only numbers beyond the ordinary need.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from fastkl.jit import least as min
 from fastkl.jit import most as max
 
 BLOCK = 256
-"""Points that are looked through, and then computed while they are in the first cache."""
+"""Number of elements that are checked together, and then computed while they are in the L1 cache."""
 
 TINY_BITS, LARGEST_BITS = (np.int64(np.float64(x).view(np.int64)) for x in (TINY, LARGEST))
 
 
 @scalar
 def _bounds(low, high, x):
-    """The least and the largest of the bits so far and those of x; 0 counts as ordinary."""
+    """The least and the largest bits so far, *low* and *high*, updated by those of x; 0 counts as ordinary."""
     bits = float_bits(x)
     return min(low, LARGEST_BITS if bits == 0 else bits), max(high, bits)
 
 
 @block
 def _are_ordinary(x, y):
-    """Whether all numbers lie between TINY and LARGEST, or are 0."""
+    """Whether all numbers of x and y lie between TINY and LARGEST, or are 0."""
     low, high = LARGEST_BITS, TINY_BITS
     for i in range(x.size):
         low, high = _bounds(low, high, np.float64(x[i]))
@@ -43,13 +43,13 @@ short, long = holes("short", "long")
 
 
 def _elements(partial, start, stop, x, y, out, in_place):
-    """out = the function of x and y; `in_place` says that it may be one of them."""
+    """Fill in out = the function of x and y; `in_place` says that out may be x or y."""
     widest_vectors()
     x, y, out = x[start:stop], y[start:stop], out[start:stop]
     for begin in range(0, x.size, BLOCK):
         end = min(begin + BLOCK, x.size)
         u, v, w = x[begin:end], y[begin:end], out[begin:end]
-        # the ends tell of most blocks of small numbers, which the short form would be slow at
+        # the first and last numbers give away most blocks of small ones, at which the short form would be slow
         ordinary = _are_ordinary(u, v) if in_place else _are_ordinary(u[:1], v[:1]) and _are_ordinary(u[-1:], v[-1:])
         if ordinary:
             low, high = LARGEST_BITS, TINY_BITS

@@ -15,20 +15,20 @@ from fastkl.kernels.terms import PEEK, careful_kl, is_small, misfits_kl
 from fastkl.kernels.walk import Run, enter_row, fill_densities, fill_logs, fill_run, new_run, next_run
 
 WHOLE = 16
-"""Points that are skipped or not together: vectors, unrolled, leave no rest, which would take as long as they do."""
+"""Number of points that are skipped together or not: unrolled vectors leave no rest, which would take as long."""
 
 SMALLEST_LOG, LARGEST_LOG = -650.0, 690.0
-"""Logarithms of numbers that the short term takes."""
+"""Least and largest logarithm of a number that the short term takes."""
 
 LARGEST_OF_TWO = 50.0
-"""The short term of two logarithms takes a difference of 700."""
+"""Largest logarithm that the short term of two logarithms takes, since their difference may be 700."""
 
 DIVERGENCE, MASS_P, MASS_Q, SURPLUS, SKIPPED = range(5)
 
 
 @scalar
 def _negligible(high_a, low_b, high_b, limit):
-    """Whether a log(a/b) - a + b cannot be above *limit* in size between these bounds of log a and log b."""
+    """Whether a log(a/b) - a + b cannot be above *limit* in size if log a <= high_a and low_b <= log b <= high_b."""
     if not max(high_a, high_b) < LARGEST_LOG:
         return False
     return exp_or_zero(high_a) * (1.0 + max(high_a - low_b, 0.0)) + exp_or_zero(high_b) <= limit
@@ -36,13 +36,13 @@ def _negligible(high_a, low_b, high_b, limit):
 
 @scalar
 def logs_are_ordinary(log_a, log_b):
-    """Whether the short term takes them."""
+    """Whether the short term of two logarithms takes these."""
     return min(log_a, log_b) >= SMALLEST_LOG and max(log_a, log_b) <= LARGEST_OF_TWO
 
 
 @block
 def sums_of_logs(log_a, log_b, w, add_a, add_b):
-    """The sums of w times the term, a, b and b - a, from log a + add_a and log b + add_b."""
+    """The sums of w times the KL term, a, b and b - a, for a = exp(log_a + add_a) and b = exp(log_b + add_b)."""
     s, s_a, s_b, d, exceptions = 0.0, 0.0, 0.0, 0.0, 0
     for i in range(w.size):
         u, v = log_a[i] + add_a, log_b[i] + add_b
@@ -65,7 +65,7 @@ def sums_of_logs(log_a, log_b, w, add_a, add_b):
 
 @block
 def sums_of_values(a, b, w, ignored, factor):
-    """The sums of w times the term, a, factor * b and factor * b - a, from densities."""
+    """The sums of w times the KL term, a, factor * b and factor * b - a, from densities a and b."""
     n = w.size
     s, s_a, s_b, d = 0.0, 0.0, 0.0, 0.0
     first, second, third = b[0], b[min(PEEK, n - 1)], b[min(2 * PEEK, n - 1)]
@@ -92,9 +92,9 @@ def sums_of_values(a, b, w, ignored, factor):
 
 @tiled(outputs=5)
 def kl_integral(partial, start, stop, p, q, log_factor, grid):
-    """The integrals of p log(p/q) - p + q, p, q and q - p, where q is multiplied by exp(log_factor).
+    """The integrals of p log(p/q) - p + q, p, q and q - p, with q multiplied by exp(log_factor).
 
-    The last output is the number of points that were skipped: none.
+    The last output is the number of points that are skipped: 0.
     """
     run, log_p, log_q = new_run(grid), buffer(BLOCK), buffer(BLOCK)
     divergence, mass_p, mass_q, surplus, point = 0.0, 0.0, 0.0, 0.0, start
@@ -114,7 +114,7 @@ def kl_integral(partial, start, stop, p, q, log_factor, grid):
 
 @block
 def _interval(grid, ends):
-    """The nodes of a row between the ends of a reach, first and one behind the last, widened to `WHOLE` of them."""
+    """(first, one behind the last) of a row's nodes between the ends of a reach, widened to a multiple of `WHOLE`."""
     length = length_of_row(grid)
     if not ends[0] <= ends[1]:
         return length, 0
@@ -144,12 +144,12 @@ def _fill_reach(p, outer, level, out):
 def kl_integral_of_bounded(partial, start, stop, p, q, log_factor, limit, grid):
     """The integrals of `kl_integral`, for densities that know their bounds and their reach.
 
-    What is below *limit* is skipped: a tile, by the bounds of its box, or the ends of a row, off the reach of both
-    densities. Off the reach of p alone the term is q. The rest is done by the densities themselves, if q does not
-    underflow nor either of them overflow, and else by their logarithms.
+    Points with terms below *limit* are skipped: a tile, by the bounds in its box, or the ends of a row, outside the
+    reach of both densities. Outside the reach of p alone the term is q. The rest is computed from the densities
+    themselves if q does not underflow and neither of them overflows, and else from their logarithms.
     """
     D, length = grid.layout.shape[0], length_of_row(grid)
-    kept = D > 1 and length <= stop - start  # all rows have the same nodes
+    kept = D > 1 and length <= stop - start  # whether to keep the nodes, which are the same in all rows
     run, a, b = new_run(grid), buffer(BLOCK), buffer(BLOCK)
     x, w = buffer(length if kept else 0), buffer(length if kept else 0)
     lower, upper, bounds_p, bounds_q = buffer(D), buffer(D), buffer(2), buffer(2)
@@ -224,11 +224,11 @@ sums = holes("sums")
 
 
 def _of_tables(partial, start, stop, p, q, change_p, change_q, grid):
-    """The integrals of `kl_integral` for two tables at the nodes, read where they are."""
+    """The integrals of `kl_integral` for two tables of values at the nodes, read in place."""
     inner, length = grid.layout.shape[0] - 1, length_of_row(grid)
     run, a, b = new_run(grid), buffer(BLOCK), buffer(BLOCK)
     divergence, mass_p, mass_q, surplus = 0.0, 0.0, 0.0, 0.0
-    point, known = start, 0  # so many entries of w are the weight of every node between the ends
+    point, known = start, 0  # `known` entries of w hold the weight of every node between the ends
     while point < stop:
         first = point % length
         shared = enter_row(run, grid, point // length)
@@ -256,14 +256,14 @@ def _of_tables(partial, start, stop, p, q, change_p, change_q, grid):
 
 
 kl_integral_of_values = tiled(outputs=5, even=True)(instance(_of_tables, "kl_integral_of_values", sums=sums_of_values))
-"""The integrals of tables of densities, the second of which is multiplied by *change_q*: keeps all digits as q -> p."""
+"""Integrals of `kl_integral` for tables of densities, q times *change_q*: all digits are kept as q -> p."""
 kl_integral_of_logs = tiled(outputs=5, even=True)(instance(_of_tables, "kl_integral_of_logs", sums=sums_of_logs))
-"""The integrals of tables of log-densities, to each of which a number is added."""
+"""Integrals of `kl_integral` for tables of log-densities, to which *change_p* and *change_q* are added."""
 
 
 @tiled(outputs=1)
 def mass(partial, start, stop, p, grid):
-    """The integral of a density."""
+    """The integral of a density over a grid."""
     run, log_p, total, point = new_run(grid), buffer(BLOCK), 0.0, start
     while point < stop:
         n, shared = next_run(run, grid, point, stop)

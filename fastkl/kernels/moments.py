@@ -1,7 +1,7 @@
 """Moments over a grid of any number of axes: of a density, and of Normals tilted by it.
 
-Both are sums of polynomials of z = W (x - centre), W lower triangular, so that along a row the last entry of z alone
-changes: see `fastkl.kernels.polynomials`.
+Both moments are sums of polynomials of z = W (x - centre), with W lower triangular, so that along a row the last entry
+of z alone changes: see `fastkl.kernels.polynomials`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from fastkl.kernels.polynomials import add_row, enter_component, fill_products
 from fastkl.kernels.walk import enter_row, fill_logs, fill_run, new_run
 
 WINDOW = 9.0
-"""Points with more than this for |z| weigh less than 3e-18 of those at the mean, and are left out."""
+"""Largest |z| of points that are not left out: those beyond weigh less than 3e-18 times a point at the mean."""
 
 TILTED_DEGREE, DEGREE = 4, 2
-"""Of the polynomials: the Hessian of a divergence takes products of two scores, which are of degree 2."""
+"""Degrees of polynomials, of Normals and of densities: a divergence's Hessian takes products of scores of degree 2."""
 
 
 @block
 def _row_of_density(x, w, log_p, loc, slope, sums, entropy):
-    """Add the sums of p z**k, k = 0, 1, 2, and of p log p."""
+    """Add the sums of p z**k, k = 0, 1, 2, over points of a row to *sums*, and that of p log p to *entropy*."""
     s0, s1, s2, e = 0.0, 0.0, 0.0, 0.0
     for i in range(x.size):
         z = (x[i] - loc) * slope
@@ -34,7 +34,7 @@ def _row_of_density(x, w, log_p, loc, slope, sums, entropy):
         s0 += share
         s1 += share * z
         s2 += share * z * z
-        e += share * max(log_p[i], -1e300)  # 0 * -inf
+        e += share * max(log_p[i], -1e300)  # not 0 * -inf
     sums[0] += s0
     sums[1] += s1
     sums[2] += s2
@@ -43,7 +43,7 @@ def _row_of_density(x, w, log_p, loc, slope, sums, entropy):
 
 @tiled(outputs=0)
 def density_moments(partial, start, stop, p, grid, centre, slopes, monomials):
-    """The integrals of p times every monomial up to degree 2 of z = (x - centre) slopes, and of p log p, the last."""
+    """The integrals of p times every monomial up to degree 2 of z = (x - centre) slopes, and, last, of p log p."""
     D, length, last = grid.layout.shape[0], length_of_row(grid), monomials.outer.size
     run, log_p = new_run(grid), buffer(BLOCK)
     z, sums, entropy, products = buffer(D - 1), buffer(DEGREE + 1), buffer(1), buffer(monomials.parent.size)
@@ -70,9 +70,9 @@ def density_moments(partial, start, stop, p, grid, centre, slopes, monomials):
 
 @block
 def _row_of_normal(x, w, log_p, loc, slope, exponent, sums, tilted):
-    """Add the sums of u z**k and of u z**k g: u = w exp(exponent - z**2/2), g = exponent - z**2/2 - log p.
+    """Add the sums of u z**k and of u z**k g, u = w exp(exponent - z**2/2), g = exponent - z**2/2 - log p.
 
-    x, w and log p become z, u and u g: in one loop, the ten sums would not fit into the registers beside the exp.
+    x, w and log_p become z, u and u g: in one loop, the ten sums would not fit into the registers beside the exp.
     """
     for i in range(x.size):
         z = (x[i] - loc) * slope
@@ -110,8 +110,9 @@ def _row_of_normal(x, w, log_p, loc, slope, exponent, sums, tilted):
 def normal_moments(partial, start, stop, tasks, normals, p, grids, monomials):
     """Sums of u and of u g, times every monomial up to degree 4 of z = W (x - mean), for Normals against a density p.
 
-    u = w exp(-|z|**2/2) and g = -|z|**2/2 - log p: what the value, the gradient and the Hessian of KL(q||p) are made
-    of. A task is (which Normal, first point, behind the last point); every Normal has a grid with strides of its own.
+    With u = w exp(-|z|**2/2) and g = -|z|**2/2 - log p, the value, the gradient and the Hessian of KL(q||p) are made
+    of these sums. A task is (number of the Normal, first point, one behind the last point); every Normal has a grid
+    with strides of its own.
     """
     D, count_of_all = normals.centres.shape[1], monomials.outer.size
     run, log_p = new_run(grid_of(grids, 0)), buffer(BLOCK)

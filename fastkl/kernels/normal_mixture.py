@@ -1,7 +1,7 @@
 """Mixtures of Normals, of any dimension: the sum over components of exp(factor - |z|**2/2), z = W (x - mean).
 
 W is lower triangular, so the last coordinate enters the last entry of z alone: along a row a component is a Normal
-of one dimension, with a factor and a place that depend on the row (`_along_row`).
+of one dimension, with a factor and a location that depend on the row (`_along_row`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from fastkl.kernels.interfaces import BOUND, EVALUATE, REACH
 from fastkl.kernels.records import EVEN, FACTOR
 
 NEGLIGIBLE = 37.0
-"""exp(-37) is less than half a unit in the last place of 1: adding it changes nothing."""
+"""Difference of exponents beyond which a summand does not count: exp(-37) is less than half an ulp of 1."""
 
 
 LOG_COUNT = 0
-"""Where the logarithm of the number of components is, in the values of a record."""
+"""Index of the logarithm of the number of components in the values of a record."""
 
 LANES = 64
-"""Points that a recurrence is followed for side by side."""
+"""Number of points that a recurrence computes side by side."""
 
 NARROW = 8.0
-"""The longest run for a recurrence, in standard deviations: on it exp(-(k D)**2/2) is e**-32, and no power is large."""
+"""Longest run for a recurrence, in standard deviations: exp(-(k D)**2/2) is e**-32 at its end, no power is large."""
 
 
 @scalar
@@ -36,7 +36,7 @@ def _exponent(x, factor, loc, inverse_scale):
 
 @scalar
 def _along_row(component, outer):
-    """(factor, loc, inverse_scale) of a component on the row with these other coordinates."""
+    """(factor, loc, inverse_scale) of a component on the row with the other coordinates *outer*."""
     inner, at = outer.size, outer.size + 2
     factor, z = component[FACTOR], 0.0
     for i in range(inner + 1):
@@ -52,11 +52,11 @@ def _along_row(component, outer):
 
 @EVALUATE.implement
 def log_normal_mixture(parts, components, values, nodes, outer, at, x, scratch, out):
-    """The logarithm.
+    """The logarithm of a mixture of Normals.
 
-    It is out + log(total), where out is the largest exponent, so nothing underflows; every further component
+    It is out + log(total) with the largest exponent in out, so nothing underflows; every further component
     costs one exp. A component that lies so far below the others over the whole run that its addition
-    would round away costs nothing, and where one is left there is no logarithm to take.
+    would round away costs nothing, and if one component is left there is no logarithm to take.
     """
     total = scratch
     negligible = NEGLIGIBLE + values[LOG_COUNT]
@@ -89,7 +89,7 @@ def log_normal_mixture(parts, components, values, nodes, outer, at, x, scratch, 
 
 @block
 def _add(factor, z, step, out):
-    """Add exp(factor - z_i**2/2), z_i = z + i step, by an exp each."""
+    """Add exp(factor - z_i**2/2), z_i = z + i step, to out[i], by an exp for each point."""
     for i in range(out.size):
         z_i = z + i * step
         out[i] += fast_exp(fma(-0.5 * z_i, z_i, factor))
@@ -97,11 +97,11 @@ def _add(factor, z, step, out):
 
 @block
 def _add_by_recurrence(factor, z, step, scratch, out):
-    """The same.
+    """Add exp(factor - z_i**2/2), z_i = z + i step, to out[i], by two multiplications for each point.
 
-    With i = k LANES + l and D = LANES step this is exp(factor - z_l**2/2) exp(-z_l D)**k exp(-(k D)**2/2): two
-    multiplications a point. Only the powers are made step by step, so that rounding costs an ulp for each of
-    the at most 16 steps, and the argument z_l D of the ratio as much as z_i**2/2 does above.
+    With i = k LANES + l and D = LANES step this is exp(factor - z_l**2/2) exp(-z_l D)**k exp(-(k D)**2/2). Only the
+    powers are made step by step, so that rounding costs an ulp for each of the at most 16 steps, and the argument
+    z_l D of the ratio costs as much as z_i**2/2 does in `_add`.
     """
     stride = LANES * step
     power, ratio, falling = scratch[:LANES], scratch[LANES : 2 * LANES], scratch[2 * LANES : 3 * LANES]
@@ -123,9 +123,9 @@ def _add_by_recurrence(factor, z, step, scratch, out):
 
 @EVALUATE.implement
 def normal_mixture(parts, components, values, nodes, outer, at, x, scratch, out):
-    """The density itself, where it does not overflow; what is below 1e-304 may be as large as that.
+    """The density of a mixture of Normals, if it does not overflow; a value below 1e-304 may be as large as that.
 
-    A component that does not count costs nothing. Another one costs two multiplications a point where the points
+    A component that does not count costs nothing. Any other costs two multiplications a point if the points
     are equally spaced and close, and else an exp.
     """
     for i in range(x.size):
@@ -157,7 +157,7 @@ def normal_mixture(parts, components, values, nodes, outer, at, x, scratch, out)
 
 @BOUND.implement
 def normal_mixture_bounds(parts, components, values, nodes, lower, upper, out):
-    """Bounds from those of the entries of z, one by one: exact on a row, and above the truth in a wider box."""
+    """Bounds of a mixture of Normals from those of the entries of z, each by itself: exact on a row, else wider."""
     D = lower.size
     floor, ceiling = -np.inf, -np.inf
     for c in range(components.shape[0]):
@@ -181,7 +181,7 @@ def normal_mixture_bounds(parts, components, values, nodes, lower, upper, out):
 
 @REACH.implement
 def normal_mixture_reach(parts, components, values, nodes, outer, level, out):
-    """The interval that holds every component above the level by its share."""
+    """Reach of a mixture of Normals: the interval outside which every component is below its share of the level."""
     left, right = np.inf, -np.inf
     for c in range(components.shape[0]):
         factor, loc, inverse_scale = _along_row(components[c], outer)

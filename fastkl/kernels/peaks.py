@@ -1,4 +1,4 @@
-"""The largest log-density in every cell of a grid: where the modes of a density are."""
+"""The largest log-density in every cell of a grid, by which the modes of a density are found."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LOWEST = np.int64(-(2**63))
 
 @scalar
 def _ordered(bits):
-    """The bits of a double as an integer in the order of the doubles, and back: a maximum of them vectorises."""
+    """The bits of a double as an integer in the order of doubles, and the inverse: a maximum of these vectorises."""
     return bits ^ ((bits >> 63) & ALL_BUT_SIGN)
 
 
 @block
 def _extremes(values):
-    """The smallest and the largest number."""
+    """The smallest and the largest of the *values*."""
     least, most = ALL_BUT_SIGN, LOWEST
     for i in range(values.size):
         rank = _ordered(float_bits(values[i]))
@@ -36,21 +36,21 @@ def _extremes(values):
 
 
 class Cells(NamedTuple):
-    """How the nodes of a grid are divided into cells, and cells into strips."""
+    """Division of the nodes of a grid into cells, and of the cells into strips."""
 
     sides: Any
-    """Nodes that a cell has along each axis."""
+    """Number of nodes of a cell along each axis."""
     counts: Any
-    """Cells along each axis."""
+    """Number of cells along each axis."""
     in_strip: int
-    """Cells in a strip, which is a run of them along the last axis."""
+    """Number of cells in a strip, which is a run of cells along the last axis."""
 
 
 @tiled(outputs=1)
 def cell_peaks(partial, start, stop, p, grid, cells, peaks):
-    """peaks[c] = the largest log-density in cell c; the result is 1 where the density is 0 somewhere.
+    """Fill in peaks[c] = the largest log-density in cell c; the result is 1 if the density is 0 somewhere.
 
-    Start and stop count strips.
+    A point of this kernel is a strip.
     """
     D, length = grid.layout.shape[0], length_of_row(grid)
     run, log_p = new_run(grid), buffer(BLOCK)

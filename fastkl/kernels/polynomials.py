@@ -1,7 +1,7 @@
 """Sums of polynomials of D coordinates over a grid, row by row.
 
 Along a row only the last coordinate changes. So a row gives a few sums of powers of that coordinate, and every
-monomial takes one of them, times a monomial of the other coordinates, which costs nothing beside the points.
+monomial takes one of them, times a monomial of the other coordinates, which costs nothing compared with the points.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ Indices = NDArray[np.int64]
 
 
 class Monomials(NamedTuple):
-    """All monomials of D coordinates up to a degree, in the order of :func:`exponents`, as a kernel wants them."""
+    """Table of all monomials of D coordinates up to a degree, in the order of :func:`exponents`, for kernels."""
 
     parent: Indices
-    """Of the monomials of the coordinates but the last: each is another one ..."""
+    """Index of the parent of each monomial of the coordinates but the last, which is its parent times a coordinate."""
     factor: Indices
-    """... times this coordinate; the first one is 1."""
+    """Index of the coordinate that, times its parent, gives each monomial of the coordinates but the last."""
     outer: Indices
-    """Of all monomials: which one of those it takes ..."""
+    """Index of the monomial of the coordinates but the last that each monomial contains."""
     power: Indices
-    """... times which power of the last coordinate."""
+    """Power of the last coordinate that each monomial contains."""
 
 
 @cache
 def exponents(ndim: int, degree: int) -> tuple[tuple[int, ...], ...]:
-    """The exponents of every monomial, of low degree first: 1, the coordinates, their products ..."""
+    """The exponents of every monomial, low degrees first: 1, the coordinates, their products ..."""
     found = []
     for total in range(degree + 1):
         for chosen in itertools.combinations_with_replacement(range(ndim), total):
@@ -56,7 +56,7 @@ def monomials(ndim: int, degree: int) -> Monomials:
 
 @block
 def enter_component(W, centre, outer, z):
-    """(|z|**2, place) on a row: of the entries of z = W (x - centre) but the last, and where the last one is 0."""
+    """(|z|**2 without the last entry, location at which that is 0) on a row, z = W (x - centre); fills in the rest."""
     inner = outer.size
     squared, shift = 0.0, 0.0
     for i in range(inner):
@@ -70,7 +70,7 @@ def enter_component(W, centre, outer, z):
 
 @block
 def fill_products(share, z, monomials, products):
-    """Share times every monomial of the coordinates but the last."""
+    """Fill in *products*, share times every monomial of the coordinates but the last."""
     products[0] = share
     for i in range(1, monomials.parent.size):
         products[i] = products[monomials.parent[i]] * z[monomials.factor[i]]

@@ -1,6 +1,6 @@
-"""What the edge hands to a kernel: the axes of a grid, and a density, each as a few arrays.
+"""Records that the Python layer hands to a kernel: the axes of a grid, and a density, each as a few arrays.
 
-Arrays and numbers alone cross into parallel code and hit the disk cache; so a family is the addresses of its
+Arrays and numbers alone cross into parallel code and hit the disk cache; so a family is given by the addresses of its
 functions, and one compiled kernel serves every grid and density.
 """
 
@@ -24,24 +24,24 @@ FACTOR, BY_LOG, LOWEST = range(3)
 LOG_DENSITY_OF, DENSITY_OF, BOUNDS_OF, REACH_OF = range(4)
 BASE, START, EVERY, END, EVEN = range(5)
 PLACE = 5
-"""Numbers that say where a run of points is: see `fastkl.kernels.interfaces`."""
+"""Length of ``at``, the place of a run of points: see `fastkl.kernels.interfaces`."""
 
 
 class AxisLayout(NamedTuple):
-    """The integers of an axis; they are a row of `GridRecord.layout`."""
+    """Integers that describe an axis; they are a row of `GridRecord.layout`."""
 
     last: int
     """Index of the last node."""
     stride: int
-    """Distance of the nodes that are used, in nodes; the last one always is."""
+    """Distance of the nodes that are used, counted in nodes; the last node is always used."""
     nodes: int
-    """Where its nodes begin in `GridRecord.nodes`; -1 where they are equally spaced."""
+    """Index of the axis's first node in `GridRecord.nodes`; -1 if the nodes are equally spaced."""
     weights: int
-    """Where its weights begin in `GridRecord.weights`; -1 for those of the trapezoid and of the midpoint rule."""
+    """Index of the axis's first weight in `GridRecord.weights`; -1 for the trapezoid and the midpoint rule."""
     edges: int
-    """Where the edges of its cells begin in `GridRecord.weights`; -1 unless the rule is the midpoint one."""
+    """Index of the first edge of the axis's cells in `GridRecord.weights`; -1 unless the rule is the midpoint one."""
     fill: int
-    """The address of the function that fills in nodes and weights: see `fastkl.kernels.axes`."""
+    """Address of the function that fills in nodes and weights: see `fastkl.kernels.axes`."""
 
 
 class GridRecord(NamedTuple):
@@ -50,13 +50,13 @@ class GridRecord(NamedTuple):
     nodes: Floats
     weights: Floats
     ends: Floats
-    """A row of each axis: its lower end, its upper end, and the step of equally spaced nodes."""
+    """Rows, one for each axis, of its lower end, its upper end, and the step of equally spaced nodes."""
     layout: Integers
-    """A row of each axis: see `AxisLayout`."""
+    """Rows, one for each axis, of integers: see `AxisLayout`."""
 
 
 class GridRecords(NamedTuple):
-    """Grids with the same axes and strides of their own."""
+    """Grids with the same axes, each with strides of its own."""
 
     nodes: Floats
     weights: Floats
@@ -76,11 +76,11 @@ class DensityRecord(NamedTuple):
     """A density, as a kernel reads it: see `fastkl.kernels.interfaces`."""
 
     functions: Integers
-    """Addresses: of the log-density, and then of the density, its bounds and its reach if a kernel needs them."""
+    """Addresses of the log-density and, if a kernel needs them, of the density, its bounds and its reach."""
     parts: Integers
     """Addresses of the log-densities that a mixture of several families is made of."""
     components: Floats
-    """A row of each component of a mixture."""
+    """Rows of numbers, one for each component of a mixture."""
     values: Floats
     """The values of a table, in the order of its grid."""
     nodes: Floats
@@ -88,18 +88,18 @@ class DensityRecord(NamedTuple):
 
 
 class Normals(NamedTuple):
-    """Normals in D dimensions, exp(-|W (x - centre)|**2/2) but for a factor."""
+    """Normals in D dimensions, exp(-|W (x - centre)|**2/2) up to a factor."""
 
     centres: Floats
     whitenings: Floats
-    """The lower triangular W of each, shape (n, D, D)."""
+    """The lower triangular matrix W of each Normal, shape (n, D, D)."""
 
 
 class NormalComponent(NamedTuple):
-    """exp(factor - z**2/2) with z = (x - loc) * inverse_scale.
+    """Component exp(factor - z**2/2) of a mixture of Normals, with z = (x - loc) * inverse_scale.
 
     In D dimensions a component is ``(factor, mean[0] ... mean[D - 1], W[0, 0], W[1, 0], W[1, 1] ...)`` with
-    z = W (x - mean) and W lower triangular; this is D = 1.
+    z = W (x - mean) and W lower triangular; this class is the case D = 1.
     """
 
     factor: float
@@ -108,7 +108,7 @@ class NormalComponent(NamedTuple):
 
 
 class TableComponent(NamedTuple):
-    """exp(factor + log of the value), no lower than exp(lowest)."""
+    """Density exp(factor + log of the value) of a table, no lower than exp(lowest)."""
 
     factor: float
     by_log: float
@@ -122,7 +122,7 @@ NOTHING.flags.writeable = False
 
 @dataclass(frozen=True)
 class Evaluation:
-    """How a density is evaluated: the functions, which are compiled when they are asked for, and what they read."""
+    """Functions that evaluate a density, which are compiled when they are asked for, and the arrays that they read."""
 
     log_density: Implementation
     components: Floats
@@ -131,11 +131,11 @@ class Evaluation:
     parts: tuple[Implementation, ...] = ()
     """The log-densities of the components of a mixture of several families."""
     others: tuple[Implementation, ...] = ()
-    """The functions that give the density itself, its bounds and its reach, or none of them."""
+    """The functions for the density itself, its bounds and its reach; empty if there are none."""
 
     @property
     def work(self) -> int:
-        """How many densities a point can take."""
+        """Number of densities that may be evaluated at a point."""
         return len(self.components)
 
     def by_logs(self) -> DensityRecord:
@@ -163,7 +163,7 @@ def evaluation(
     values: Floats = NOTHING,
     nodes: Floats = NOTHING,
 ) -> Evaluation:
-    """The evaluation of a density by these functions."""
+    """The evaluation of a density by the given functions and arrays."""
     values, nodes = values.view(), nodes.view()
     for array in (values, nodes):
         array.flags.writeable = False  # writable and read-only arrays would be two types to compile for

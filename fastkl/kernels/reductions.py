@@ -1,10 +1,10 @@
 """Sums of terms over the rows of arrays of any stride and type.
 
-The memory is read once, a block at a time; doubles that lie side by side are read where they are.
+The memory is read once, a block at a time; doubles that lie side by side are read in place.
 
 Four sums are made for every row: of the terms, of p, of q, and of b q - p, where b is the factor of q in the
-term. A row is cut into pieces, each of which has sums of its own, so that a long row occupies all threads. They
-go to ``sums[k, piece, row]``.
+term. A row is cut into pieces, each of which has sums of its own, so that a long row occupies all threads. Sum k of a
+piece goes to ``sums[k, piece, row]``.
 """
 
 from __future__ import annotations
@@ -29,35 +29,35 @@ from fastkl.jit import least as min
 from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS, fill_terms, fill_terms_across
 
 BLOCK = 192
-"""Numbers that are loaded together: with more, their buffers and the arrays get into the same sets of the cache."""
+"""Number of elements that are loaded together: with more, buffers and arrays get into the same sets of the cache."""
 
 LONG_BLOCK = 1024
-"""Numbers that are summed together where no buffers are needed."""
+"""Number of elements that are summed together if no buffers are needed."""
 
 NEAR = 2.0**-40
-"""The sum of the terms, in units of p's mass, below which the square of the rounding of the masses counts."""
+"""Sum of the terms, in units of p's mass, below which the square of the rounding of the masses counts."""
 
 ACROSS = 384
-"""Rows that are worked across together."""
+"""Number of rows that are worked across together."""
 
 AS_GIVEN, IF_NEEDED, BY_RATIO, BY_MASS = range(4)
-"""What the factor of q in a row is: the one that is given; 1, or the ratio of the masses of p and q if digits would be
-lost; that ratio; or p's mass."""
+"""Choices of the factor of q in a row: the given one; 1, or the ratio of the masses of p and q if digits would be lost;
+that ratio; p's mass."""
 
 NO_TERMS = 0
-"""The address of the terms where only the masses are asked for."""
+"""Address that stands for no terms, if only the masses are asked for."""
 
 FEW = 16
-"""Numbers of a row that are looked at for whether its masses seem to be alike."""
+"""Number of elements of a row by which it is judged whether its masses seem to be alike."""
 
 EQUAL = 1e-15
-"""The difference, in units of p's mass, up to which two masses are those of normalised numbers."""
+"""Largest difference of two masses, in units of p's, for which they count as equal, as of normalised numbers."""
 
 WIDTH = 8
-"""Bytes of a double."""
+"""Number of bytes in a double."""
 
 LOAD = Interface("void(int64, int64, float64[::1])")
-"""``(address, step, out)``: out[i] = the number at address + i * step."""
+"""Interface ``(address, step, out)`` to fill in out[i] = the number at address + i * step."""
 load = LOAD.call
 
 
@@ -78,22 +78,22 @@ singles = LOAD.implement(instance(_load, "singles", read=read_single, width=4))
 
 
 SIDE_BY_SIDE = 0
-"""The address of what loads doubles that lie side by side and may be read where they are."""
+"""Address that stands for no loader, if doubles lie side by side and may be read in place."""
 
 
 class Operand(NamedTuple):
-    """Where the numbers of an array are, in bytes."""
+    """Place of the numbers of an array in memory, in bytes."""
 
     load: int
-    """The address of the function that loads numbers as doubles, or `SIDE_BY_SIDE`."""
+    """Address of the function that loads numbers as doubles, or `SIDE_BY_SIDE`."""
     address: int
     row_step: int
     step: int
-    """The distance of one number of a row from the next."""
+    """Distance of one number of a row from the next."""
 
 
 class Operands(NamedTuple):
-    """The arrays of a sum; w counts where there are weights."""
+    """The arrays of a sum; w is read only if there are weights."""
 
     p: Operand
     q: Operand
@@ -101,24 +101,24 @@ class Operands(NamedTuple):
 
 
 class RowWork(NamedTuple):
-    """What is summed along rows."""
+    """Work of `row_sums`, which sums along rows."""
 
     terms: int
-    """The address of the terms, or `NO_TERMS`."""
+    """Address of the terms, or `NO_TERMS`."""
     scaled_terms: int
-    """The address of the terms for a factor that a balance finds."""
+    """Address of the terms for a factor that a balance finds."""
     weighted: bool
     size: int
-    """Numbers in a row."""
+    """Number of elements in a row."""
     pieces: int
-    """Pieces that a row is cut into."""
+    """Number of pieces that a row is cut into."""
     length: int
-    """Numbers in a piece."""
+    """Number of elements in a piece."""
     balance: int
 
 
 class ColumnWork(NamedTuple):
-    """What is summed along rows that are worked across."""
+    """Work of `column_sums`, which sums along many rows at once."""
 
     terms: int
     weighted: bool
@@ -130,7 +130,7 @@ class ColumnWork(NamedTuple):
 
 @pasted
 def _loaded(operand, address, step, room):
-    """The numbers that lie *step* bytes apart from this address on: where they are, or in the room."""
+    """The numbers that lie *step* bytes apart from *address* on: in place, or loaded into the buffer *room*."""
     if operand.load == SIDE_BY_SIDE:
         room = view_of_doubles(address, room.size)
     else:
@@ -146,7 +146,7 @@ def are_alike(mass_p, mass_q):
 
 @scalar
 def factor_of(balance, mass_p, mass_q):
-    """The factor of q for these masses: their ratio, or p's; 1 for masses that are equal or not ordinary."""
+    """The factor of q for two masses: p's mass or their ratio, 1 if they are equal; 1 if they are not ordinary."""
     if not (LEAST_MASS < mass_p < LARGEST_MASS and LEAST_MASS < mass_q < LARGEST_MASS):
         return 1.0
     if balance == BY_MASS:
@@ -156,7 +156,7 @@ def factor_of(balance, mass_p, mass_q):
 
 @scalar
 def loses_digits(total, mass_p, surplus):
-    """Whether phi(D/P), which is at most (D/P)**2 near 0, may take a quarter of S/P."""
+    """Whether phi(D/P), which is at most (D/P)**2 near 0, may take a quarter of S/P: see `fastkl.measures`."""
     relative = surplus / mass_p
     return abs(relative) > 0.5 or relative * relative > 0.25 * (total / mass_p)
 
@@ -166,7 +166,8 @@ def row_sums(partial, start, stop, work, given, a, b, sums):
     """Sums along rows, in pieces; a and b hold a number for each row.
 
     A point of this kernel is a piece. With a balance a row is one piece, and its factor is made from its masses and
-    left in b: such a row is looked at twice where it has to be. A sum of terms is -0 if p = b q to the last digit.
+    left in b: such a row is looked at twice if needed. A sum of terms without weights is -0 if p = b q to the last
+    digit.
     """
     room = buffers(4, BLOCK)
     for point in range(start, stop):
@@ -238,7 +239,7 @@ def row_sums(partial, start, stop, work, given, a, b, sums):
                 total, lost, mass_p, lost_p, mass_q, lost_q, surplus = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
                 only_masses, function, looks = False, work.scaled_terms, 1
         if total == 0.0 and not work.weighted and work.terms != NO_TERMS:
-            # numbers that count as TINY are hidden in it: -0 says that there are none which differ
+            # a total of 0 may hide numbers that count as TINY: -0 says that p = b q for all of them
             differences = 0
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
@@ -253,12 +254,12 @@ def row_sums(partial, start, stop, work, given, a, b, sums):
 
 
 RUN = 16
-"""Numbers of a column that are added up before what rounding takes is looked at."""
+"""Number of elements of a row that are added up before a rounding error is kept, if rows are worked across."""
 
 
 @block
 def fill_with_zeros(values):
-    """Values = 0."""
+    """Set all *values*, which have two dimensions, to 0."""
     for k in range(values.shape[0]):
         for i in range(values.shape[1]):
             values[k, i] = 0.0
@@ -268,8 +269,8 @@ def fill_with_zeros(values):
 def column_sums(partial, start, stop, work, given, b, sums):
     """Sums along many rows whose numbers lie side by side across the rows; b holds a number for each row.
 
-    A point of this kernel is a piece of ACROSS rows. `RUN` numbers of a row are summed at a time, and what
-    rounding takes when these sums are added up is kept.
+    A point of this kernel is a piece of `ACROSS` rows. `RUN` numbers of a row are summed at a time, and the
+    rounding errors of adding up these sums are kept.
     """
     room, run, lost = buffers(4, ACROSS), buffers(4, ACROSS), buffers(4, ACROSS)
     fill_with_zeros(room)  # terms that are not asked for are 0

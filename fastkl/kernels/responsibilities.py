@@ -1,4 +1,4 @@
-"""What one step of expectation maximisation takes: how much of p each component of a mixture of Normals answers for."""
+"""Sums for a step of expectation maximisation: how much of p each component of a mixture of Normals answers for."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastkl.kernels.walk import enter_row, fill_logs, fill_run, new_run
 
 @block
 def _exponents(x, factor, loc, slope, out, top):
-    """out = factor - z**2/2, the logarithm of a component, and top = the larger of it and top."""
+    """Fill in out = factor - z**2/2, the logarithm of a component, and top = max(top, out)."""
     for i in range(x.size):
         z = (x[i] - loc) * slope
         out[i] = factor - 0.5 * z * z
@@ -26,7 +26,7 @@ def _exponents(x, factor, loc, slope, out, top):
 
 @block
 def _moments(x, share, part, loc, slope, sums):
-    """Add the sums of share part z**k, k = 0, 1, 2."""
+    """Add the sums of share * part * z**k, k = 0, 1, 2, to *sums*."""
     s0, s1, s2 = 0.0, 0.0, 0.0
     for i in range(x.size):
         z = (x[i] - loc) * slope
@@ -43,7 +43,7 @@ def _moments(x, share, part, loc, slope, sums):
 def responsibility_sums(partial, start, stop, factors, normals, p, grid, monomials):
     """The integrals of p, of p log q, and for each component of p r times every monomial up to degree 2 of its z.
 
-    r is its share of q, and z = W (x - centre). A component is exp(factor - |z|**2/2).
+    r is the component's share of q, and z = W (x - centre). A component is exp(factor - |z|**2/2).
     """
     D, parts, M = grid.layout.shape[0], factors.size, monomials.outer.size
     length, run, share = length_of_row(grid), new_run(grid), buffer(BLOCK)

@@ -1,4 +1,4 @@
-"""Families on the line as a fit moves in them: log q with its first and second derivatives, and their moments.
+"""Scores of families on the line, for fits: log q with its first and second derivatives, and their moments.
 
 The derivatives are with respect to coordinates in which a step means the same everywhere: loc in units of the scale,
 and the logarithms of all other parameters.
@@ -16,12 +16,12 @@ from fastkl.kernels.interfaces import BLOCK
 from fastkl.kernels.walk import fill_logs, new_run, next_run
 
 MOST = 3
-"""Coordinates of a family."""
+"""Largest number of coordinates of a family."""
 
 PAIRS = MOST * (MOST + 1) // 2
 
 SCORES = Interface("void(float64[::1], float64[::1], float64[:, ::1])")
-"""``(parameters, x, out)``: the rows of out are log q, the k scores, and the upper triangle of their derivatives."""
+"""Interface ``(parameters, x, out)`` to fill in rows of log q, k scores, and their derivatives' upper triangle."""
 _scores = SCORES.call
 
 
@@ -33,7 +33,7 @@ def _location_scale(z, slope, curvature):
 
 @SCORES.implement
 def laplace(parameters, x, out):
-    """In (loc/scale, log(scale))."""
+    """Scores of a Laplace distribution in the coordinates (loc/scale, log(scale))."""
     factor, loc, inverse_scale = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         z = (x[i] - loc) * inverse_scale
@@ -44,7 +44,7 @@ def laplace(parameters, x, out):
 
 @SCORES.implement
 def logistic(parameters, x, out):
-    """In (loc/scale, log(scale))."""
+    """Scores of a logistic distribution in the coordinates (loc/scale, log(scale))."""
     factor, loc, inverse_scale = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         z = (x[i] - loc) * inverse_scale
@@ -59,9 +59,9 @@ def logistic(parameters, x, out):
 
 @SCORES.implement
 def student_t(parameters, x, out):
-    """With log(df) as the third coordinate."""
+    """Scores of a Student t distribution in the coordinates (loc/scale, log(scale), log(df))."""
     factor, loc, inverse_scale, df = parameters[0], parameters[1], parameters[2], parameters[3]
-    of_df, of_df_twice = parameters[4], parameters[5]  # of -A, the log of the constant, with respect to log(df)
+    of_df, of_df_twice = parameters[4], parameters[5]  # derivatives of -A, the log of the constant, by log(df)
     for i in range(x.size):
         z = (x[i] - loc) * inverse_scale
         square, total = z * z, df + z * z
@@ -80,7 +80,7 @@ def student_t(parameters, x, out):
 
 @SCORES.implement
 def student_t_of_df(parameters, x, out):
-    """With df held."""
+    """Scores of a Student t distribution of a given df in the coordinates (loc/scale, log(scale))."""
     factor, loc, inverse_scale, df = parameters[0], parameters[1], parameters[2], parameters[3]
     for i in range(x.size):
         z = (x[i] - loc) * inverse_scale
@@ -93,21 +93,21 @@ def student_t_of_df(parameters, x, out):
 
 @scalar
 def around(a, z):
-    """(a log(z/a), a log(a/z) - a + z); their sum is z - a, and near it they have all digits, however large a is."""
+    """(a log(z/a), a log(a/z) - a + z); their sum is z - a, and near z = a they have all digits, for any size of a."""
     distance = kl_term(a, z)
     return (z - a) - distance, distance
 
 
 @scalar
 def log_of_power(a, z, distance):
-    """a log(z/a) - z + a - log(z/a) from the distance, which is infinite at z = 0."""
+    """a log(z/a) - z + a - log(z/a) from *distance* = a log(a/z) - a + z, which is infinite at z = 0."""
     power = 1.0 - 1.0 / a
     return (a - z) / a - (power * distance if power != 0.0 else 0.0)
 
 
 @SCORES.implement
 def gamma(parameters, x, out):
-    """In (log(a), log(scale)); the derivatives of the constant come with the parameters."""
+    """Scores of a gamma distribution in (log(a), log(scale)); derivatives of the constant come with the parameters."""
     factor, a, scale, of_a, of_a_twice = parameters[0], parameters[1], parameters[2], parameters[3], parameters[4]
     for i in range(x.size):
         z = x[i] / scale
@@ -122,7 +122,7 @@ def gamma(parameters, x, out):
 
 @SCORES.implement
 def beta(parameters, x, out):
-    """In (log(a), log(b)); the derivatives of the constant come with the parameters."""
+    """Scores of a beta distribution in (log(a), log(b)); derivatives of the constant come with the parameters."""
     factor, a, b = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         y, z = (a + b) * x[i], (a + b) * (1.0 - x[i])
@@ -138,7 +138,7 @@ def beta(parameters, x, out):
 
 @SCORES.implement
 def log_normal(parameters, x, out):
-    """In (log(scale)/s, log(s)): a Normal in log x."""
+    """Scores of a log-normal, a Normal in log x, in the coordinates (log(scale)/s, log(s))."""
     factor, scale, inverse_s = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         logarithm = log_ratio(x[i], scale)
@@ -149,7 +149,7 @@ def log_normal(parameters, x, out):
 
 @block
 def _fill_weights(w, log_p, log_q, by_p, u, tilted):
-    """u and u g; the result is how many points have no weight."""
+    """Fill in u and tilted = u g, g = log(q/p); the result is the number of points with u = 0."""
     missing = 0
     for i in range(w.size):
         share = w[i] * exp_or_zero(log_p[i] if by_p else log_q[i])
@@ -161,7 +161,7 @@ def _fill_weights(w, log_p, log_q, by_p, u, tilted):
 
 @block
 def _add(u, tilted, values, at, partial):
-    """Add the sums of u times the values, and of u g times them."""
+    """Add the sums of u * values and of tilted * values to *partial*, from *at* on."""
     plain, with_g = 0.0, 0.0
     for i in range(u.size):
         plain += u[i] * values[i]
@@ -171,12 +171,12 @@ def _add(u, tilted, values, at, partial):
 
 
 class Scored(NamedTuple):
-    """Members of a family, as sums of scores take them."""
+    """Members of a family, as `score_sums` takes them."""
 
     scores: int
-    """The address of the function that gives log q and its derivatives."""
+    """Address of the function that gives log q and its derivatives."""
     parameters: Any
-    """A row of each member."""
+    """Rows of parameters, one for each member."""
     coordinates: int
     by_p: bool
     """Whether the sums are weighted by p."""
@@ -186,8 +186,8 @@ class Scored(NamedTuple):
 def score_sums(partial, start, stop, tasks, members, p, grids):
     """Sums of u and of u g, times 1, the scores, their products and their derivatives, pairs in the upper triangle.
 
-    g = log(q/p), and u = w q, or w p if the sums are weighted by p. A task is (which q, first point, behind the last
-    point).
+    g = log(q/p), and u = w q, or w p if the sums are weighted by p. A task is (number of q, first point, one behind
+    the last point).
     """
     run, log_p, one, of_q = new_run(grid_of(grids, 0)), buffer(BLOCK), buffer(BLOCK), buffers(1 + MOST + PAIRS, BLOCK)
     u, tilted, u_score, tilted_score = buffer(BLOCK), buffer(BLOCK), buffer(BLOCK), buffer(BLOCK)

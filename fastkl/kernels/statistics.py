@@ -1,6 +1,6 @@
 """The statistics of exponential families on the line, and their sums over a density.
 
-All that such a family sees of p is the means of two functions of x.
+The fit of such a family to p depends only on the means of two functions of x.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from fastkl.kernels.walk import fill_logs, new_run, next_run
 LOG_RATIO, FIRST, SECOND = 5, 6, 7
 
 STATISTICS = Interface("void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1])")
-"""``(parameters, x, first, second, log_q)``: fills in both statistics, seen from a member q, and log q."""
+"""Interface ``(parameters, x, first, second, log_q)`` to fill in two statistics, relative to a q, and log q."""
 _statistics = STATISTICS.call
 
 
 @STATISTICS.implement
 def gamma(parameters, x, first, second, log_q):
-    """log(x/m) and x/m - 1, m = a scale."""
+    """Statistics of a gamma distribution: log(x/m) and x/m - 1, m = a * scale."""
     factor, a, scale = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         z = x[i] / scale
@@ -34,7 +34,7 @@ def gamma(parameters, x, first, second, log_q):
 
 @STATISTICS.implement
 def beta(parameters, x, first, second, log_q):
-    """log(x/m) and log((1 - x)/(1 - m)), m = a/(a + b)."""
+    """Statistics of a beta distribution: log(x/m) and log((1 - x)/(1 - m)), m = a/(a + b)."""
     factor, a, b = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         y, z = (a + b) * x[i], (a + b) * (1.0 - x[i])
@@ -46,7 +46,7 @@ def beta(parameters, x, first, second, log_q):
 
 @STATISTICS.implement
 def log_normal(parameters, x, first, second, log_q):
-    """z and z**2, z = log(x/scale)/s."""
+    """Statistics of a log-normal: z and z**2, z = log(x/scale)/s."""
     factor, scale, inverse_s = parameters[0], parameters[1], parameters[2]
     for i in range(x.size):
         logarithm = log_ratio(x[i], scale)
@@ -57,7 +57,7 @@ def log_normal(parameters, x, first, second, log_q):
 
 @block
 def _ordinary_sums(w, log_p, log_q, first, second, found):
-    """Fills in the sums of a block, and says whether they are right: not where a logarithm is far from 0."""
+    """Fill in the sums of a block; the result is whether they are right, that is, no logarithm is far from 0."""
     term, mass_p, mass_q, surplus, log_ratio, one, two, exceptions = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0
     for i in range(w.size):
         t, p, q = fast_kl_term_of_logs(log_p[i], log_q[i])
@@ -77,11 +77,11 @@ def _ordinary_sums(w, log_p, log_q, first, second, found):
 
 @block
 def _sums(w, log_p, log_q, first, second, found):
-    """The same for any logarithms; where p is 0, a statistic may be infinite."""
+    """Fill in the sums of a block for any logarithms; a statistic may be infinite at a point where p is 0."""
     term, mass_p, mass_q, surplus, log_ratio, one, two = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     for i in range(w.size):
         t, _, q = kl_term_of_logs(log_p[i], log_q[i])
-        p = exp_or_zero(log_p[i])  # whatever q is, which may overflow
+        p = exp_or_zero(log_p[i])  # whatever q is, even if it overflows
         share = w[i] * p
         term += w[i] * t
         mass_p += share
@@ -96,7 +96,7 @@ def _sums(w, log_p, log_q, first, second, found):
 
 @tiled(outputs=8)
 def statistic_sums(partial, start, stop, address, parameters, p, grid):
-    """What `kl_integral` gives for p and q, and the integrals of p times log(p/q) and both statistics."""
+    """The integrals of `kl_integral` for p and q, and those of p times log(p/q) and p times both statistics."""
     run, log_p, log_q, found = new_run(grid), buffer(BLOCK), buffer(BLOCK), buffer(partial.size)
     first, second = buffer(BLOCK), buffer(BLOCK)
     found[SKIPPED] = 0.0

@@ -1,4 +1,4 @@
-"""Sums of terms over whole arrays whose numbers lie side by side: the same as one long row, without detours."""
+"""Sums of terms over whole arrays whose numbers lie side by side, without the detours of many rows."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastkl.jit import least as min
 from fastkl.kernels.terms import JS, KL, SCALED_JS, SCALED_KL, Forms, block_sums
 
 BLOCK = 256
-"""Points that are summed by the short form, and again by the careful one if they have to, from the first cache."""
+"""Number of elements that the short form sums, and the careful one again if needed, from the L1 cache."""
 
 
 sums = holes("sums")
@@ -62,7 +62,7 @@ def masses(partial, start, stop, p, q):
 
 @tiled(outputs=1)
 def share_of_surplus(partial, start, stop, p, q, step):
-    """Surplus of q in units of p's mass, for every *step*-th number; NaN if hardly more than four have most of both."""
+    """Surplus of q in units of p's mass, for every *step*-th number; NaN if hardly a sixteenth have most of both."""
     mass, surplus, both, squares = 0.0, 0.0, 0.0, 0.0
     for i in range(start, stop):
         u, v = np.float64(p[i * step]), np.float64(q[i * step])

@@ -1,4 +1,4 @@
-"""Many Normals against one density: p is read once for all of a tile."""
+"""Sums for many Normals against one density p, which is evaluated once for all Normals of a tile."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _sums(x, w, log_p, loc, slope):
 
 @tiled(outputs=0)
 def surface_sums(partial, start, stop, locs, scales, p, grid, out):
-    """out[q] = those sums over the only axis of a grid, for the Normals start <= q < stop."""
+    """Add the sums of u and of u (-z**2/2 - log p) over the only axis of a grid to out[q], for start <= q < stop."""
     run, log_p, point, length = new_run(grid), buffer(BLOCK), 0, length_of_row(grid)
     while point < length:
         n, _ = next_run(run, grid, point, length)

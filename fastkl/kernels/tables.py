@@ -13,14 +13,14 @@ from fastkl.kernels.records import BASE, BY_LOG, END, EVERY, FACTOR, LOWEST, STA
 
 @EVALUATE.implement
 def table_at_nodes(parts, components, values, nodes, outer, at, x, scratch, out):
-    """The log of a value for each node of the grid."""
+    """Log-density of a table at nodes of its own grid."""
     base, first, stride, last = at[BASE], at[START], at[EVERY], at[END]
     factor, by_log, lowest = components[0, FACTOR], components[0, BY_LOG] == 1.0, components[0, LOWEST]
     if stride == 1:
         run = values[base + first : base + first + out.size]
     else:
         run = scratch
-        whole = min(max((last - first * stride) // stride + 1, 0), out.size)  # before the last one, which may be nearer
+        whole = min(max((last - first * stride) // stride + 1, 0), out.size)  # nodes but the last, which may be nearer
         begin = base + first * stride
         for i in range(whole):
             run[i] = values[begin + i * stride]
@@ -36,7 +36,7 @@ def table_at_nodes(parts, components, values, nodes, outer, at, x, scratch, out)
 
 @block
 def _interval(nodes, x):
-    """The last i with nodes[i] <= x, at most the last but one."""
+    """Largest index i with nodes[i] <= x, but at most that of the last node but one."""
     left, right = 0, nodes.size - 1
     while right - left > 1:
         middle = (left + right) // 2
@@ -49,8 +49,8 @@ def _interval(nodes, x):
 
 @scalar
 def _mixed(low, high, share):
-    """Linear between two logarithms, either of which may be -inf."""
-    # at a node, and where both are -inf, the product would be 0 * inf or inf - inf
+    """Linear interpolation between two logarithms, either of which may be -inf."""
+    # at a node, or if both are -inf, the product would be 0 * inf or inf - inf
     if share == 0.0 or low == high:
         return low
     if share == 1.0:
@@ -60,14 +60,14 @@ def _mixed(low, high, share):
 
 @block
 def _value(component, values, index):
-    """The log-density at a node."""
+    """Log-density of a table at node number *index*."""
     value = values[index] if component[BY_LOG] == 1.0 else log(values[index])
     return max(component[FACTOR] + value, component[LOWEST])
 
 
 @EVALUATE.implement
 def table_between_nodes(parts, components, values, nodes, outer, at, x, scratch, out):
-    """The log of a value between the nodes of a table, linear in the log along every axis; -inf off the table.
+    """Log-density of a table between its nodes, linear in the log along every axis; -inf outside the table.
 
     The numbers of nodes of the axes stand behind the numbers of the component. x increases, so the interval that
     holds it is found once and from then on moves to the right. Of the other axes, which do not change along a row,
@@ -91,7 +91,7 @@ def table_between_nodes(parts, components, values, nodes, outer, at, x, scratch,
         size *= n
     own = nodes[nodes.size - length :]
     left = _interval(own, x[0])
-    known = -1  # the node whose mixed values are at hand
+    known = -1  # index of the node of which `low` is the value
     low, high = 0.0, 0.0
     for i in range(x.size):
         if not inside or not own[0] <= x[i] <= own[-1]:
@@ -111,7 +111,7 @@ def table_between_nodes(parts, components, values, nodes, outer, at, x, scratch,
 
 @block
 def _at_node(component, values, index, shares, steps, corners):
-    """The mixture of the corners around the row at one node of the last axis."""
+    """Log-density on the row at one node of the last axis, mixed from the corners around the row."""
     for corner in range(corners.size):
         offset = 0
         for d in range(shares.size):

@@ -1,13 +1,13 @@
-"""The terms of the sums that make a divergence.
+"""The terms of the sums of which a divergence is made.
 
-A term has two forms. The short one (`fastkl.elementary.fast_terms`) wants numbers of ordinary size, and the careful
-one takes all that the masses of the sums allow. A block of points is computed by the short one, and while that goes
-on the signs of some differences tell whether a pair does not fit it; then the block is computed again by the careful
-one. (To look through the block first takes a fifth longer: the memory then waits for the arithmetic, and the
-arithmetic for the memory.) A negative number makes a term NaN. The second argument is multiplied by a factor b first.
+A term has two forms. The short one (`fastkl.elementary.fast_terms`) needs numbers of ordinary size, and the careful
+one takes all that the masses of the sums allow. A block of points is computed by the short form, and meanwhile the
+signs of some differences tell whether a pair does not fit it; if so, the block is computed again by the careful form.
+(To look through the block first takes a fifth longer: the memory then waits for the arithmetic, and the arithmetic for
+the memory.) A negative number makes a term NaN. The second argument is multiplied by a factor b first.
 
-A short form takes numbers below its least one for that one. That is too little to be seen in a sum of terms which is
-not much smaller than the masses; the caller sees to that.
+A short form replaces numbers below its least one by that one. The change does not show in a sum of terms that is
+not much smaller than the masses; the caller checks that.
 
 `fill_terms` calls a function of this file through its address, and `fill_terms_across` one that has a factor b for
 each number. A function that takes logarithms leaves the densities in their place.
@@ -35,21 +35,21 @@ from fastkl.jit import Implementation, Interface, block, holes, instance, scalar
 from fastkl.jit import least as min
 
 TERMS = Interface("void(float64[::1], float64[::1], float64, float64, float64[::1])")
-"""``(p, q, a, b, out)``: out[i] = the term of p[i] and q[i]; what a and b are, the function says."""
+"""Interface ``(p, q, a, b, out)`` to fill in out[i] = the term of p[i] and q[i]; a and b differ between functions."""
 fill_terms = TERMS.call
 
 TERMS_ACROSS = Interface("void(float64[::1], float64[::1], float64[::1], float64[::1])")
-"""``(p, q, b, out)``: out[i] = the term of p[i] and b[i] q[i], or as the function says."""
+"""Interface ``(p, q, b, out)`` to fill in out[i] = the term of p[i] and b[i] q[i], or of p[i] and b[i]."""
 fill_terms_across = TERMS_ACROSS.call
 
 LEAST_MASS, LARGEST_MASS = 2.0**-300, 2.0**400
-"""Sums of p and of q that lie in between are made of numbers that the short terms take."""
+"""Least and largest sum of p or of q whose numbers the short terms take."""
 
 SMALLEST = 2.0**-800
-"""The least q of the short KL term whose p is larger."""
+"""Least q that the short KL term takes if p is larger."""
 
 PEEK = 3
-"""How far apart the three numbers are by which a part of a row is judged before it is computed.
+"""Distance of the three numbers by which a part of a row is judged before it is computed.
 
 They lie at its head, which is needed next: numbers from its middle and its end would be waited for.
 """
@@ -57,13 +57,13 @@ They lie at its head, which is needed next: numbers from its middle and its end 
 
 @scalar
 def misfits_kl(p, q):
-    """A negative number if q < min(p, SMALLEST), or if p or q is negative or -0; another one elsewhere."""
+    """A negative integer if q < min(p, SMALLEST), or if p or q is negative or -0; else one that is not negative."""
     return float_bits(p) | float_bits(q - (p if p < SMALLEST else SMALLEST))
 
 
 @scalar
 def misfits_js(p, q):
-    """A negative number if p or q is negative or -0; another one elsewhere."""
+    """A negative integer if p or q is negative or -0; else one that is not negative."""
     return float_bits(p) | float_bits(q)
 
 
@@ -81,19 +81,19 @@ def never_small(q):
 
 @scalar
 def short_kl(p, q, b):
-    """p log(p/q) - p + q, for ordinary numbers and b = 1."""
+    """The KL term p log(p/q) - p + q, for ordinary numbers and b = 1."""
     return fast_kl_term(p, q)
 
 
 @scalar
 def short_scaled_kl(p, q, b):
-    """p log(p/(b q)) - p + b q, for ordinary numbers, as if b q had not been rounded."""
+    """The KL term p log(p/(b q)) - p + b q, for ordinary numbers, as if b q had not been rounded."""
     return fast_scaled_kl_term(p, q, b)
 
 
 @scalar
 def careful_kl(p, q, b):
-    """p log(p/(b q)) - p + b q for p and q below 2**690, divided by `LOWERED`; inf for q = 0 < p."""
+    """The KL term p log(p/(b q)) - p + b q for p and q below 2**690, divided by `LOWERED`; inf for q = 0 < p."""
     if p >= 0.0 and q >= 0.0:
         term = fast_scaled_kl_term(lifted(p + 0.0), lifted(q + 0.0), b)
         return term if q > 0.0 else np.inf if p > 0.0 else 0.0
@@ -102,20 +102,23 @@ def careful_kl(p, q, b):
 
 @scalar
 def short_js(p, q, b):
-    """(p log(p/m) + q log(q/m))/2 with m = (p + q)/2, for ordinary numbers and b = 1."""
+    """The Jensen-Shannon term (p log(p/m) + q log(q/m))/2 with m = (p + q)/2, for ordinary numbers and b = 1."""
     return fast_js_term(p, q, 0.0)
 
 
 @scalar
 def short_scaled_js(p, q, b):
-    """(p log(p/m) + b q log(b q/m))/2 with m = (p + b q)/2, for ordinary numbers, as if b q had not been rounded."""
+    """The Jensen-Shannon term (p log(p/m) + b q log(b q/m))/2 with m = (p + b q)/2, for ordinary numbers.
+
+    It is computed as if b q had not been rounded.
+    """
     product = b * q
     return fast_js_term(p, product, fma(b, q, -product))
 
 
 @scalar
 def careful_js(p, q, b):
-    """(p log(p/m) + b q log(b q/m))/2 with m = (p + b q)/2; NaN for a negative number."""
+    """The Jensen-Shannon term (p log(p/m) + b q log(b q/m))/2 with m = (p + b q)/2; NaN for a negative number."""
     return short_scaled_js(p + 0.0, q + 0.0, b) if p >= 0.0 and q >= 0.0 else np.nan
 
 
@@ -127,18 +130,18 @@ def product(x, y):
 
 @scalar
 def difference(p, q, b):
-    """q - p, for b = 1: a product with a subnormal number would be slow."""
+    """The difference q - p, for b = 1: a product with a subnormal number would be slow."""
     return q - p
 
 
 @scalar
 def scaled_difference(p, q, b):
-    """b q - p, rounded once."""
+    """The difference b q - p, rounded once."""
     return fma(b, q, -p)
 
 
 class Forms(NamedTuple):
-    """The forms of a term: what takes the place of the names in the templates below."""
+    """The forms of a term, which fill the holes of the templates of this module."""
 
     short: Any
     careful: Any
@@ -146,7 +149,7 @@ class Forms(NamedTuple):
     small: Any
     surplus: Any
     lowered: float
-    """What the careful form is multiplied by."""
+    """Number that the careful form is multiplied by."""
 
 
 KL = Forms(short_kl, careful_kl, misfits_kl, is_small, difference, LOWERED)
@@ -170,7 +173,7 @@ def _block_sums(p, q, b, infinite, wary):
             s += u
             d += surplus(u, v, b)
             signs |= misfits(u, v)
-    if signs < 0 and infinite:  # the sum stays so, unless a number is negative
+    if signs < 0 and infinite:  # the sum stays infinite, unless a number is negative
         signs = np.int64(0)
         for i in range(n):
             signs |= float_bits(np.float64(p[i])) | float_bits(np.float64(q[i]))
@@ -188,12 +191,12 @@ def _block_sums(p, q, b, infinite, wary):
 
 
 def block_sums(name: str, forms: Forms) -> Any:
-    """``(p, q, b, infinite, wary)``: the sums of the terms, of p and of b q - p over a block of numbers, and `wary`.
+    """Function ``(p, q, b, infinite, wary)``: the sums of the terms, p and b q - p over a block, and the next `wary`.
 
     *infinite* says that the sum of the terms is inf whatever the block adds, so that it need not be careful. *wary*
-    says that the short form need not be tried: where numbers are small they mostly are so side by side, and it would
-    be slow there as well. The block before tells; a look at numbers of this one would wait for the memory, and sums of
-    10^7 numbers took twice the time.
+    says that the short form need not be tried: small numbers mostly lie side by side, and it would be slow at them as
+    well. The block before tells; a look at numbers of this block would wait for the memory, so that sums of 10^7
+    numbers would take twice the time.
     """
     return block(instance(_block_sums, f"{name}_of_block", **forms._asdict()))
 
@@ -227,12 +230,12 @@ def _fill_across(p, q, b, out):
 
 
 class Terms(NamedTuple):
-    """The functions of a term."""
+    """The functions that compute a term for arrays."""
 
     along: Implementation
-    """Fills an array with the terms."""
+    """Function that fills an array with the terms."""
     across: Implementation | None = None
-    """Fills an array with terms that have a factor each."""
+    """Function that fills an array with terms that have a factor each; None if there is none."""
 
 
 def _terms(name: str, forms: Forms) -> Terms:
@@ -302,10 +305,10 @@ def _terms_of_logs(name: str, term: Any) -> Terms:
 
 
 entropy_terms = _simple_terms("entropy_terms", _entropy_term)
-"""p log(b/p)."""
+"""Entropy terms, p log(b/p)."""
 kl_terms_of_logs = _terms_of_logs("kl_terms_of_logs", _kl_of_logs)
-"""p log(p/q) - p + q from log p + a and log q + b."""
+"""KL terms, p log(p/q) - p + q, from log p + a and log q + b."""
 js_terms_of_logs = _terms_of_logs("js_terms_of_logs", _js_of_logs)
-"""(p log(p/m) + q log(q/m))/2 with m = (p + q)/2, from log p + a and log q + b."""
+"""Jensen-Shannon terms, (p log(p/m) + q log(q/m))/2 with m = (p + q)/2, from log p + a and log q + b."""
 entropy_terms_of_logs = _terms_of_logs("entropy_terms_of_logs", _entropy_of_logs)
-"""-p log p from log p + a."""
+"""Entropy terms, -p log p, from log p + a."""

@@ -14,7 +14,7 @@ log_density = holes("log_density")
 
 
 def _fill(parts, components, values, nodes, outer, at, x, scratch, out):
-    """The log-density of a family; the component is the arguments of its function, after x."""
+    """Log-density of a family; the component holds the arguments of its function, after x."""
     factor, loc, inverse_scale = components[0, 0], components[0, 1], components[0, 2]
     first, second = components[0, 3], components[0, 4]
     for i in range(x.size):
@@ -33,12 +33,12 @@ FAMILIES = {
         families.log_normal,
     )
 }
-"""By the name of the function of `fastkl.kernels.families`."""
+"""Log-density of each family on a run of points, by the name of its function in `fastkl.kernels.families`."""
 
 
 @EVALUATE.implement
 def mixture(parts, components, values, nodes, outer, at, x, scratch, out):
-    """The log of a weighted sum.
+    """Log-density of a mixture of families: the log of a weighted sum.
 
     ``parts`` holds the address of each component's function, and ``values`` the logarithm of its weight. The larger of
     two logarithms stays in front, so nothing underflows.
@@ -49,5 +49,5 @@ def mixture(parts, components, values, nodes, outer, at, x, scratch, out):
         for i in range(x.size):
             before = out[i] if c > 0 else -np.inf
             new = total[i] + values[c]
-            ratio = exp_or_zero(-abs(before - new))  # 0 where both are infinite
+            ratio = exp_or_zero(-abs(before - new))  # 0 if both are infinite
             out[i] = max(before, new) + log1p(ratio)

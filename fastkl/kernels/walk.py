@@ -26,7 +26,7 @@ from fastkl.kernels.records import (
 
 
 class Run(NamedTuple):
-    """Points of a row side by side, and room to evaluate densities there."""
+    """Points of a row side by side, and a buffer to evaluate densities there."""
 
     x: Any
     """The last coordinate of each point; `BLOCK` of them at most."""
@@ -35,13 +35,13 @@ class Run(NamedTuple):
     outer: Any
     """The other coordinates, which the points of a row share."""
     at: Any
-    """Where a table has its values: see `fastkl.kernels.interfaces`."""
+    """Place of the values in a table on the same grid: see `fastkl.kernels.interfaces`."""
     scratch: Any
 
 
 @pasted
 def new_run(grid):
-    """Room for a run on a grid."""
+    """A run with buffers for the points of a grid."""
     inner = grid.layout.shape[0] - 1
     return Run(buffer(BLOCK), buffer(BLOCK), buffer(inner), integers(PLACE), buffer(BLOCK))
 
@@ -93,13 +93,13 @@ def next_run(run, grid, point, stop):
 
 @scalar
 def fill_logs(p, run, n, out):
-    """out[i] = the log-density of p at point i of the run."""
+    """Fill in out[i] = the log-density of p at point i of the run."""
     function, x = p.functions[LOG_DENSITY_OF], run.x[:n]
     evaluate(function, p.parts, p.components, p.values, p.nodes, run.outer, run.at, x, run.scratch, out[:n])
 
 
 @scalar
 def fill_densities(p, run, n, out):
-    """out[i] = the density of p at point i of the run."""
+    """Fill in out[i] = the density of p at point i of the run."""
     function, x = p.functions[DENSITY_OF], run.x[:n]
     evaluate(function, p.parts, p.components, p.values, p.nodes, run.outer, run.at, x, run.scratch, out[:n])
