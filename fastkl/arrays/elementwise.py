@@ -140,7 +140,7 @@ TypeError
 
 Notes
 -----
-Within 2 ulp, for all positive arguments: the quotient x/y is never formed.
+The error is at most 2 ulp for all positive arguments: the quotient x/y is never formed.
 
 Examples
 --------
@@ -169,7 +169,7 @@ out, where, ...
 Returns
 -------
 scalar or ndarray
-    In nats, >= 0. y for x = 0; inf for y = 0 < x, where an argument is negative, and where one is infinite;
+    In nats, >= 0. y for x = 0; inf for y = 0 < x, and if an argument is negative or infinite;
     NaN for a NaN and for two infinities. Types as in `rel_entr`.
 
 Raises

@@ -18,8 +18,6 @@ EXPONENT = np.int64(0x7FF0000000000000)
 EXPONENT_BIAS = np.int64(1023)
 EXPONENT_OF_ONE = np.int64(0x3FF0000000000000)
 
-MIN_NORMAL = 2.0**-1022
-
 LN2_HI = float.fromhex("0x1.62e42fefa3800p-1")
 """The leading 42 bits of ln 2, whose product with an integer below 2**11 is exact."""
 LN2_LO = float.fromhex("0x1.ef35793c76730p-45")

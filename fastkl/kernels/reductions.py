@@ -31,12 +31,6 @@ from fastkl.kernels.terms import LARGEST_MASS, LEAST_MASS, fill_terms, fill_term
 BLOCK = 192
 """Number of elements that are loaded together: with more, buffers and arrays get into the same sets of the cache."""
 
-LONG_BLOCK = 1024
-"""Number of elements that are summed together if no buffers are needed."""
-
-NEAR = 2.0**-40
-"""Sum of the terms, in units of p's mass, below which the square of the rounding of the masses counts."""
-
 ACROSS = 384
 """Number of rows that are worked across together."""
 
