@@ -1,4 +1,4 @@
-"""``python -m fastkl``."""
+"""The command line, as ``python -m fastkl``."""
 
 import sys
 

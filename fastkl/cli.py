@@ -21,7 +21,7 @@ from fastkl.output import json_text, require_folder, write_whole
 from fastkl.targets import GRAMMAR, parse_target
 
 REFERENCE = "0.5*N(-2,0.6) + 0.5*N(2,0.6)"
-"""The example everyone knows: two bumps, and one Normal to stand in for both."""
+"""Textbook example of a target: two bumps, and one Normal to stand in for both."""
 
 BAR_AFTER = 1.0
 """Seconds of work after which a progress bar appears."""
@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _with_grid_joined(argv: Sequence[str]) -> list[str]:
-    """``--grid -9:9:99`` as ``--grid=-9:9:99``: argparse takes a word that begins with - for an option."""
+    """Arguments with ``--grid -9:9:99`` as ``--grid=-9:9:99``: argparse takes a word with a leading - for an option."""
     joined: list[str] = []
     for word in argv:
         if joined and joined[-1] in ("--grid", "--loc"):
@@ -66,7 +66,7 @@ def _with_grid_joined(argv: Sequence[str]) -> list[str]:
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        """One line, where argparse would print the usage above it."""
+        """Exit with one line on stderr, without the usage that argparse would print above it."""
         self.exit(BAD_INPUT, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
 
 
@@ -277,7 +277,7 @@ def _as_dict(result: FitResult) -> dict[str, Any]:
 
 
 def _need_matplotlib(path: Path) -> None:
-    """Fail before the work, not after it."""
+    """Fail before the work, not after it, if matplotlib is missing or cannot write *path*."""
     try:
         from matplotlib.backend_bases import FigureCanvasBase
     except ModuleNotFoundError:
@@ -289,7 +289,7 @@ def _need_matplotlib(path: Path) -> None:
 
 @contextlib.contextmanager
 def _progress_bar() -> Iterator[None]:
-    """A bar on a terminal's stderr once the work has lasted a second."""
+    """A progress bar on a terminal's stderr once the work has lasted a second."""
     from tqdm import tqdm
 
     with tqdm(

@@ -1,8 +1,8 @@
 """Divergences that have a formula.
 
-Every one is written as a sum of terms that are never negative, each with all its digits, so it keeps its
-digits where q comes close to p. The textbook forms are differences of large numbers there. What they
-are rewritten with:
+Every formula is a sum of terms that are never negative, each with all its digits, so it keeps its
+digits as q comes close to p. The textbook forms are differences of large numbers there. They are
+rewritten with:
 
 - phi(u) = u - log(1 + u), for ratios of scales;
 - p log(p/q) - p + q = p phi((q - p)/p), for the x log x part of log Gamma;
@@ -38,7 +38,7 @@ ORDER = 14
 """Gauss-Legendre nodes on [0, 1]: exact to 1e-16 for the second derivative of log Gamma over a factor of 2."""
 
 SIMILAR = 0.5
-"""Two covariances are similar where no direction's variance ratio differs from 1 by more."""
+"""Largest difference from 1 of the ratio of variances, in any direction, of two covariances that are similar."""
 
 
 def closed_form(p: Density, q: Density) -> float | None:
@@ -51,8 +51,8 @@ def closed_form(p: Density, q: Density) -> float | None:
     Returns
     -------
     float or None
-        The divergence, >= 0 and 0.0 for equal p and q. inf where p has mass off the support of q, or tails
-        that are too heavy. None where there is no formula.
+        The divergence, >= 0 and 0.0 for equal p and q. inf if p has mass off the support of q, or tails
+        that are too heavy. None if there is no formula.
 
     Examples
     --------
@@ -94,25 +94,25 @@ def _log_normal_log_normal(p: LogNormal, q: LogNormal) -> float:
 
 
 def _between_normals(distance: float, p_std: float, q_std: float) -> float:
-    """[r**2 - 1 - log(r**2)]/2 + (distance/q_std)**2/2 with r = p_std/q_std."""
+    """KL of two Normals, [r**2 - 1 - log(r**2)]/2 + (distance/q_std)**2/2 with r = p_std/q_std."""
     z = distance / q_std
     u = (p_std - q_std) / q_std * ((p_std + q_std) / q_std)
     return 0.5 * _phi(u, 2.0 * log_ratio(p_std, q_std)) + 0.5 * z * z
 
 
 def _phi(u: float, logarithm: float) -> float:
-    """phi(u), where `logarithm` is log(1 + u): 1 + u has no digits near 0."""
+    """phi(u), given log(1 + u) as `logarithm`, because 1 + u has no digits near 0."""
     return phi(u) if u > -0.5 else u - logarithm
 
 
 def _kl_term(p: float, q: float, difference: float) -> float:
-    """p log(p/q) - p + q, where `difference` is q - p."""
+    """The term p log(p/q) - p + q, given q - p as `difference`."""
     u = difference / p
     return p * _phi(u, log_ratio(q, p) if u <= -0.5 else 0.0)
 
 
 def _laplace_laplace(p: Laplace, q: Laplace) -> float:
-    """phi(r - 1) + r (t + exp(-t) - 1), r = p.scale/q.scale and t = |p.loc - q.loc|/p.scale."""
+    """KL of two Laplaces, phi(r - 1) + r (t + exp(-t) - 1), r = p.scale/q.scale, t = |p.loc - q.loc|/p.scale."""
     t = abs(p.loc - q.loc) / p.scale
     fallen = math.expm1(-t)
     shift = phi(fallen) if t < 1.0 else t + fallen  # t = -log(1 + fallen)
@@ -120,7 +120,7 @@ def _laplace_laplace(p: Laplace, q: Laplace) -> float:
 
 
 def _gamma_gamma(p: Gamma, q: Gamma) -> float | None:
-    """q.a phi(m - 1) + D(p.a, q.a), m the ratio of the means and D the divergence of `_log_gamma_divergence`.
+    """KL of two Gamma densities, q.a phi(m - 1) + D(p.a, q.a), m the ratio of the means, D `_log_gamma_divergence`.
 
     In shape and mean the Fisher information is diagonal, so the two parts do not cancel.
     """
@@ -134,9 +134,9 @@ def _gamma_gamma(p: Gamma, q: Gamma) -> float | None:
 
 
 def _beta_beta(p: Beta, q: Beta) -> float:
-    """D(p.a, q.a) + D(p.b, q.b) - D(p.a + p.b, q.a + q.b), and (q.a + q.b) times the KL of the means.
+    """KL of two Betas, D(p.a, q.a) + D(p.b, q.b) - D(p.a + p.b, q.a + q.b), and (q.a + q.b) times that of the means.
 
-    D is that of `_log_gamma_divergence`. The means are those of q and p, as probabilities of two outcomes.
+    D is the divergence of `_log_gamma_divergence`. The means of q and p count as probabilities of two outcomes.
     """
     da, db = q.a - p.a, q.b - p.b
     p_total, q_total = p.a + p.b, q.a + q.b
@@ -149,7 +149,7 @@ def _beta_beta(p: Beta, q: Beta) -> float:
 
 
 def _log_gamma_divergence(p: float, q: float, difference: float) -> float:
-    """g(q) - g(p) - g'(p) (q - p) >= 0 for the convex g(x) = log Gamma(x) - x log x + x.
+    """Bregman divergence g(q) - g(p) - g'(p) (q - p) >= 0 of the convex g(x) = log Gamma(x) - x log x + x.
 
     It is the integral of (q - x) g''(x) from p to q, here over pieces of at most a factor of 2. `difference`
     is q - p, which the caller may know better.
@@ -174,7 +174,7 @@ def _gamma_normal(p: Gamma, q: Normal) -> float:
 
 
 def _beta_normal(p: Beta, q: Normal) -> float:
-    """From the entropy log B(a, b) - (a-1) psi(a) - (b-1) psi(b) + (c-2) psi(c), c = a + b."""
+    """KL of a Beta from a Normal by the entropy log B(a, b) - (a-1) psi(a) - (b-1) psi(b) + (c-2) psi(c), c = a + b."""
     c = p.a + p.b
     shape = _shape_to_normal(p.a) + _shape_to_normal(p.b)
     shape -= 1.0 / c - stirling(c) + (c - 2.0) * stirling_slope(c) + 0.5 * math.log1p(1.0 / c)
@@ -186,7 +186,7 @@ def _shape_to_normal(a: float) -> float:
     """KL of a Gamma density from the Normal with its moments; 1/(3 a) for large a.
 
     It is log(2 pi e a)/2 less the entropy a + log Gamma(a) + (1 - a) psi(a), with log Gamma and psi as
-    Stirling's formula and what it leaves.
+    Stirling's formula and its remainder.
     """
     return 0.5 / a - stirling(a) + (a - 1.0) * stirling_slope(a)
 
@@ -197,7 +197,7 @@ def _moments_to(p: Density, q: Normal) -> float:
 
 
 def _student_t_normal(p: StudentT, q: Normal) -> float | None:
-    """inf where p has no variance."""
+    """KL of a StudentT from a Normal: inf if p has no variance; otherwise None, for there is no formula."""
     return math.inf if p.df <= 2.0 else None
 
 
@@ -213,7 +213,7 @@ FORMULAS: dict[tuple[type[Density], type[Density]], Callable[[Any, Any], float |
     (Beta, Normal): _beta_normal,
     (StudentT, Normal): _student_t_normal,
 }
-"""The formula for KL(p, q), by the types of p and q."""
+"""Formula for KL(p, q), by the types of p and q."""
 
 
 def multivariate_normal_kl(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: ArrayLike) -> float:

@@ -1,4 +1,4 @@
-"""What the command line writes: JSON text, and files that appear whole or not at all."""
+"""Output of the command line: JSON text, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 
 def json_text(content: Any) -> str:
-    """JSON; inf and NaN, which JSON lacks, become the strings that float() reads."""
+    """JSON text; inf and NaN, which JSON lacks, become the strings that float() reads."""
 
     def plain(value: Any) -> Any:
         if isinstance(value, dict):
@@ -27,7 +27,7 @@ def json_text(content: Any) -> str:
 
 
 def require_folder(path: Path) -> None:
-    """Fail before the work, not after it, where *path* cannot be written."""
+    """Fail before the work, not after it, if *path* cannot be written."""
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
     if not path.parent.is_dir():
@@ -37,7 +37,7 @@ def require_folder(path: Path) -> None:
 def write_whole(path: Path, save: Callable[[Path], Any]) -> None:
     """Let *save* write a temporary file beside *path*, and put it in its place when it is complete.
 
-    A link is followed. What is not a regular file, a pipe or a device, is written to directly.
+    A link is followed. A pipe or a device, which is no regular file, is written to directly.
     """
     path = path.resolve()
     if path.exists() and not path.is_file():

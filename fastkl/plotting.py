@@ -1,4 +1,4 @@
-"""Pictures of fits. Needs matplotlib: ``pip install fastkl[plot]``."""
+"""Pictures of fits, which need matplotlib: ``pip install fastkl[plot]``."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ TITLE = {
 
 CURVE_POINTS = 1501
 VISIBLE = 1e-3
-"""The picture reaches to where every curve has fallen below this share of its peak."""
+"""Share of its peak below which every curve has fallen at the ends of the picture."""
 
 PIXELS = 241
-"""Along each side of a picture of two axes."""
+"""Number of points along each side of a picture of two axes."""
 
 REGIONS = (0.393, 0.865, 0.989)
-"""Contours hold this much of a density: for a Normal, the ellipses of 1, 2 and 3 standard deviations."""
+"""Shares of a density that contours hold: for a Normal, the ellipses of 1, 2 and 3 standard deviations."""
 
 SURFACE_LEVELS = 24
 
@@ -47,7 +47,7 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
     *results : FitResult
         Usually one forward and one reverse fit of the same p.
     ax : sequence of Axes, optional
-        One for each result; by default a new figure with a row of panels.
+        Axes to draw on, one for each result; by default a new figure with a row of panels.
 
     Returns
     -------
@@ -56,8 +56,8 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
     Raises
     ------
     ValueError
-        If there is no result, the number of axes is another one, or a result has other than one or two dimensions, or
-        not as many as the others.
+        If there is no result, there are not as many axes as results, or the results do not all have one dimension or
+        all two.
     ModuleNotFoundError
         If matplotlib is not installed.
 
@@ -145,12 +145,12 @@ def _draw_contours(result: FitResult, ax: Axes, lines: tuple[Floats, Floats]) ->
 
 
 def _finite(density: Floats) -> Floats:
-    """Without the poles of a density, which no picture can show."""
+    """Values of a density with 0 at its poles, which no picture can show."""
     return np.where(np.isfinite(density), density, 0.0)
 
 
 def _levels(density: Floats) -> list[float]:
-    """The increasing levels whose contours hold `REGIONS` of what is in the picture."""
+    """Increasing levels whose contours hold `REGIONS` of the density in the picture."""
     falling = np.sort(density.ravel())[::-1]
     held = np.cumsum(falling)
     levels = [float(falling[min(int(np.searchsorted(held, share * held[-1])), falling.size - 1)]) for share in REGIONS]
@@ -158,7 +158,7 @@ def _levels(density: Floats) -> list[float]:
 
 
 def _visible_box(results: Sequence[FitResult]) -> tuple[Floats, Floats]:
-    """Nodes along both axes, where p or a minimum is visible, not beyond the grid."""
+    """Nodes along both axes over the part of the grid on which p or a minimum is visible."""
     curves = [curve for result in results for curve in (result.p, result.q, *(m.q for m in result.minima))]
     grid = results[0].grid
     wide = [np.linspace(lower, upper, PIXELS) for lower, upper in zip(grid.lower, grid.upper, strict=True)]
@@ -209,7 +209,7 @@ def plot_surface(surface: KLSurface, ax: Axes | None = None) -> Axes:
 
 
 def _visible_range(result: FitResult) -> tuple[float, float]:
-    """The part of the grid where p or a minimum is visible."""
+    """The ends of the part of the grid on which p or a minimum is visible."""
     x = np.linspace(result.grid._line.lower, result.grid._line.upper, 20 * CURVE_POINTS)
     curves = [result.p, result.q, *(m.q for m in result.minima)]
     seen = np.zeros(x.size, dtype=bool)

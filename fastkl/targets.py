@@ -1,4 +1,4 @@
-"""Densities from text and files: what the command line takes as a target."""
+"""Densities from text and files: the targets of the command line."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def parse_target(
     samples : str, optional
         The column of a .csv file that holds raw observations.
     bandwidth : str or float
-        For `samples`, as in `Tabulated.from_samples`.
+        Bandwidth for `samples`, as in `Tabulated.from_samples`.
     grid : Grid, optional
-        Likewise.
+        Grid for `samples`, as in `Tabulated.from_samples`.
 
     Raises
     ------
     ValueError
-        With the place, if the text or the file is malformed.
+        If the text or the file is malformed; the message names the place.
     OSError
         If the file cannot be read.
     """
@@ -102,7 +102,7 @@ def _tabulated(path: Path, x: Floats, name: str, values: Floats) -> Tabulated:
 
 
 def _value_column(path: Path, names: Sequence[str]) -> str:
-    """Which of 'p' and 'logp' stands beside 'x'."""
+    """The one of the columns 'p' and 'logp' that stands beside 'x'."""
     if "x" not in names or ("p" in names) == ("logp" in names):
         raise ValueError(f"{path}: expected x and either p or logp, got {', '.join(names) or 'nothing'}")
     return "p" if "p" in names else "logp"
@@ -125,7 +125,7 @@ def _from_npz(path: Path) -> Tabulated:
 
 
 def _on_axes(path: Path, arrays: dict[str, Any], axes: list[str]) -> Tabulated:
-    """A table on the axes of these names."""
+    """A table on the axes with these names."""
     name = _value_column(path, ["x", *arrays])
     try:
         return Tabulated(Grid.from_axes(*(arrays[axis] for axis in axes)), arrays[name], log=name == "logp")
@@ -150,7 +150,7 @@ def _observations(path: Path, column: str) -> Floats:
 @contextlib.contextmanager
 def _csv_rows(path: Path) -> Iterator[tuple[list[str], Any]]:
     """The header of a .csv file and a reader of the rows below it."""
-    # bytes that are no UTF-8 do no harm in other columns, and are spelled out where they stand in a number
+    # bytes that are no UTF-8 do no harm in other columns, and are spelled out in the message if they are in a number
     with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
         rows = csv.reader(file, strict=True)
         try:
@@ -160,7 +160,7 @@ def _csv_rows(path: Path) -> Iterator[tuple[list[str], Any]]:
 
 
 def _numbers(path: Path, header: list[str], rows: Any, names: list[str]) -> dict[str, Floats]:
-    """The columns of these names; blank lines are passed over."""
+    """The columns with these names; blank lines are passed over."""
     places = [header.index(name) for name in names]
     numbers = [[_cell(path, rows.line_num, row, place) for place in places] for row in rows if any(map(str.strip, row))]
     if not numbers:

@@ -36,7 +36,7 @@ def as_count(value: Any, name: str) -> int:
 
 
 def as_reals(values: Any, name: str) -> Floats:
-    """*values* as an array of doubles; the same memory where it is one already."""
+    """*values* as an array of doubles; the same memory if it is one already."""
     if np.ma.is_masked(values):
         raise TypeError(f"{name} must not be masked, but {int(np.sum(np.ma.getmaskarray(values)))} of them are")
     array = np.asarray(values)

@@ -1,4 +1,4 @@
-"""Densities: known by a formula, by their values on a grid, or to another library."""
+"""Densities: given by a formula, by values on a grid, by a function, or by another library."""
 
 from fastkl.densities.adapted import as_density
 from fastkl.densities.density import Density

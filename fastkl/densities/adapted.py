@@ -1,4 +1,4 @@
-"""Densities that another library, or a function of the user's, knows."""
+"""Densities that another library, or a function of the user's, evaluates."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fastkl.kernels.tables import table_at_nodes
 from fastkl.validation import Floats, as_count, as_reals
 
 CHUNK = 2**16
-"""Points that the function is asked for at a time."""
+"""Number of points at which the function is evaluated at a time."""
 
 MOST_POINTS = 2**30
-"""Values of an evaluated density that are kept at a time: 8 GiB."""
+"""Largest number of values of an evaluated density that are kept: 8 GiB."""
 
 QUARTILES = 0.25, 0.5, 0.75
 
@@ -32,7 +32,7 @@ LogDensity = Callable[[Floats], Any]
 class Evaluated(Density):
     """A density that is evaluated by a function from outside; made by `as_density`.
 
-    On a grid it is tabulated, a chunk of points at a time, and kept until another grid is asked for.
+    The density is tabulated on a grid, a chunk of points at a time, and the table kept until another grid is used.
     """
 
     def __init__(self, function: LogDensity, source: Any, *, log: bool, ndim: int) -> None:
@@ -59,7 +59,7 @@ class Evaluated(Density):
 
     @property
     def std(self) -> float:
-        """The standard deviation, of a frozen distribution of one dimension."""
+        """The standard deviation of a frozen distribution of one dimension."""
         if not hasattr(self.source, "std"):
             raise TypeError(f"the standard deviation of {self!r} is not known; a Tabulated has one")
         return float(self.source.std())
@@ -70,7 +70,7 @@ class Evaluated(Density):
         return float(lower), float(upper)
 
     def _bumps(self) -> Sequence[Bump]:
-        """The median and the quartiles of a frozen distribution."""
+        """The bump of a frozen distribution: its median, and the distance of its quartiles."""
         if self.ndim > 1 or not hasattr(self.source, "ppf"):
             return ()
         lower, middle, upper = (float(x) for x in self.source.ppf(QUARTILES))
@@ -129,16 +129,16 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
         A frozen distribution of `scipy.stats`; a fitted ``sklearn.mixture.GaussianMixture``, which becomes a
         `Mixture`; a `scipy.stats.gaussian_kde`; any object with a vectorised ``logpdf`` or ``pdf``; or a
         vectorised function of points of shape (n,), in more dimensions (n, ndim), that returns n numbers. It has to
-        be normalised: what its sum over a grid lacks of 1 counts as mass outside. `Tabulated` normalises.
+        be normalised: the amount that its sum over a grid lacks of 1 counts as mass outside. `Tabulated` normalises.
     log : bool, default False
         Whether a function returns log-densities.
     ndim : int, default 1
-        The number of dimensions, where `obj` does not say it.
+        The number of dimensions, if `obj` does not state it.
 
     Returns
     -------
     Density
-        Evaluated on a grid in chunks when it is used; an 8-byte number is then kept for each point.
+        The density, evaluated on a grid in chunks when it is used; an 8-byte number is then kept for each point.
 
     Raises
     ------
@@ -180,9 +180,9 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
 
 
 def _of_gaussian_mixture(fitted: Any) -> Mixture:
-    """The components of a GaussianMixture of scikit-learn, whatever its type of covariance.
+    """The mixture with the components of a GaussianMixture of scikit-learn, whatever its type of covariance.
 
-    One that was fitted in single precision is symmetric, and its weights sum to 1, to single precision.
+    If it was fitted in single precision, covariances are symmetric and weights sum to 1 in single precision only.
     """
     means = np.asarray(fitted.means_)
     count, D = means.shape

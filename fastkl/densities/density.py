@@ -1,4 +1,4 @@
-"""What every density offers to the rest of the package."""
+"""The base class of densities: all that they offer to the rest of the package."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ from fastkl.validation import Floats, as_reals
 
 
 class Bump(NamedTuple):
-    """Where a density is, and on which scale it changes: one number of each for every axis."""
+    """A place of a density, its width and the scale on which it changes there: one number of each for every axis."""
 
     place: Floats
     reach: Floats
-    """How wide it is."""
+    """Width of the bump in the direction of each axis, such as its standard deviation."""
     scale: Floats
-    """How wide it is along the axis: in a correlated density less than `reach`."""
+    """Width of the bump on a line parallel to each axis: less than `reach` in a correlated density."""
 
 
 class Density(ABC):
     """A probability density on the line, or in `ndim` dimensions.
 
-    A subclass says what its log-density is once, as a record for the kernels (:meth:`record`).
+    A subclass states its log-density once, as functions and numbers for the kernels (:meth:`evaluation`).
     """
 
     log_normalizer: float = 0.0
-    """The logarithm of the integral that the density was given with; 0 where it was normalised."""
+    """Logarithm of the integral of the density as it was given; 0 if it was normalised."""
 
     _is_normal: bool = False
-    """Whether it is a Normal or a mixture of Normals."""
+    """Whether the density is a Normal or a mixture of Normals."""
 
     @property
     def ndim(self) -> int:
@@ -53,7 +53,7 @@ class Density(ABC):
         Returns
         -------
         float or ndarray
-            In the shape of `x`, without its last axis where there is more than one dimension.
+            The log-density, in the shape of `x`, without its last axis if there is more than one dimension.
 
         Raises
         ------
@@ -83,11 +83,11 @@ class Density(ABC):
 
     @abstractmethod
     def mass_outside(self, grid: Grid) -> float | None:
-        """The probability outside the box of `grid`; None where only a sum over the grid can tell."""
+        """The probability outside the box of `grid`; None if only a sum over the grid can tell."""
 
     @abstractmethod
     def _evaluation(self, grid: Grid | None = None) -> Evaluation:
-        """What the kernels need to evaluate the density on `grid`, or anywhere."""
+        """The functions and numbers by which kernels evaluate the density on `grid`, or anywhere."""
 
     @property
     def support(self) -> tuple[float, float]:
@@ -96,16 +96,16 @@ class Density(ABC):
 
     @property
     def _kinks(self) -> Sequence[float]:
-        """Where the density is not smooth, in one dimension."""
+        """Points at which the density is not smooth, in one dimension."""
         return ()
 
     @property
     def _landmarks(self) -> Sequence[tuple[float, float]]:
-        """Places and widths, in one dimension."""
+        """Place and width of each bump, in one dimension."""
         return [(float(bump.place[0]), float(bump.reach[0])) for bump in self._bumps()]
 
     def _bumps(self) -> Sequence[Bump]:
-        """Where the density is, and on which scales it changes; nothing where that is not known."""
+        """Bumps that show where the density is, and on which scales it changes; none if that is not known."""
         return ()
 
 

@@ -1,4 +1,4 @@
-"""The table of the families on the line; code, tests, benchmarks and documentation read it."""
+"""The table of the families on the line beside the Normal; code, tests, benchmarks and documentation read it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mixtures."""
+"""Mixtures: weighted sums of densities."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ class Mixture(Density):
     Parameters
     ----------
     components : sequence of densities
-        Of any families, all of the same number of dimensions.
+        Densities of any families, all of the same number of dimensions.
     weights : sequence of float, optional
-        Non-negative and summing to 1 within 1e-9; equal weights if left out.
+        Weights of the components, non-negative and summing to 1 within 1e-9; equal by default.
 
     Raises
     ------
     ValueError
         If there is no component, the lengths or dimensions differ, or the weights are not a distribution.
     TypeError
-        If a component is not such a density.
+        If a component is not a density of a family.
 
     Examples
     --------
@@ -136,7 +136,7 @@ class Mixture(Density):
         return tuple(bump for _, part in self._present() for bump in part._bumps())
 
     def to_scipy(self) -> Any:
-        """The `scipy.stats.Mixture`, which has ``sample``, ``cdf`` and ``icdf``; in one dimension."""
+        """The `scipy.stats.Mixture`, which has ``sample``, ``cdf`` and ``icdf``; for Normals of one dimension."""
         from scipy import stats
 
         if not all(isinstance(part, Normal) for part in self.components):
@@ -145,7 +145,7 @@ class Mixture(Density):
         return stats.Mixture(parts, weights=self.weights)
 
     def _present(self) -> list[tuple[float, Component]]:
-        """The components of positive weight."""
+        """(weight, component) for the components of positive weight."""
         return [(w, part) for w, part in zip(self.weights, self.components, strict=True) if w > 0.0]
 
 

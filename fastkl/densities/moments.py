@@ -1,6 +1,6 @@
 """Moments of a density on a grid, in one pass.
 
-On a small grid they are sums over arrays, so that no kernel has to be compiled for them.
+On a small grid moments are sums over arrays, so that no kernel has to be compiled for them.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ if TYPE_CHECKING:
     from fastkl.densities.density import Density
 
 OFF_CENTRE = 5.0
-"""Standard deviations between the mean and the place that moments are taken about: beyond it they lose two digits."""
+"""Largest distance of the mean from the centre of moments, in standard deviations: beyond it they lose two digits."""
 
 MAX_CENTRES = 10
-"""Each is nearer to the mean by the digits of a double; a density on a single node has no spread to be near in."""
+"""Largest number of centres: re-centring converges in a round or two, except for a density on a single node, which has
+no spread."""
 
 SMALL_SHIFT = 1e-12
-"""Of the mean: it has arrived."""
+"""Relative shift of the mean below which re-centring has converged."""
 
 ROUGH_POINTS = 2**14
-"""Points that tell where a density is."""
+"""Number of points that suffice to tell where a density is."""
 
 
 class Moments(NamedTuple):
-    """What one pass tells."""
+    """Moments of a density on a grid, from one pass."""
 
     mass: float
-    """The integral over the grid; the rest is of the density divided by it."""
+    """Integral over the grid; the other moments are of the density divided by it."""
     mean: Floats
     cov: Floats
     log_p: float
-    """The mean of log p, p as it was given."""
+    """Mean of log p, with p as it was given."""
 
 
 def moments(density: Density, grid: Grid) -> Moments:
-    """Moments of the part of *density* that is on *grid*; NaN where it has no mass there."""
+    """Moments of the part of *density* that is on *grid*; NaN if it has no mass there."""
     if grid.size <= SMALL_POINTS:
         return _of_values(log_values(density, grid).reshape(grid.shape), grid)
     rough = rough_moments(density, grid)
@@ -52,14 +53,14 @@ def moments(density: Density, grid: Grid) -> Moments:
 
 
 def rough_moments(density: Density, grid: Grid) -> Moments:
-    """The same from a few of the points, where there are many: NaN if *density* lies between them."""
+    """Moments of *density* on *grid*, from a few of the points if there are many; NaN if it lies between them."""
     if grid.size <= SMALL_POINTS:
         return moments(density, grid)
     return _centred(density, grid, _middle(grid), int((grid.size / ROUGH_POINTS) ** (1.0 / grid.ndim)))
 
 
 def _centred(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> Moments:
-    """About a place near the mean: far from it, a mean loses digits, and a difference of squares all of them."""
+    """Moments about a place near the mean: about a far one a mean loses digits, and a difference of squares all."""
     for _ in range(MAX_CENTRES):
         found = _about(density, grid, centre, stride)
         std = np.sqrt(np.maximum(np.diag(found.cov), 0.0))
@@ -74,7 +75,7 @@ def _middle(grid: Grid) -> Floats:
 
 
 def _of_values(logs: Floats, grid: Grid) -> Moments:
-    """From an array of log-densities: from its marginals on one axis and on two."""
+    """Moments from an array of log-densities, by its marginals on one axis and on two."""
     with np.errstate(over="ignore"):
         share = np.exp(logs)
     for d, weights in enumerate(grid.weights):
@@ -82,7 +83,7 @@ def _of_values(logs: Floats, grid: Grid) -> Moments:
     mass, others = float(share.sum()), [tuple(k for k in range(grid.ndim) if k != d) for d in range(grid.ndim)]
     with np.errstate(invalid="ignore", divide="ignore"):
         mean, marginals = _middle(grid), [share.sum(axis=o) for o in others]
-        for _ in range(MAX_CENTRES):  # on a wide grid the first one has few digits
+        for _ in range(MAX_CENTRES):  # on a wide grid the first mean has few digits
             offsets = [x - centre for x, centre in zip(grid.axes, mean, strict=True)]
             shifts = np.array([w @ x for w, x in zip(marginals, offsets, strict=True)]) / mass
             mean = mean + shifts

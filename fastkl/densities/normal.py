@@ -27,7 +27,7 @@ LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 SMALLEST_SCALE = 2.0**-1022
 
 SYMMETRIC = 1e-12
-"""The largest difference between entries that mirror each other, relative to the standard deviations."""
+"""Largest difference between entries that mirror each other, relative to the standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -238,7 +238,7 @@ def _checked_covariance(cov: ArrayLike, D: int) -> Floats:
 
 
 def evaluation_of_normals(components: Sequence[Sequence[float]]) -> Evaluation:
-    """The record of a mixture of Normals."""
+    """The evaluation of a mixture of Normals, from the rows of its components."""
     return evaluation(
         log_normal_mixture,
         components,

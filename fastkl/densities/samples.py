@@ -15,16 +15,16 @@ from fastkl.validation import Floats, as_line, as_real
 
 DEFAULT_POINTS = 2049
 REACH = 8.0
-"""The default grid reaches this many bandwidths beyond the observations, and standard deviations from the mean."""
+"""Reach of the default grid: bandwidths beyond the observations, and standard deviations from the mean."""
 
 EXPONENT_OF_RULE = {"scott": (1.0, -0.2), "silverman": (0.75, -0.2)}
-"""bandwidth = std * (factor * n_eff) ** exponent, in one dimension."""
+"""Factor and exponent of each rule: bandwidth = std * (factor * n_eff) ** exponent, in one dimension."""
 
 
 def estimate(
     x: ArrayLike, grid: Grid | None, *, weights: ArrayLike | None, bandwidth: str | float
 ) -> tuple[Grid, Floats]:
-    """The grid and the log-densities on it; see `Tabulated.from_samples`."""
+    """The grid of a kernel density estimate and the log-densities on it; see `Tabulated.from_samples`."""
     x = as_line(x, "observations")
     if x.size < 2:
         raise ValueError(f"a density estimate needs at least 2 observations, got {x.size}")
@@ -61,7 +61,7 @@ def estimate(
 
 
 def _linear_bins(x: Floats, shares: Floats, nodes: Floats) -> Floats:
-    """Each observation's share, split between the two nodes beside it in proportion to their nearness."""
+    """Shares at the nodes: that of each observation is split between the two nodes beside it, the nearer gets more."""
     left = np.clip(np.searchsorted(nodes, x, side="right") - 1, 0, nodes.size - 2)
     to_right = (x - nodes[left]) / (nodes[left + 1] - nodes[left])
     bins = np.zeros(nodes.size)

@@ -22,7 +22,7 @@ class Gamma(Univariate):
     loc : float, default 0
         Lower end of the support.
     scale : float, default 1
-        > 0.
+        Scale, > 0.
 
     Raises
     ------
@@ -99,7 +99,7 @@ class Beta(Univariate):
 
     Notes
     -----
-    Where the density is unbounded at both ends, `mode` is the end with the smaller parameter; for a
+    If the density is unbounded at both ends, `mode` is the end with the smaller parameter; for a
     constant density it is 1/2.
 
     Examples
@@ -231,7 +231,7 @@ class LogNormal(Univariate):
 
 
 def log_ratio(p: float, q: float) -> float:
-    """log(p/q) for positive numbers, with its digits where they are close."""
+    """log(p/q) for positive numbers, with all digits even if they are close."""
     if 0.5 * q < p < 2.0 * q:
         return math.log1p((p - q) / q)
     return math.log(p) - math.log(q)

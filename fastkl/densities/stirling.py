@@ -1,8 +1,8 @@
-"""What Stirling's formula leaves of log Gamma, and what is made of it.
+"""The remainder S of Stirling's formula for log Gamma, and functions made of it.
 
     log Gamma(x) = (x - 1/2) log x - x + log(2 pi)/2 + S(x),    S(x) = 1/(12 x) - 1/(360 x**3) + ...
 
-In a divergence or a normaliser the large parts cancel by algebra; S is what stays, to all digits.
+In a divergence or a normaliser the large parts cancel by algebra; S remains, to all digits.
 Method: the asymptotic series (DLMF 5.11.1) from 8 up, and the recurrence of Gamma down to there.
 
 Worst relative errors seen against mpmath, x from 1e-6 to 1e9: S 4e-14, S' 3e-14, the curvature 1e-15.
@@ -19,14 +19,14 @@ LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
 BERNOULLI = (
     1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510, 43867 / 798, -174611 / 330,
 )  # fmt: skip
-"""B(2), B(4), ... B(20)."""
+"""Bernoulli numbers B(2), B(4), ... B(20)."""
 
 ASYMPTOTIC = 8
-"""From here up the series is exact to 1e-15 of its value."""
+"""Argument from which up the asymptotic series is exact to 1e-15 of its value."""
 
 
 def stirling(x: float) -> float:
-    """S(x) > 0 for x > 0."""
+    """The remainder S(x) of Stirling's formula, > 0, for x > 0."""
     total = 0.0
     while x < ASYMPTOTIC:
         total += (x + 0.5) * math.log1p(1.0 / x) - 1.0
@@ -35,7 +35,7 @@ def stirling(x: float) -> float:
 
 
 def stirling_slope(x: float) -> float:
-    """S'(x) < 0 for x > 0."""
+    """The derivative S'(x) of `stirling`, < 0, for x > 0."""
     total = 0.0
     while x < ASYMPTOTIC:
         total += math.log1p(1.0 / x) - (x + 0.5) / x / (x + 1.0)

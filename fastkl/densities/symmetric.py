@@ -102,7 +102,7 @@ class Logistic(_Symmetric):
     loc : float
         Mean, median and mode.
     scale : float
-        > 0; the standard deviation is pi / sqrt(3) times as large.
+        Scale, > 0; the standard deviation is pi / sqrt(3) times as large.
 
     Raises
     ------
@@ -150,7 +150,7 @@ class StudentT(_Symmetric):
     loc : float, default 0
         Median and mode.
     scale : float, default 1
-        > 0.
+        Scale, > 0.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Densities that are known by their values on a grid."""
+"""Densities that are given by their values on a grid."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from fastkl.kernels.tables import table_at_nodes, table_between_nodes
 from fastkl.validation import as_real, as_reals
 
 MODERATE = 200.0
-"""exp(+-200): a sum of values of this size can be divided by another one without leaving the doubles."""
+"""Largest size of a moderate log_normalizer: quotients of sums from exp(-200) to exp(200) are within the doubles."""
 
 
 class Tabulated(Density):
     """A density given by its values at the nodes of a grid, up to a constant; or a batch of them.
 
-    Between the nodes it is linear in the logarithm, along every axis; off the grid it is 0. The values are not
-    copied when they are a float64 array already, so do not write to that array afterwards.
+    Between the nodes the density is linear in the logarithm, along every axis; off the grid it is 0. The values are not
+    copied if they are a float64 array already, so do not write to that array afterwards.
 
     Parameters
     ----------
@@ -33,7 +33,7 @@ class Tabulated(Density):
     values : array_like, shape ``(..., *grid.shape)``
         Densities, or log-densities if `log`. They need not be normalised: the constant is kept as
         ``log_normalizer``. Axes before those of the grid make a batch, which `kl_divergence` takes whole; its
-        values are not copied in single precision either, and what two such batches give is in single precision.
+        values are not copied in single precision either, and two such batches give divergences in single precision.
     log : bool, default False
         Whether `values` are log-densities; -inf stands for 0.
     floor : float, optional
@@ -45,7 +45,7 @@ class Tabulated(Density):
     log_normalizer : float
         Logarithm of the integral of the values as they were given, in nats; 0 for a batch.
     n_floored : int
-        How many values lie below the floor.
+        Number of values below the floor.
     batch_shape : tuple of int
         ``()`` for a single density; ``batch[index]`` is a part of a batch.
 
@@ -53,7 +53,7 @@ class Tabulated(Density):
     ------
     ValueError
         If the shape is not that of the grid, a value is NaN, infinite or (unless `log`) negative, all
-        values are 0, or `floor` is not in (0, 1). The message names the value and where it is.
+        values are 0, or `floor` is not in (0, 1). The message names the value and its place.
 
     Examples
     --------
@@ -107,8 +107,8 @@ class Tabulated(Density):
         x : array_like, shape (n,)
             Observations, at least two different ones.
         grid : Grid, optional
-            By default 2049 points that hold the observations and eight bandwidths, and the mean and eight
-            standard deviations.
+            The grid of the estimate. By default 2049 points, which reach eight bandwidths beyond the observations and
+            eight standard deviations from the mean.
         weights : array_like, shape (n,), optional
             Observation weights, >= 0.
         bandwidth : {'scott', 'silverman'} or float
@@ -169,11 +169,11 @@ class Tabulated(Density):
             raise ValueError(f"a batch of shape {self.batch_shape} is no single density; take one with batch[index]")
 
     def __getitem__(self, index: Any) -> Tabulated:
-        """A part of a batch."""
+        """The part of a batch at *index*: a density or a smaller batch."""
         places = index if isinstance(index, tuple) else (index,)
         if len(places) > len(self.batch_shape):
             raise IndexError(f"a batch of shape {self.batch_shape} has no part {index!r}")
-        if any(place is Ellipsis for place in places):  # which would reach into the axes of the grid
+        if any(place is Ellipsis for place in places):  # an Ellipsis would reach into the axes of the grid
             places = (*places, *[slice(None)] * self.ndim)
         return Tabulated(self.grid, self.values[places], log=self.log, floor=self.floor)
 
@@ -187,7 +187,7 @@ class Tabulated(Density):
 
 
 def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:
-    """A read-only view of *values*, of a single density as doubles in C order; an error names the first bad one."""
+    """A read-only view of *values*, for a single density as doubles in C order; an error names the first bad one."""
     array = np.asarray(values)
     if array.ndim > grid.ndim and array.dtype in (np.float32, np.float64):
         array = array.view()

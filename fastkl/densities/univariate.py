@@ -1,4 +1,4 @@
-"""What the families of densities on the line have in common."""
+"""The base class of the families of densities on the line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastkl.kernels.univariate import FAMILIES as KERNELS
 from fastkl.validation import as_real
 
 SMALLEST_POSITIVE = 2.0**-1022
-"""Smaller numbers have no finite inverse."""
+"""Smallest positive parameter: the inverse of a smaller number may not be finite."""
 
 
 class FamilyParameters(NamedTuple):
@@ -33,7 +33,7 @@ class Univariate(Density):
     """A density of a family on the line; every parameter but `loc` is positive."""
 
     _log_density: ClassVar[Callable[..., Any]]
-    """The kernel's function of x and of :meth:`parameters`."""
+    """Log-density in a kernel, a function of x and of :meth:`parameters`."""
 
     def __post_init__(self) -> None:
         for field in fields(self):  # type: ignore[arg-type]  # every subclass is a dataclass
@@ -54,7 +54,7 @@ class Univariate(Density):
     @property
     @abstractmethod
     def mode(self) -> float:
-        """Where the log-density is largest."""
+        """The place at which the log-density is largest."""
 
     @abstractmethod
     def _parameters(self) -> FamilyParameters:
@@ -74,11 +74,11 @@ class Univariate(Density):
 
     @abstractmethod
     def _mass_below(self, x: float) -> float:
-        """The probability of less than x, with its digits where it is small."""
+        """The probability of less than x, with all digits even if it is small."""
 
     @abstractmethod
     def _mass_above(self, x: float) -> float:
-        """The probability of more than x, with its digits where it is small."""
+        """The probability of more than x, with all digits even if it is small."""
 
     def _mass_beyond(self, lower: float, upper: float) -> float:
         """The probability outside [lower, upper]."""

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 
 def log_values(density: Density, grid: Grid, start: int = 0, stop: int | None = None) -> Floats:
-    """Those at the points start <= i < stop, one after the other; by default all of them."""
+    """The log-densities at the points start <= i < stop of a grid, in order; by default at all of them."""
     stop = grid.size if stop is None else stop
-    if density._is_normal and stop - start <= SMALL_POINTS:  # NumPy knows them, and no kernel has to be compiled
+    if density._is_normal and stop - start <= SMALL_POINTS:  # NumPy suffices, and no kernel has to be compiled
         return np.asarray(density.logpdf(grid.points(np.arange(start, stop))), dtype=np.float64)
     p = density._evaluation(grid)
     logs = np.empty(stop - start)

@@ -1,4 +1,4 @@
-"""Fits in both directions."""
+"""Fits of families of densities, forward and reverse."""
 
 from fastkl.fitting.fit import fit
 from fastkl.fitting.objective import KLObjective, kl_objective

@@ -1,7 +1,7 @@
-"""Families as a fit moves in them.
+"""Charts: local coordinates in which a fit moves within a family.
 
-A member of a family is a row of numbers, its *state*; many of them are moved at once. Coordinates are local: they
-are 0 at the state itself, and a step of 1 means the same everywhere, a scale or a factor of e.
+A row of numbers, its *state*, stands for a member of the family; many states are moved at once. Coordinates are local:
+they are 0 at the state itself, and a step of 1 means the same everywhere, a shift by one scale or a factor of e.
 """
 
 from __future__ import annotations
@@ -23,61 +23,61 @@ NDArrayInt = np.ndarray[Any, np.dtype[np.int64]]
 
 
 class Chart(ABC):
-    """Local coordinates of a family."""
+    """Local coordinates of a family, and the states that stand for its members."""
 
     names: tuple[str, ...]
-    """Of the coordinates."""
+    """Names of the local coordinates."""
     ndim: int = 1
     support: tuple[float, float] = (-math.inf, math.inf)
-    """The interval where every member is positive, in one dimension."""
+    """Interval on which every member is positive, in one dimension."""
     kinked: bool = False
-    """Whether the members have a kink, so that a sum over nodes has one wherever it meets a node."""
+    """Whether the members have a kink, which gives a sum over nodes a kink wherever it meets a node."""
 
     @abstractmethod
     def state(self, q: Density) -> Floats:
-        """The numbers that stand for q."""
+        """The state of q: the row of numbers that stands for it."""
 
     @abstractmethod
     def density(self, state: Floats) -> Any:
-        """The member of the family that they stand for."""
+        """The member of the family that a state stands for."""
 
     @abstractmethod
     def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
-        """The state that fits about this mean and covariance; None where the family has none."""
+        """The state of a member with about this mean and covariance; None if the family has no such member."""
 
     @abstractmethod
     def move(self, states: Floats, steps: Floats) -> Floats:
-        """The states that these steps lead to."""
+        """The states to which steps lead, one step from each of *states*."""
 
     @abstractmethod
     def places(self, states: Floats) -> Floats:
-        """Where they are, shape (n, ndim)."""
+        """The place of each state, such as its mean or median, shape (n, ndim)."""
 
     @abstractmethod
     def scales(self, states: Floats) -> Floats:
-        """The scales on which they change along each axis, shape (n, ndim)."""
+        """The scales on which the members change along each axis, shape (n, ndim)."""
 
     def limit(self, state: Floats) -> str:
-        """What to say of a state where the family ends, as far as a fit can tell; else nothing."""
+        """Message about a state at which the family ends, as far as a fit can tell; empty for any other state."""
         return ""
 
     parameter_names: tuple[str, ...]
-    """Of parameters that may be any numbers: positive ones are taken by their logarithms."""
+    """Names of the unconstrained parameters: the logarithm stands for a parameter that is positive."""
 
     @abstractmethod
     def parameters_of_state(self, state: Floats) -> Floats:
-        """Those parameters."""
+        """The unconstrained parameters of a state."""
 
     @abstractmethod
     def state_of_parameters(self, parameters: Floats) -> Floats:
-        """The inverse."""
+        """The state with these unconstrained parameters."""
 
     @abstractmethod
     def tangent(self, state: Floats) -> Floats:
-        """The derivatives of those parameters by the local coordinates, shape (k, k)."""
+        """The derivatives of the unconstrained parameters with respect to the local coordinates, shape (k, k)."""
 
     def bend(self, state: Floats, gradient: Floats) -> Floats:
-        """Their second derivatives, summed with this gradient, shape (k, k)."""
+        """The second derivatives of the unconstrained parameters, summed with a gradient as weights, shape (k, k)."""
         return np.zeros((gradient.size, gradient.size))
 
     def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
@@ -95,14 +95,14 @@ class Chart(ABC):
 
     @abstractmethod
     def apart(self, state: Floats, other: Floats) -> float:
-        """The largest difference in any coordinate."""
+        """The largest difference between two states in any coordinate."""
 
 
 class NormalChart(Chart):
     """Normals of any dimension, with mean m and covariance L L': a state is m and then L, row by row.
 
-    A step (d, N) leads to m + L d and L R, R = N below the diagonal and exp(N) on it. `basis` takes from the steps
-    of a full covariance those of the family: on the diagonal alone, or one for all of it.
+    A step (d, N) leads to m + L d and L R, where R is N below the diagonal and exp(N) on it. The columns of `basis` are
+    the family's steps among those of a full covariance: for N, each entry, those on the diagonal, or one for all of it.
     """
 
     def __init__(self, ndim: int, covariance_type: str = "full", *, line: bool = False) -> None:
@@ -146,7 +146,7 @@ class NormalChart(Chart):
         return MultivariateNormal(mean, L @ L.T)
 
     def split(self, states: Floats) -> tuple[Floats, Floats]:
-        """Means (..., D) and factors L (..., D, D)."""
+        """Means, shape (..., D), and factors L, shape (..., D, D), of states."""
         D = self.ndim
         return states[..., :D], states[..., D:].reshape(*states.shape[:-1], D, D)
 
@@ -157,7 +157,7 @@ class NormalChart(Chart):
             return None
 
     def _restricted(self, cov: Floats, direction: str = "forward") -> Floats:
-        """The factor of what fits a Normal best in the family: forward by its variances, reverse by its precisions."""
+        """The factor L of the member closest to a Normal with *cov*: forward by variances, reverse by precisions."""
         if self.covariance_type == "full":
             return np.asarray(np.linalg.cholesky(cov), dtype=np.float64)
         numbers = np.diag(cov if direction == "forward" else np.linalg.inv(cov))
@@ -176,7 +176,7 @@ class NormalChart(Chart):
         return np.concatenate([moved, (L @ R).reshape(len(states), -1)], axis=1)
 
     def whitenings(self, states: Floats) -> Floats:
-        """The inverses W of the factors."""
+        """The inverses W of the factors L, shape (n, D, D)."""
         inverse: Floats = np.tril(np.linalg.inv(self.split(states)[1]))
         return inverse
 
@@ -197,7 +197,7 @@ class NormalChart(Chart):
         return float(max(shift, stretch, np.abs(np.tril(ratio, -1)).max(initial=0.0)))
 
     def _free(self) -> list[tuple[int, int]]:
-        """The entries of L that are parameters; of a spherical one, the first stands for all."""
+        """The entries of L that are parameters; for a spherical covariance the first stands for the whole diagonal."""
         on_diagonal = [(i, i) for i in range(self.ndim)]
         return {"full": self.entries, "diag": on_diagonal, "spherical": on_diagonal[:1]}[self.covariance_type]
 
@@ -229,7 +229,7 @@ class NormalChart(Chart):
         return tangent
 
     def bend(self, state: Floats, gradient: Floats) -> Floats:
-        """L[i, j] has the factor exp(N[j, j])."""
+        """The second derivatives of entries of L R below the diagonal, which have a term L[i, j] exp(N[j, j])."""
         D, L, free = self.ndim, self.split(state)[1], self._free()
         bend = np.zeros((gradient.size, gradient.size))
         for a, (i, j) in enumerate(free):
@@ -239,24 +239,24 @@ class NormalChart(Chart):
         return bend
 
     def log_constants(self, states: Floats) -> Floats:
-        """The logarithm of the integral of exp(-|z|**2/2)."""
+        """The logarithm of the integral of exp(-|z|**2/2) over x, z = W (x - m), for each state."""
         L = self.split(states)[1]
         constants: Floats = np.log(np.diagonal(L, axis1=1, axis2=2)).sum(axis=1) + self.ndim * LOG_SQRT_2PI
         return constants
 
     @cached_property
     def slope_of_constant(self) -> Floats:
-        """Its gradient, in the coordinates of a full covariance; it has no second derivative."""
+        """The gradient of `log_constants` in the coordinates of a full covariance; the second derivatives are 0."""
         return np.array([0.0] * self.ndim + [float(i == j) for i, j in self.entries])
 
     @cached_property
     def scores(self) -> NDArrayInt:
-        """Which monomial of z each score is: z_i for the mean, z_i z_j for the entries of L."""
+        """Index of the monomial of z that each score is: z_i for the mean, z_i z_j for the entries of L."""
         return np.array([self._place([i]) for i in range(self.ndim)] + [self._place([i, j]) for i, j in self.entries])
 
     @cached_property
     def products(self) -> NDArrayInt:
-        """Which monomial each product of two scores is."""
+        """Index of the monomial of z that each product of two scores is, shape (k, k)."""
         factors = [[i] for i in range(self.ndim)] + [[i, j] for i, j in self.entries]
         return np.array([[self._place([*a, *b]) for b in factors] for a in factors])
 
@@ -294,7 +294,7 @@ class NormalChart(Chart):
 
 
 class MixtureChart(NormalChart):
-    """Mixtures of so many Normals: a state is, for each, the log of its weight, its mean, and L row by row."""
+    """Mixtures of `parts` Normals: a state is, for each Normal, the log of its weight, its mean, and L row by row."""
 
     def __init__(self, parts: int, ndim: int, *, line: bool) -> None:
         super().__init__(ndim, line=line)
@@ -308,7 +308,7 @@ class MixtureChart(NormalChart):
         return gradient, hessian  # the parameters of a mixture are its local coordinates
 
     def rows(self, state: Floats) -> Floats:
-        """The state, a row for each component."""
+        """A state as a matrix with a row for each component."""
         return state.reshape(self.parts, -1)
 
     def density(self, state: Floats) -> Mixture:  # type: ignore[override]
@@ -327,7 +327,7 @@ class MixtureChart(NormalChart):
         return np.array(rows).ravel()
 
     def moved(self, state: Floats, step: Floats) -> Floats:
-        """The state that a step leads to."""
+        """The state to which a step from *state* leads."""
         rows, size = self.rows(state), len(self.basis)
         steps = step[: self.parts * size].reshape(self.parts, size)
         logs = rows[:, 0] + np.append(step[self.parts * size :], 0.0)
@@ -335,15 +335,15 @@ class MixtureChart(NormalChart):
         return np.column_stack([logs, super().move(rows[:, 1:], steps)]).ravel()
 
     def places(self, states: Floats) -> Floats:
-        """The mean of the first component, in the order of means."""
+        """The mean of the component that comes first in the order of means, for each state."""
         return np.stack([min(self.rows(state)[:, 1 : self.ndim + 1].tolist()) for state in states])
 
     def scales(self, states: Floats) -> Floats:
-        """The smallest along each axis."""
+        """The smallest scale of any component along each axis, for each state."""
         return np.stack([super(MixtureChart, self).scales(self.rows(state)[:, 1:]).min(axis=0) for state in states])
 
     def apart(self, state: Floats, other: Floats) -> float:
-        """Between the same mixtures in another order of components as well."""
+        """The largest difference in any coordinate, between components in the order of their means."""
         mine, theirs = (sorted(self.rows(s).tolist(), key=lambda row: row[1:]) for s in (state, other))
         pairs = [(np.array(a), np.array(b)) for a, b in zip(mine, theirs, strict=True)]
         return float(max(max(super(MixtureChart, self).apart(a[1:], b[1:]), abs(a[0] - b[0])) for a, b in pairs))

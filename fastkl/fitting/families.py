@@ -45,13 +45,13 @@ LINE: dict[type[Any], Callable[[], Chart]] = {
     Beta: BetaChart,
     LogNormal: LogNormalChart,
 }
-"""Of one dimension."""
+"""Charts of the families of one dimension."""
 
 COVARIANCE_TYPES = ("full", "diag", "spherical")
 
 
 def family_of(family: Any) -> type[Any]:
-    """The class that *family* names."""
+    """The class of densities that *family*, a name or a class, stands for."""
     if isinstance(family, str):
         for name, known in FAMILIES.items():
             if family.lower().replace("_", "") == name.replace("_", ""):
@@ -62,7 +62,7 @@ def family_of(family: Any) -> type[Any]:
 
 
 def chart_of(family: type[Any], ndim: int, covariance_type: str, n_components: int | None, df: float | None) -> Chart:
-    """How a fit moves in a family, for a target of *ndim* dimensions."""
+    """The chart in which a fit moves within a family, for a target of *ndim* dimensions."""
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be {', '.join(map(repr, COVARIANCE_TYPES))}, got {covariance_type!r}")
     if family is not MultivariateNormal and covariance_type != "full":

@@ -1,4 +1,4 @@
-"""Fit a family of densities to p, in either direction."""
+"""The fit of a family of densities to p, in either direction."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from fastkl.grids import Grid
 from fastkl.validation import Floats, as_count, as_real
 
 TIE = 1e-12
-"""Divergences this close count as equal, and their minima are ordered by loc."""
+"""Difference up to which divergences count as equal, so that their minima are ordered by loc."""
 
 LOWER = 1e-9
-"""A run that has not converged counts as lower than a minimum by this much, relatively."""
+"""Relative distance below a minimum from which a run that has not converged counts as lower."""
 
 
 def fit(
@@ -50,39 +50,39 @@ def fit(
         The target; an array holds densities at the nodes of `grid`, or log-densities if `log`, up to a
         constant.
     family : type or str
-        A class, or its name: 'normal', 'laplace', 'logistic', 'student_t', 'gamma' (with loc = 0), 'beta',
-        'log_normal' on one axis, 'multivariate_normal' and 'mixture' on any number of them.
+        The class of the family, or its name: 'normal', 'laplace', 'logistic', 'student_t', 'gamma' (with loc = 0),
+        'beta', 'log_normal' on one axis, 'multivariate_normal' and 'mixture' on any number of them.
     grid : Grid, optional
-        Where to integrate. By default the grid of a `Tabulated`; for a formula, `Grid.cover` of p and of
+        The grid of the integrals. By default that of a `Tabulated`; for a formula, `Grid.cover` of p and of
         the q with its moments, and then of p and the minima.
     direction : {'forward', 'reverse'}
-        Required. 'forward' minimises KL(p||q): q covers all of p. 'reverse' minimises KL(q||p): q avoids where p is
-        0 and settles on a mode.
+        Required. 'forward' minimises KL(p||q): q covers all of p. 'reverse' minimises KL(q||p): q avoids places where
+        p is 0 and settles on a mode.
     log : bool, default False
         Whether an array `p` holds log-densities.
     covariance_type : {'full', 'diag', 'spherical'}
-        Of a 'multivariate_normal': any covariance, one without correlations (mean field), or one variance for all axes.
+        Covariance of a 'multivariate_normal': any, one without correlations (mean field), or one variance for all axes.
     n_components : int, optional
-        Of the family 'mixture': how many Normals. It is fitted forward, by expectation maximisation.
+        Number of Normals in a 'mixture', which is fitted forward, by expectation maximisation.
     df : float, optional
-        Hold the degrees of freedom of a 'student_t', which are fitted by default.
+        Degrees of freedom at which a 'student_t' is held; by default they are fitted.
     starts : iterable of densities or (loc, scale), optional
         Further starting points.
     max_passes : int, default 100
-        Passes over the grid that one run may take.
+        Largest number of passes over the grid that one run may take.
     gtol : float, default 1e-9
         Largest gradient of a converged fit, in coordinates such as (loc/scale, log(scale)); see
         `FitResult.parameter_names`.
     rtol, atol : float
-        A success has a quadrature error of at most ``rtol * divergence + atol``.
+        Tolerances of the quadrature error: a success has at most ``rtol * divergence + atol``.
     mass_tol : float, default 1e-6
-        A success has at most this much mass outside the grid: of q in a reverse fit, of p in a forward one.
+        Largest mass outside the grid that a success may have: of q in a reverse fit, of p in a forward one.
 
     Returns
     -------
     FitResult
-        In a reverse fit with every local minimum that was found. A fit that fails a check has
-        ``success=False`` and a message that names it.
+        The fitted density and the evidence for it; in a reverse fit, with every local minimum that was found. A fit
+        that fails a check has ``success=False`` and a message that names the check.
 
     Raises
     ------
@@ -94,9 +94,10 @@ def fit(
 
     Notes
     -----
-    Forward, for an exponential family: the moments of p, in one pass. Otherwise damped Newton steps, each of one pass
-    over the grid: in reverse from every mode of p, from the moment match of every group of neighbouring modes and from
-    a few other places, on a coarse and then on the whole grid. See docs/fits.md.
+    A forward fit of an exponential family takes the moments of p, from one pass. Other fits, except that of a mixture,
+    take damped Newton steps, each of one pass over the grid; in reverse they start at every mode of p, at the moment
+    match of every group of neighbouring modes and at a few other places, on a coarse and then on the whole grid. See
+    docs/fits.md.
 
     Examples
     --------
@@ -160,7 +161,7 @@ def _minimum(end: Point, divergence: float) -> Minimum:
 
 
 def _ordered(ends: list[Point]) -> list[Point]:
-    """Best first; those within TIE of the first of a run of ties by place."""
+    """The ends, best first; each run of ends within `TIE` of its first is ordered by place."""
     by_value = sorted(ends, key=lambda end: end.value)
     ordered: list[Point] = []
     while by_value:
@@ -172,7 +173,7 @@ def _ordered(ends: list[Point]) -> list[Point]:
 
 
 def _best(ends: list[Point], minimum: Point | None) -> Point:
-    """The best minimum, unless a run that did not converge has come lower; one that escaped only if all did."""
+    """The best minimum, or the end of a run that came lower without converging; an escaped one only if all escaped."""
     lowest = min(ends, key=lambda end: (end.outcome is Outcome.ESCAPED, math.isnan(end.value), end.value))
     if minimum is None or (
         lowest.outcome is not Outcome.ESCAPED and lowest.value < minimum.value - LOWER * max(1.0, abs(minimum.value))

@@ -1,4 +1,4 @@
-"""Where to start: the modes of p and its basins, seen in the peaks of the cells of a grid.
+"""Starting points of a fit: the modes of p and its basins, seen in the peaks of the cells of a grid.
 
 A minimum that spans two modes is not reached from either of them, but from the Normal that has the moments of both.
 """
@@ -21,35 +21,35 @@ from fastkl.kernels.peaks import Cells, cell_peaks
 from fastkl.validation import Floats
 
 CELLS = {1: 1024, 2: 96, 3: 32}
-"""Cells along each axis, by the number of axes: enough to tell the modes apart that a fit can tell apart."""
+"""Largest number of cells along each axis, by the number of axes: enough to separate the modes that a fit can."""
 FEWEST_CELLS = 16
 
 STRIP_POINTS = 2**13
 VECTOR = 8
 
 MAX_BASINS = 12
-"""More modes than this are merged, the shallowest first."""
+"""Largest number of basins: if there are more, the shallowest are merged first."""
 
 MAX_GROUPS = 80
-"""Groups of basins whose moments are starts, the small ones first."""
+"""Largest number of groups of basins whose moments are starts, small groups first."""
 
 CORE = 1.0
-"""A Normal has fallen by one nat within 1.4 standard deviations; what is above is the core of a mode."""
+"""Depth of the core of a mode below its peak, in nats: a Normal falls by one nat within 1.4 standard deviations."""
 
 Moments = tuple[Floats, Floats]
-"""(mean, covariance)"""
+"""Mean and covariance of a part of p."""
 
 
 @dataclass(frozen=True, eq=False)
 class Landscape:
-    """The largest log-density in every cell."""
+    """The largest log-density in every cell of a grid, and the starts of a fit that follow from it."""
 
     peak: Floats
     centres: tuple[Floats, ...]
-    """Of the cells, along each axis."""
+    """Centres of the cells along each axis."""
     widths: tuple[Floats, ...]
     has_zero: bool
-    """Whether p is 0 at a node."""
+    """Whether p is 0 at some node."""
 
     @cached_property
     def points(self) -> Floats:
@@ -58,7 +58,7 @@ class Landscape:
 
     @cached_property
     def mass(self) -> Floats:
-        """About the mass of each cell, relative to the largest."""
+        """The approximate mass of each cell, with p scaled to 1 at its peak."""
         volume = np.ones(())
         for width in self.widths:
             volume = np.multiply.outer(volume, width)
@@ -66,7 +66,7 @@ class Landscape:
         return np.asarray(share.ravel())
 
     def moments(self, cells: Any) -> Moments | None:
-        """About the mean and the covariance of p on some cells."""
+        """The approximate mean and covariance of p on some cells; None if they have no mass."""
         share, points = self.mass[cells], self.points[cells]
         total = share.sum()
         if not total > 0.0:
@@ -78,11 +78,11 @@ class Landscape:
 
     @cached_property
     def basins(self) -> tuple[Any, set[tuple[int, int]]]:
-        """The basin of each cell, which is the mode that the ascent leads to, by number; and which are neighbours."""
+        """The number of the basin of each cell, that of the mode at the end of its ascent, and pairs of neighbours."""
         return _merged(self.peak, _ascents(self.peak))
 
     def starts(self) -> Iterator[Moments]:
-        """(mean, covariance) of where to start."""
+        """The starts of a reverse fit, each as (mean, covariance)."""
         basins, neighbours = self.basins
         count = int(basins.max()) + 1
         flat = self.peak.ravel()
@@ -102,7 +102,7 @@ class Landscape:
         yield from self._dispersed()
 
     def _dispersed(self) -> Iterator[Moments]:
-        """Smaller ones along the main axes of p."""
+        """Starts on the main axes of p, a standard deviation from its mean, with half of its scales."""
         whole = self.moments(slice(None))
         if whole is None:
             return
@@ -114,7 +114,7 @@ class Landscape:
 
 
 def _between(parts: list[Moments]) -> Moments:
-    """The moments of several basins that count alike: a reverse fit sees the logarithms of their weights."""
+    """The moments of several basins with equal weights: a reverse fit sees only the logarithms of their weights."""
     means = np.array([mean for mean, _ in parts])
     mean = means.mean(axis=0)
     offset = means - mean
@@ -122,10 +122,10 @@ def _between(parts: list[Moments]) -> Moments:
 
 
 def landscape(p: Density, grid: Grid) -> Landscape:
-    """One pass over p."""
+    """The landscape of p on a grid, from one pass over p."""
     most = CELLS.get(grid.ndim, FEWEST_CELLS)
     sides = np.array([-(-n // most) for n in grid.shape], dtype=np.int64)
-    sides[-1] += -sides[-1] % VECTOR if sides[-1] > VECTOR else 0  # so that vectors leave no rest
+    sides[-1] += -sides[-1] % VECTOR if sides[-1] > VECTOR else 0  # vector loops have no remainder
     cells = np.array([-(-n // side) for n, side in zip(grid.shape, sides.tolist(), strict=True)], dtype=np.int64)
     peaks, has_zero = (_peaks_of_values if grid.size <= SMALL_POINTS else _peaks)(p, grid, sides, cells)
     centres, widths = [], []
@@ -138,7 +138,7 @@ def landscape(p: Density, grid: Grid) -> Landscape:
 
 
 def _peaks_of_values(p: Density, grid: Grid, sides: Any, cells: Any) -> tuple[Floats, bool]:
-    """The peak of each cell, and whether p is 0 somewhere, without a kernel that would have to be compiled."""
+    """The peak of each cell, and whether p is 0 somewhere, by NumPy, so that no kernel has to be compiled."""
     logs = log_values(p, grid).reshape(grid.shape)
     has_zero = bool((logs == -np.inf).any())
     for d, side in enumerate(sides.tolist()):
@@ -147,7 +147,7 @@ def _peaks_of_values(p: Density, grid: Grid, sides: Any, cells: Any) -> tuple[Fl
 
 
 def _peaks(p: Density, grid: Grid, sides: Any, cells: Any) -> tuple[Floats, bool]:
-    """The same by a kernel."""
+    """The peak of each cell, and whether p is 0 somewhere, by a kernel."""
     in_strip = int(min(max(STRIP_POINTS // sides[-1], 1), cells[-1]))
     strips = int(np.prod(cells[:-1])) * -(-int(cells[-1]) // in_strip)
     peaks = np.full(int(np.prod(cells)), -np.inf)
@@ -171,12 +171,12 @@ def _offsets(ndim: int) -> list[tuple[int, ...]]:
 
 
 def _ascents(peak: Floats) -> Any:
-    """The mode that the steepest ascent from each cell leads to, as a cell; a plateau belongs to one cell of it."""
+    """The mode to which the steepest ascent from each cell leads, as the number of a cell, one for a plateau."""
     number = np.arange(peak.size).reshape(peak.shape)
     best, target = peak.copy(), number.copy()
     for offset in _offsets(peak.ndim):
         here, there = _shifted(peak.shape, offset)
-        # on a plateau the larger number counts as higher, so that there is no way in a circle
+        # on a plateau the cell with the larger number counts as higher, so that no ascent runs in a circle
         higher = (peak[there] > best[here]) | ((peak[there] == best[here]) & (number[there] > target[here]))
         best[here] = np.where(higher, peak[there], best[here])
         target[here] = np.where(higher, number[there], target[here])
@@ -189,7 +189,7 @@ def _ascents(peak: Floats) -> Any:
 
 
 def _merged(peak: Floats, way: Any) -> tuple[Any, set[tuple[int, int]]]:
-    """Basins numbered from 0, the shallowest merged into the neighbour across their highest pass while too many."""
+    """Basins of the cells, numbered from 0, and pairs of neighbours; surplus ones merge across their highest pass."""
     modes, basins = np.unique(way, return_inverse=True)
     basins = basins.ravel()
     heights = peak.ravel()[modes].tolist()
@@ -227,7 +227,7 @@ def _root(parent: list[int], basin: int) -> int:
 
 
 def _passes(peak: Floats, basins: Any) -> dict[tuple[int, int], float]:
-    """The highest way from each basin into each neighbour."""
+    """The height of the highest pass between each pair of neighbouring basins."""
     of, count = basins.reshape(peak.shape), int(basins.max()) + 1
     pairs, heights = [], []
     for offset in _offsets(peak.ndim)[: len(_offsets(peak.ndim)) // 2]:
@@ -243,7 +243,7 @@ def _passes(peak: Floats, basins: Any) -> dict[tuple[int, int], float]:
 
 
 def _groups(count: int, neighbours: set[tuple[int, int]]) -> Iterator[list[int]]:
-    """Sets of at least two basins that hang together, the small ones first."""
+    """Connected groups of at least two basins, small ones first, and then all basins."""
     beside: dict[int, set[int]] = {basin: set() for basin in range(count)}
     for a, b in neighbours:
         beside[a].add(b)

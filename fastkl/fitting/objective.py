@@ -1,4 +1,4 @@
-"""The divergence as a function of named parameters, for people who bring their own optimiser."""
+"""The divergence as a function of named parameters, for use with any optimiser."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from fastkl.grids import Grid
 from fastkl.validation import Floats, as_line
 
 OFF = 1e-18
-"""A q with less than this on the grid is more than `fastkl.kernels.moments.WINDOW` standard deviations away from it."""
+"""Mass of q on the grid below which q is more than `fastkl.kernels.moments.WINDOW` standard deviations away from it."""
 
 
 FARTHEST = 300.0
-"""Of a logarithm of a parameter: exp(300) squared is still a double."""
+"""Largest size of the logarithm of a parameter: exp(300) squared is still a double."""
 
 
 class KLObjective:
@@ -27,8 +27,9 @@ class KLObjective:
     Attributes
     ----------
     names : tuple of str
-        Of the parameters, which are unconstrained: positive ones are taken by their logarithms.
+        Names of the parameters, which are unconstrained: the logarithm stands for a parameter that is positive.
     grid : Grid
+        The grid of the integrals.
     """
 
     def __init__(self, problem: Any) -> None:
@@ -38,7 +39,7 @@ class KLObjective:
         self._last: tuple[bytes, tuple[float, Floats, Floats]] | None = None
 
     def __call__(self, theta: ArrayLike) -> tuple[float, Floats, Floats]:
-        """(value, gradient, Hessian) in nats, of shapes (), (k,) and (k, k); the value is inf off the grid."""
+        """(value, gradient, Hessian) in nats, of shapes (), (k,) and (k, k); the value is inf for a q off the grid."""
         parameters = self._checked(theta)
         key = parameters.tobytes()
         if self._last is None or self._last[0] != key:
@@ -47,19 +48,19 @@ class KLObjective:
         return value, gradient.copy(), hessian.copy()
 
     def fun(self, theta: ArrayLike) -> float:
-        """The value, as `scipy.optimize.minimize` wants it; `jac` and `hess` at the same theta cost nothing more."""
+        """The divergence, as `scipy.optimize.minimize` takes it; `jac` and `hess` at the same theta cost no pass."""
         return self(theta)[0]
 
     def jac(self, theta: ArrayLike) -> Floats:
-        """The gradient."""
+        """The gradient of the divergence, shape (k,)."""
         return self(theta)[1]
 
     def hess(self, theta: ArrayLike) -> Floats:
-        """The Hessian."""
+        """The Hessian of the divergence, shape (k, k)."""
         return self(theta)[2]
 
     def density(self, theta: ArrayLike) -> Any:
-        """The q with these parameters."""
+        """The density q with the parameters theta."""
         return self._chart.density(self._chart.state_of_parameters(self._checked(theta)))
 
     def theta(self, q: Density) -> Floats:
@@ -105,17 +106,17 @@ def kl_objective(
     Returns
     -------
     KLObjective
-        With the `names` of theta; its ``fun``, ``jac`` and ``hess`` are what `scipy.optimize.minimize` takes.
+        The callable, with the `names` of theta; `scipy.optimize.minimize` takes its ``fun``, ``jac`` and ``hess``.
 
     Raises
     ------
     ValueError, TypeError
-        As `fit` does.
+        As `fit` does; a ValueError also for a mixture, and for a Laplace density without a grid.
 
     Notes
     -----
-    Every value is `kl_divergence` on the grid, where the sum of q over it is not above 1 (a grid that resolves q), and,
-    forward, where the grid holds as much of p as of q.
+    A value is that of `kl_divergence` on the grid, if the sum of q over it is not above 1 (the grid resolves q) and, in
+    the forward direction, if the grid holds at least as much of p as of q.
 
     Examples
     --------

@@ -1,13 +1,13 @@
 """The divergence as a function of the parameters of q, for many q at once, with gradients and Hessians.
 
-Reverse, with q conditioned on the grid: q_i = u_i / sum(u), and for G = log(q/p) the divergence is E[G] under q. Its
+In reverse q is conditioned on the grid: q_i = u_i / sum(u), and with G = log(q/p) the divergence is E[G] under q. Its
 derivatives follow from the scores s of log u and from their derivatives C:
 
     gradient  cov(s, G)
     Hessian   cov(s, s) + E[(s - E s)(s - E s)' (G - E G)] + cov(C, G).
 
-So all of it is made of sums of u and u g times 1, s, s s' and C: one pass is one Newton step. Forward, it is a constant
-less E[log q] under p, with the gradient -E[s] and the Hessian -E[C].
+So all of them are made of sums of u and u g, g = log(u/p), times 1, s, s s' and C: one pass gives one Newton step. The
+forward divergence is a constant less E[log q] under p, with the gradient -E[s] and the Hessian -E[C].
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from fastkl.kernels.statistics import LOG_RATIO, statistic_sums
 from fastkl.validation import Floats
 
 POINTS_IN_SCALE = {1: (10, 80), 2: (5, 24), 3: (4, 8)}
-"""Points in a scale on a coarse and on a middle grid, by the number of axes; a Normal needs 2 for 15 digits, the rest
-is for p."""
+"""Points in a scale on the coarse and the middle level, by the number of axes; q needs 2 for 15 digits, the rest is for
+p."""
 FEWEST_IN_SCALE = (3, 5)
 
 AT_KINK = 1e-12
-"""Where the masses agree to this, their ratio counts as 1: for q = p, the minimum lies on that kink."""
+"""Largest log(A/B) that counts as 0, for the masses A of q and B of p: for q = p the minimum lies on the kink at 0."""
 
 NEAR = 1e-5
-"""In any coordinate: so close to a minimum the divergence is a parabola, to the third power of this."""
+"""Distance from a minimum, in any coordinate, within which the divergence is a parabola, up to the cube of it."""
 
 
 class Local(NamedTuple):
-    """The divergence and its shape at n states."""
+    """The divergence, its gradient and its Hessian at n states."""
 
     value: Floats
     gradient: Floats
@@ -54,12 +54,12 @@ class Local(NamedTuple):
     """The mass of q on the grid."""
 
     def at(self, chosen: Any) -> Local:
-        """Some of them."""
+        """The entries of the *chosen* states."""
         return Local(*(array[chosen] for array in self))
 
 
 class Expected(NamedTuple):
-    """Means over a grid, of n states: of the scores, their products and their derivatives, and of g times them."""
+    """Means over a grid for n states: of g, of the scores, their products and derivatives, and of g times these."""
 
     total: Floats
     g: Floats
@@ -72,37 +72,37 @@ class Expected(NamedTuple):
 
 
 class Objective(ABC):
-    """A divergence to be minimised."""
+    """A divergence as a function of states, to be minimised."""
 
     chart: Any
     grid: Grid
     points_read: int = 0
     digits_above: float = math.inf
-    """A value above this has 13 digits; a smaller one is a difference of larger numbers."""
+    """Value above which the divergence has 13 digits; a smaller one is a difference of larger numbers."""
 
     @abstractmethod
     def __call__(self, states: Floats, strides: Any = None) -> Local:
-        """At these states, on every so many-th node of each axis."""
+        """The divergence and its derivatives at *states*, on every stride-th node of each axis, by default on all."""
 
     def strides(self, states: Floats, level: int) -> Any:
-        """How coarse a grid the states allow, shape (n, ndim), on the coarse (0) or the middle level (1)."""
+        """The largest strides that the states allow, shape (n, ndim), on the coarse (0) or the middle level (1)."""
         points = POINTS_IN_SCALE.get(self.grid.ndim, FEWEST_IN_SCALE)[level]
         wanted = self.chart.scales(states) / (points * self.steps(states))
         even = np.array([axis.rule in ("trapezoid", "midpoint") for axis in self.grid._parts])
         return np.maximum(np.where(even, wanted, 1.0), 1.0).astype(np.int64)
 
     def steps(self, states: Floats) -> Floats:
-        """The distances of nodes around the states, shape (n, ndim)."""
+        """The distances between the nodes around the states, shape (n, ndim)."""
         places = self.chart.places(states)
         steps = [[axis.step_near(x) for axis, x in zip(self.grid._parts, at, strict=True)] for at in places.tolist()]
         return np.array(steps)
 
 
 class _OnGrid(Objective):
-    """What takes sums over the grid, in tasks: runs of points for one state each."""
+    """A divergence from sums over the grid, in tasks: runs of points for one state each."""
 
     def __init__(self, p: Density, grid: Grid, *, mass: float, log_mass_inside: float) -> None:
-        """*mass* is the sum of p over the grid, *log_mass_inside* that of `fastkl.integrals` (B)."""
+        """*mass* is the sum of p over the grid, *log_mass_inside* the logarithm of `fastkl.integrals.mass_inside`."""
         self.p = p._evaluation(grid)
         self.record = grid._record()
         self.grid = grid
@@ -110,9 +110,9 @@ class _OnGrid(Objective):
         self.log_mass_inside = log_mass_inside
 
     def _tasks(self, strides: Any, lower: Floats, upper: Floats) -> tuple[Any, GridRecords]:
-        """(which state, first point, behind the last) of each task, and the grid of each state.
+        """The tasks, each (index of a state, first point, one behind the last), and the grid of each state.
 
-        Between *lower* and *upper*, on the first axis, is what counts of a state.
+        Points outside [*lower*, *upper*] of a state, on the first axis, are left out.
         """
         tasks, first_axis = [], self.grid._parts[0]
         for k, own in enumerate(strides.tolist()):
@@ -124,7 +124,7 @@ class _OnGrid(Objective):
         return np.array(tasks, dtype=np.int64), GridRecords.of_strides(self.record, strides)
 
     def _local(self, e: Expected, log_inside: Floats, slope: Floats | None = None, bend: Floats | None = None) -> Local:
-        """The reverse divergence; *slope* and *bend* are the derivatives of the log of the constant of u."""
+        """The reverse divergence; *slope* and *bend* are the derivatives of the logarithm of the integral of u."""
         value = e.g - np.log(e.total) + self.log_mass
         outer = _outer(e.s, e.s)
         cov_s = e.ss - outer
@@ -132,7 +132,7 @@ class _OnGrid(Objective):
         crossed = _outer(e.s, e.sg)
         third = e.ssg - crossed - crossed.transpose(0, 2, 1) + (outer - cov_s) * e.g[:, np.newaxis, np.newaxis]
         hessian = cov_s + third + e.cg - e.c * e.g[:, np.newaxis, np.newaxis]
-        # where the grid holds more of q than of p, the divergence has log(A/B) on top
+        # if the grid holds more of q (mass A) than of p (mass B), the divergence includes log(A/B)
         more = np.minimum(log_inside, 0.0) - self.log_mass_inside
         added = more > AT_KINK
         if added.any():
@@ -150,7 +150,7 @@ def _outer(a: Floats, b: Floats) -> Floats:
 
 
 class ReverseNormal(_OnGrid):
-    """KL(q||p) for Normals of any dimension."""
+    """KL(q||p) for Normals q of any dimension."""
 
     digits_above = 0.05
 
@@ -192,12 +192,12 @@ class ReverseNormal(_OnGrid):
 
 
 def _by_first(array: Floats) -> Floats:
-    """From (k, n, k) to (n, k, k)."""
+    """The array of shape (k, n, k) with its axes in the order (n, k, k)."""
     return array.transpose(1, 0, 2)
 
 
 def _projected(local: Local, basis: Floats) -> Local:
-    """In the coordinates of a family that is part of a larger one."""
+    """The divergence in the coordinates of a part of a larger family: the columns of *basis* are its steps."""
     return local._replace(gradient=local.gradient @ basis, hessian=basis.T @ local.hessian @ basis)
 
 
@@ -206,13 +206,13 @@ def _items(tasks: Any) -> int:
 
 
 def _by_state(partial: Floats, tasks: Any, n: int) -> Floats:
-    """The sums of the tasks of each state, which follow one another."""
+    """The sums for each state, whose tasks follow one another."""
     begins = np.searchsorted(tasks[:, 0], np.arange(n))
     return np.add.reduceat(partial, begins, axis=0)
 
 
 class ForwardNormal(Objective):
-    """KL(p||q) for Normals: a function of the moments of p, which one pass has given."""
+    """KL(p||q) for Normals q: a function of the moments of p, from one pass."""
 
     digits_above = 0.05
 
@@ -237,7 +237,7 @@ class ForwardNormal(Objective):
 
 
 class _Univariate(_OnGrid):
-    """Families on the line, by their scores."""
+    """A divergence for a family on the line, from sums of its scores."""
 
     by_p = False
 
@@ -302,21 +302,21 @@ class ForwardUnivariate(_Univariate):
         return Local(value, -expected.s, -expected.c, np.ones(len(states)))
 
     def strides(self, states: Floats, level: int) -> Any:
-        """All of p counts, on whatever scale it changes."""
+        """Strides of 1: all of p counts, on whatever scale it changes."""
         return np.ones((len(states), 1), np.int64)
 
 
 class Statistics(NamedTuple):
-    """What a pass over p tells an exponential family, seen from one member q of it."""
+    """Sums and means from a pass over p for an exponential family, relative to one member q of it."""
 
     state: Floats
-    """That of q."""
+    """State of q."""
     sums: Floats
-    """Of `fastkl.kernels.integrals.kl_integral`, for p and q."""
+    """Outputs of `fastkl.kernels.integrals.kl_integral` for p and q."""
     log_ratio: float
-    """The mean of log(p/q) under p."""
+    """Mean of log(p/q) under p."""
     means: Floats
-    """Those of the statistics."""
+    """Means of the statistics under p, as `ExponentialChart.statistics` gives them."""
 
     @property
     def mass(self) -> float:
@@ -325,7 +325,7 @@ class Statistics(NamedTuple):
 
 
 def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, stride: int = 1) -> Statistics:
-    """In one pass, over every so many-th node."""
+    """The statistics of p relative to the member *state*, in one pass over every *stride*-th node."""
     evaluation = p._evaluation(grid)
     sums = statistic_sums.total(
         grid._count(stride),
@@ -340,7 +340,7 @@ def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, s
 
 
 class ForwardExponential(Objective):
-    """The same for an exponential family: a function of the means of its statistics."""
+    """KL(p||q) for an exponential family: a function of the means of its statistics under p."""
 
     def __init__(self, grid: Grid, chart: ExponentialChart, found: Statistics, log_mass_inside: float) -> None:
         self.grid, self.chart, self.found = grid, chart, found
@@ -348,7 +348,7 @@ class ForwardExponential(Objective):
         self.constant = found.log_ratio - math.log(found.mass) + log_mass_inside + log_q
 
     def fallen(self, state: Floats) -> float | None:
-        """How much lower than at the member of the pass the divergence is at a minimum; None where it is far away."""
+        """Drop of the divergence from the member of the pass to the minimum *state*; None if they are far apart."""
         if self.chart.apart(self.found.state, state) > NEAR:
             return None
         _, s, c = self.chart.at_statistics(self.found.state, self.found.means)
@@ -360,5 +360,5 @@ class ForwardExponential(Objective):
         return Local(self.constant - log_q, -s, -c, np.ones(len(states)))
 
     def steps(self, states: Floats) -> Floats:
-        """No node matters: the statistics are all that is known of p."""
+        """Steps of 0: no node matters, since the statistics are all that is known of p."""
         return np.zeros((len(states), 1))

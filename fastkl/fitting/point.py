@@ -1,4 +1,4 @@
-"""One q on the way of a fit, with the local shape of the divergence there."""
+"""The end of a run of a fit: a density q, and the local shape of the divergence there."""
 
 from __future__ import annotations
 
@@ -56,5 +56,5 @@ class Point:
         return float(np.linalg.eigvalsh(self.hessian)[0]) if np.isfinite(self.hessian).all() else float("nan")
 
     def apart(self, other: Point) -> float:
-        """The largest difference in any coordinate."""
+        """The largest difference from another point in any coordinate."""
         return self.chart.apart(self.state, other.state)

@@ -1,4 +1,4 @@
-"""A fit to be made: the target, the grid, the family and the direction, all checked."""
+"""Problems of fits: the target, the grid, the family and the direction, all checked."""
 
 from __future__ import annotations
 
@@ -48,35 +48,35 @@ from fastkl.validation import Floats
 DIRECTIONS = "'forward' (min KL(p||q), q covers all of p) or 'reverse' (min KL(q||p), q settles on a mode of p)"
 
 RESOLVED = 2.0
-"""Steps in a scale from which a sum is an integral."""
+"""Number of steps in a scale from which a sum over the nodes counts as an integral."""
 
 GTOL, PASSES = 1e-10, 50
-"""Of a fit to few points."""
+"""Gradient tolerance and largest number of passes of a fit to few points."""
 
 FLAT = 1e-12
-"""Of the eigenvalues of correlations: below it p has no spread in some direction, up to rounding."""
+"""Eigenvalue of the correlations of p below which p has no spread in some direction, up to rounding."""
 
 POINTLIKE = 1e-6
-"""Of a step: a p with a smaller standard deviation sits on one node."""
+"""Standard deviation of p, in steps of the grid, below which p sits on one node."""
 
 STEPS_OF_START = 2.0
-"""No start is narrower than this many steps of the grid."""
+"""Smallest standard deviation of a start, in steps of the grid."""
 
 
 @dataclass(frozen=True, eq=False)
 class Problem:
-    """Find the member q of a family that minimises the divergence from `target` on `grid`, in one direction."""
+    """A search for the member q of a family with the least divergence from `target` on `grid`, in one direction."""
 
     target: Density
     grid: Grid
     direction: Direction
     chart: Chart
     chosen: bool
-    """Whether the grid was chosen here, and may be chosen anew."""
+    """Whether the grid is chosen automatically, and so may be chosen anew."""
 
     @cached_property
     def landscape(self) -> Landscape:
-        """The peaks of the target, in one pass."""
+        """The landscape of the target, from one pass."""
         found = landscape(self.target, self.grid)
         if found.peak.max() == math.inf:
             refuse_poles(self.grid, self.target)
@@ -84,20 +84,20 @@ class Problem:
 
     @cached_property
     def moments(self) -> Moments:
-        """Those of the target on the grid, in one pass."""
+        """The moments of the target on the grid, from one pass."""
         found = moments(self.target, self.grid)
         self._require_mass(found.mass)
         return found
 
     @cached_property
     def guess(self) -> Moments:
-        """About those: of a few points, where the target shows on them."""
+        """Approximate moments of the target, from a few points if they show it, else from all."""
         found = rough_moments(self.target, self.grid)
         return self.moments if self.chart.of_moments(found.mean, found.cov, self.direction) is None else found
 
     @cached_property
     def statistics(self) -> Statistics:
-        """Those of the target that an exponential family sees, in one pass, from a q that few points give."""
+        """The statistics of the target for an exponential family, in one pass, relative to a q from a few points."""
         assert isinstance(self.chart, ExponentialChart)
         state = self.state_of_moments(self.guess.mean, self.guess.cov)
         few = statistics(self.target, self.grid, self.chart, state, max(self.grid.size // SMALL_POINTS, 1))
@@ -119,7 +119,7 @@ class Problem:
     def mass(self) -> float:
         """The sum of the target over the grid."""
         if self._is_own_table:
-            return 1.0  # it was normalised so
+            return 1.0  # a table is normalised to 1 on its own grid
         if self.direction == "forward" and isinstance(self.chart, ExponentialChart):
             return self.statistics.mass
         return self.moments.mass
@@ -130,7 +130,7 @@ class Problem:
 
     @property
     def points_read(self) -> int:
-        """By the passes that were needed so far."""
+        """Number of points that all passes so far have read."""
         passes = sum(name in vars(self) for name in ("landscape", "moments", "statistics"))
         return passes * self.grid.size + self.objective.points_read
 
@@ -140,11 +140,11 @@ class Problem:
         return math.log(mass_inside(self.target, self.mass))
 
     def order(self, q: Density) -> tuple[Density, Density]:
-        """p and q, or q and p: KL of the first from the second is to be minimised."""
+        """The pair (p, q) forward, (q, p) in reverse: the fit minimises KL of the first from the second."""
         return (self.target, q) if self.direction == "forward" else (q, self.target)
 
     def integral(self, end: Point) -> Integral:
-        """That divergence, without another pass where the one that led to the end has given it."""
+        """The divergence at the end of a run, without another pass if an earlier one has given it."""
         q, state, objective = end.q, end.state[np.newaxis], self.objective
         order = self.order(q)
         if isinstance(objective, ForwardExponential):
@@ -160,14 +160,14 @@ class Problem:
         return integrate(*order, self.grid)
 
     def covering(self, minima: Iterable[Density]) -> Problem:
-        """The same on a grid that fits these as well."""
+        """The problem on a grid that covers the target and the minima."""
         q = Mixture(minima)  # type: ignore[arg-type]
         grid = common_grid(self.target, q) if self.direction == "forward" else _for_either(q, self.target)
         return replace(self, grid=grid)
 
     @cached_property
     def objective(self) -> Objective:
-        """What is to be minimised."""
+        """Objective that the fit minimises."""
         sums = {"mass": self.mass, "log_mass_inside": self.log_mass_inside}
         if isinstance(self.chart, NormalChart):
             if self.direction == "forward":
@@ -181,7 +181,7 @@ class Problem:
         return ForwardUnivariate(self.target, self.grid, self.chart, **sums)
 
     def state_of_moments(self, mean: Floats, cov: Floats) -> Floats:
-        """The member of the family with these moments."""
+        """The state of the member of the family with these moments."""
         state = self.chart.of_moments(mean, cov, self.direction)
         std = np.sqrt(np.maximum(np.diag(cov), 0.0))
         flat = state is not None and cov.shape[0] > 1 and self._is_full() and _least_share(cov, std) < FLAT
@@ -198,7 +198,7 @@ class Problem:
         return isinstance(self.chart, NormalChart) and self.chart.covariance_type == "full"
 
     def starts(self) -> list[Floats]:
-        """Where the runs begin."""
+        """States at which the runs begin."""
         if isinstance(self.objective, ForwardExponential):
             return [self.objective.found.state]  # there is one minimum, and it is near
         found = [self._wide_enough(*pair) for pair in self._pairs()]
@@ -216,7 +216,7 @@ class Problem:
         return self.chart.of_moments(mean, cov + np.diag(np.square(steps)), self.direction)
 
     def as_state(self, start: Any) -> Floats:
-        """The state of a start that was given."""
+        """The state of a start given by the user, a density or a pair (loc, scale)."""
         if not isinstance(start, Density):
             try:
                 loc, scale = start
@@ -236,7 +236,7 @@ class Problem:
         return state
 
     def refuse_zeros(self) -> None:
-        """In a reverse fit, a p that is 0 where every q is positive makes every divergence infinite."""
+        """Refuse a reverse fit of a p that is 0 where every q is positive, which makes every divergence infinite."""
         zero = first_zero(self.target, self.grid, self.chart.support) if self.landscape.has_zero else None
         if zero is None:
             return
@@ -264,7 +264,7 @@ def problem_of(
     n_components: int | None = None,
     df: float | None = None,
 ) -> Problem:
-    """The arguments of `fit`, checked."""
+    """The problem that the arguments of `fit` state, all of them checked."""
     known = checked_direction(direction)
     kind = family_of(family)
     target, grid, chosen = target_of(p, grid, log)
@@ -279,12 +279,12 @@ def problem_of(
 
 
 def _least_share(cov: Floats, std: Floats) -> float:
-    """The smallest eigenvalue of the correlations."""
+    """The smallest eigenvalue of the correlation matrix."""
     return float(np.linalg.eigvalsh(cov / np.outer(std, std))[0])
 
 
 def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Density, Grid | None, bool]:
-    """(the density, the grid or None where one is to be chosen, whether it is to be chosen)."""
+    """(the density, the grid or None if it has to be chosen, whether it has to be chosen)."""
     if isinstance(p, Density):
         if log:
             raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
@@ -321,7 +321,7 @@ def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
 
 
 def _for_either(a: Density, b: Any) -> Grid:
-    """A grid for KL(a||b), or for KL(b||a) where that is infinite."""
+    """A grid for KL(a||b), or for KL(b||a) if KL(a||b) is infinite."""
     try:
         return common_grid(a, b)
     except DivergentTailError:
@@ -349,7 +349,7 @@ def _check_support(problem: Problem, family: str) -> None:
 
 
 def checked_direction(direction: str | None) -> Direction:
-    """A direction, or an error that explains both."""
+    """*direction* itself, or an error that explains both directions."""
     if direction is None:
         raise TypeError(f"a direction is required: {DIRECTIONS}")
     for known in get_args(Direction):

@@ -1,4 +1,4 @@
-"""What a fit returns: the density, and the evidence for it."""
+"""Results of fits: the fitted density, and the evidence for it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 Direction = Literal["forward", "reverse"]
 
 ROUNDS_TO_ZERO = 1e-8
-"""A fit knows loc/scale to about gtol, 1e-9."""
+"""Size of loc/scale below which loc is printed as 0: a fit knows loc/scale to about gtol, 1e-9."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class FitResult:
     grid : Grid
     direction : {'forward', 'reverse'}
     divergence : float
-        KL(p||q) forward, KL(q||p) reverse; what `kl_divergence` gives on `grid`.
+        KL(p||q) forward, KL(q||p) reverse, as `kl_divergence` gives it on `grid`.
     minima : tuple of Minimum
         Every local minimum that was found, best first; ties within 1e-12 are ordered by loc.
     hessian : ndarray, shape (k, k)
@@ -66,18 +66,18 @@ class FitResult:
     mass_outside : float
         Probability of q outside the grid.
     mass_outside_p : float
-        Probability of p outside the grid, where it can be known.
+        Probability of p outside the grid, as far as it can be known.
     nit : int
         Newton steps that led to q, on all grids.
     passes : int
         Passes over the grid that the search took, each counted by the share of the points that it read; the divergence
         and its error may take one or two more.
     converged : bool
-        Gradient at most gtol and Hessian positive definite.
+        Whether the gradient is at most gtol and the Hessian positive definite.
     success : bool
-        Converged, and the quadrature error and the mass outside are within their tolerances.
+        Whether the fit converged, and the quadrature error and the mass outside are within their tolerances.
     message : str
-        Which check failed, and the keyword that sets it.
+        The check that failed, and the keyword that sets it; or that all passed.
     """
 
     q: Any
@@ -141,7 +141,7 @@ class FitResult:
 
 
 def short(q: Any, digits: int = 6) -> str:
-    """N(loc, scale) and the like; a mean that is 0 to the precision of a fit reads 0."""
+    """Short text for q, such as N(loc, scale); a mean that is 0 to the precision of a fit reads 0."""
     if isinstance(q, Normal):
         return f"N({_place(q.loc, q.scale, digits)}, {q.scale:.{digits}g})"
     if isinstance(q, MultivariateNormal):

@@ -1,4 +1,4 @@
-"""Every local minimum: damped Newton steps from many starts at once, on a coarse grid and then on the whole one."""
+"""Search for all local minima by damped Newton steps, from many starts at once, on a coarse and then the whole grid."""
 
 from __future__ import annotations
 
@@ -12,34 +12,34 @@ from fastkl.fitting.point import Outcome, Point
 from fastkl.validation import Floats
 
 FINEST_IN_SCALE = 3.0
-"""Points in a scale below which a coarse run goes on on a finer grid."""
+"""Number of points in a scale below which a coarse run moves to a finer grid."""
 
 GTOLS = 1e-3, 1e-11
-"""Of the coarse and of the middle level: what is left for the whole grid is to confirm it."""
+"""Gradient tolerances on the coarse and the middle level: so tight that the whole grid only confirms the minimum."""
 MAX_COARSE_PASSES = 200
 MAX_REFINEMENTS = 12
 MAX_STEP = 1.0
-"""In any coordinate: a scale or a factor of e."""
+"""Largest step in any coordinate: one scale, or a factor of e."""
 NUDGE = 0.1
-"""The step that leaves a saddle, along the direction in which the divergence bends down."""
+"""Step that leaves a saddle, along the direction in which the divergence bends down."""
 FLAT = 1e-9
-"""A Newton step below this leads nowhere."""
+"""Size of a Newton step, in units of `NUDGE`, below which it leads nowhere."""
 SAME_MINIMUM = 1e-6
 """Distance in any coordinate below which two minima are one."""
 NEARLY_SAME = 1e-2
 MASS_OF_ESCAPE = 0.5
-"""Mass outside the grid at which a run has escaped."""
+"""Mass of q outside the grid above which a run has escaped."""
 
 SUFFICIENT = 1e-4
-"""Share of the decrease that the slope promises which a step has to bring (Armijo)."""
+"""Share of the decrease promised by the slope that a step has to bring (Armijo)."""
 SMALLEST_SHARE = 1e-9
 """Share of a Newton step below which the run has stalled."""
 ROUNDING = 1e-13
-"""Relative differences of the objective below this mean nothing."""
+"""Relative difference of the objective below which it is rounding."""
 
 
 def ends_of_runs(objective: Objective, starts: Iterable[Floats], *, gtol: float, max_passes: int) -> list[Point]:
-    """Where the runs from all starts end, without repetition: on ever finer grids, from each end on the one before."""
+    """Distinct ends of the runs from all starts, on ever finer grids, each begun at the ends on the one before."""
     states = np.array(list(starts))
     nits = np.zeros(len(states), np.int64)
     ends: list[Point] = []
@@ -59,7 +59,7 @@ def ends_of_runs(objective: Objective, starts: Iterable[Floats], *, gtol: float,
 
 
 def _ripple(objective: Objective, end: Point) -> float:
-    """How far apart the minima are that the nodes make of one, where q has a kink: two steps, in scales."""
+    """Distance of the minima into which the nodes split one if q has a kink: two steps, in scales; otherwise 0."""
     if not objective.chart.kinked:
         return 0.0
     state = end.state[np.newaxis]
@@ -73,7 +73,7 @@ def add_new(points: list[Point], point: Point, tolerance: float) -> None:
 
 
 def _coarse(objective: Objective, states: Floats, nits: Any, level: int, max_passes: int) -> list[Point]:
-    """Descend on as few nodes as the scales allow, and on more where one has shrunk."""
+    """Ends of runs on as few nodes as the scales allow, and on more if a scale shrinks."""
     ends: list[Point] = []
     for _ in range(MAX_REFINEMENTS):
         strides = objective.strides(states, level)
@@ -94,9 +94,9 @@ def _coarse(objective: Objective, states: Floats, nits: Any, level: int, max_pas
 def descend(
     objective: Objective, states: Floats, strides: Any = None, *, gtol: float, max_passes: int, nits: Any = 0
 ) -> list[Point]:
-    """Damped Newton steps from each state until the gradient is below *gtol*, or another reason to stop.
+    """Ends of damped Newton steps from each state, taken until the gradient is at most *gtol* or a run has to stop.
 
-    *nits* are the steps that have led there; without *strides* every node counts.
+    *nits* are the numbers of steps that led to the states; without *strides* every node counts.
     """
     runs = _Runs(objective, states, strides, nits, gtol)
     for _ in range(max_passes - 1):
@@ -163,7 +163,7 @@ class _Runs:
         return True
 
     def _look(self, runs: Iterable[int], lowest: Floats) -> None:
-        """Whether these have arrived, or have left; *lowest* are the smallest eigenvalues of their Hessians."""
+        """Note the runs that have converged, escaped or reached a limit; *lowest* are their smallest eigenvalues."""
         for k, eigenvalue in zip(runs, lowest.tolist(), strict=True):
             norm = np.abs(self.local.gradient[k]).max()
             if not self.local.inside[k] >= MASS_OF_ESCAPE:
@@ -174,7 +174,7 @@ class _Runs:
                 self.outcomes[k] = Outcome.CONVERGED
 
     def ends(self) -> list[Point]:
-        """Where the runs are now."""
+        """The points at which the runs are now."""
         return [
             Point(
                 self.chart, self.states[k], float(self.local.value[k]), self.local.gradient[k], self.local.hessian[k],
@@ -187,7 +187,7 @@ class _Runs:
 def newton_steps(local: Local) -> tuple[Floats, Floats, Floats]:
     """Steps downhill, their slopes, and the smallest eigenvalues of the Hessians.
 
-    The steps are Newton's, with the eigenvalues made positive, and bounded.
+    The steps are Newton's, with the eigenvalues made positive, and at most `MAX_STEP` in any coordinate.
     """
     usable: Any = np.isfinite(local.gradient).all(axis=1) & np.isfinite(local.hessian).all(axis=(1, 2))
     gradient = np.where(usable[:, np.newaxis], local.gradient, 0.0)

@@ -1,4 +1,4 @@
-"""The whole landscape of the divergence of Normals from p."""
+"""Surfaces: the divergences of p and every Normal of a range of means and standard deviations."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 TOGETHER = 64
-"""Normals that are compared with p each time it is read."""
+"""Number of Normals that are compared with p each time it is read."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,14 +69,15 @@ def kl_surface(
     Parameters
     ----------
     p : Density or array_like
-        Of one dimension, as in `fit`.
+        The target, of one dimension, as in `fit`.
     loc : array_like, shape (n,)
+        Means of the Normals.
     scale : array_like, shape (m,)
-        > 0.
+        Standard deviations of the Normals, > 0.
     grid : Grid, optional
-        As in `fit`.
+        The grid of the integrals, as in `fit`.
     direction : {'forward', 'reverse'}
-        Required.
+        Required: the direction, as in `fit`.
     log : bool, default False
         Whether an array `p` holds log-densities.
 
@@ -115,7 +116,7 @@ def kl_surface(
 
 
 def _reverse(problem: Problem, locs: Floats, scales: Floats) -> Floats:
-    """From the sums over the grid; see `fastkl.fitting.objectives`."""
+    """Reverse divergences from sums over the grid; see `fastkl.fitting.objectives`."""
     every_loc, every_scale = np.repeat(locs, scales.size), np.tile(scales, locs.size)
     sums, p = np.zeros((every_loc.size, 2)), problem.target._evaluation(problem.grid)
     surface_sums(
@@ -132,7 +133,7 @@ def _reverse(problem: Problem, locs: Floats, scales: Floats) -> Floats:
 
 
 def _forward(problem: Problem, locs: Floats, scales: Floats) -> Floats:
-    """From the moments of p; where the grid holds more of q than of p, with the logarithm of that."""
+    """Forward divergences from the moments of p; if the grid holds more of q (B) than of p (A), they add log(B/A)."""
     objective = problem.objective
     assert isinstance(objective, ForwardNormal)
     states = np.column_stack([np.repeat(locs, scales.size), np.tile(scales, locs.size)])
@@ -145,7 +146,7 @@ def _forward(problem: Problem, locs: Floats, scales: Floats) -> Floats:
 
 
 def _pits(divergence: Floats, locs: Floats, scales: Floats) -> list[tuple[float, float]]:
-    """Where the surface is lower than at all neighbours, from where a fit sets out as well."""
+    """Points (loc, scale) at which the surface is lower than at all neighbours: further starts of a fit."""
     padded = np.pad(divergence, 1, constant_values=np.inf)
     n, m = divergence.shape
     around = [padded[i : i + n, j : j + m] for i in range(3) for j in range(3) if (i, j) != (1, 1)]

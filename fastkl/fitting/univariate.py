@@ -1,4 +1,4 @@
-"""The families on the line as a fit moves in them; see `fastkl.fitting.charts`."""
+"""Charts of the families on the line; see `fastkl.fitting.charts`."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from fastkl.kernels import scores, statistics
 from fastkl.validation import Floats
 
 FAR = 45.0
-"""Scales from the mode at which an exponential tail is below 3e-20."""
+"""Distance from the mode, in scales, at which an exponential tail is below 3e-20."""
 
 USUAL_DF = 6.0
-"""Where a search for df starts."""
+"""Degrees of freedom at which a search for df starts."""
 
 LARGEST_DF = 1e4
-"""Beyond it a StudentT is a Normal to four digits, and the divergence hardly depends on df."""
+"""Degrees of freedom beyond which a StudentT is a Normal to four digits, and the divergence hardly depends on df."""
 
 SMALLEST_EXCESS = 1e-3
 
@@ -32,20 +32,20 @@ POSITIVE = (0.0, math.inf)
 
 
 class UnivariateChart(Chart):
-    """A family whose log-density and scores a kernel knows."""
+    """Chart of a family whose log-density and scores a kernel evaluates."""
 
     family: Any
     scores: Implementation
     window: float = math.inf
-    """Scales from its place beyond which the density is negligible."""
+    """Distance from its place, in scales, beyond which the density is negligible."""
 
     def parameters(self, states: Floats) -> Floats:
-        """What the kernel needs, a row for each state."""
+        """Parameters of the kernel, a row for each state."""
         return np.array([self._parameters(*state) for state in states.tolist()])
 
     @abstractmethod
     def _parameters(self, *state: float) -> list[float]:
-        """Those of one state."""
+        """Parameters of the kernel for one state."""
 
     @property
     def parameter_names(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -64,7 +64,7 @@ class UnivariateChart(Chart):
         return float(np.abs(np.log(state / other)).max())
 
     def move(self, states: Floats, steps: Floats) -> Floats:
-        """Parameters that are positive: their logarithms move."""
+        """The states to which steps of the logarithms lead; every parameter is positive."""
         return np.asarray(states * np.exp(steps), dtype=np.float64)
 
     def density(self, state: Floats) -> Any:
@@ -81,22 +81,22 @@ class UnivariateChart(Chart):
 
 
 class ExponentialChart(UnivariateChart):
-    """An exponential family: all that counts of p is the means of two statistics."""
+    """Chart of an exponential family: all that counts of p is the means of two statistics."""
 
     of_x: Implementation
-    """The statistics as a kernel computes them, seen from a state: they keep their digits if it is near."""
+    """Statistics as a kernel computes them, relative to a state: they keep their digits if that is near the fit."""
 
     @abstractmethod
     def statistics(self, state: Floats, means: Floats) -> Floats:
-        """What says the same of any other state."""
+        """The means, which are relative to *state*, in a form that serves any other state."""
 
     @abstractmethod
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
-        """The means of log q, of the scores and of their derivatives, from those statistics."""
+        """The means of log q, of the scores and of their derivatives, from what `statistics` returns."""
 
 
 class LocationScaleChart(UnivariateChart):
-    """A state is (loc, scale) and perhaps another positive parameter."""
+    """Chart of a family with states (loc, scale), perhaps followed by another positive parameter."""
 
     names: tuple[str, ...] = ("loc/scale", "log(scale)")
     scale_of_std = 1.0
@@ -144,20 +144,20 @@ class LocationScaleChart(UnivariateChart):
 
 
 class LaplaceChart(LocationScaleChart):
-    """(loc, scale)."""
+    """Chart of the Laplace family, with states (loc, scale)."""
 
     family, scores, window, scale_of_std = Laplace, scores.laplace, FAR, math.sqrt(0.5)
     kinked = True
 
 
 class LogisticChart(LocationScaleChart):
-    """(loc, scale)."""
+    """Chart of the Logistic family, with states (loc, scale)."""
 
     family, scores, window, scale_of_std = Logistic, scores.logistic, FAR, math.sqrt(3.0) / math.pi
 
 
 class StudentTChart(LocationScaleChart):
-    """(loc, scale, df)."""
+    """Chart of the StudentT family, with states (loc, scale, df)."""
 
     names = ("loc/scale", "log(scale)", "log(df)")
     family, scores = StudentT, scores.student_t
@@ -191,7 +191,7 @@ class StudentTChart(LocationScaleChart):
 
 
 class StudentTOfDfChart(LocationScaleChart):
-    """(loc, scale), with df held."""
+    """Chart of the StudentT family with a fixed df, with states (loc, scale)."""
 
     family, scores = StudentT, scores.student_t_of_df
 
@@ -204,7 +204,7 @@ class StudentTOfDfChart(LocationScaleChart):
 
 
 class LogNormalChart(LocationScaleChart, ExponentialChart):
-    """(log of the scale, s): a Normal of log x."""
+    """Chart of the LogNormal family, with states (log(scale), s): a Normal of log x."""
 
     names = ("log(scale)/s", "log(s)")
     family, scores, of_x, support = LogNormal, scores.log_normal, statistics.log_normal, POSITIVE
@@ -242,7 +242,7 @@ class LogNormalChart(LocationScaleChart, ExponentialChart):
         return np.exp(states[:, :1])
 
     def scales(self, states: Floats) -> Floats:
-        """That around the mode, where it is smallest."""
+        """The scale around the mode, where it is smallest."""
         return np.exp(states[:, :1] - states[:, 1:] ** 2) * states[:, 1:]
 
     def _parameters(self, *state: float) -> list[float]:
@@ -251,7 +251,7 @@ class LogNormalChart(LocationScaleChart, ExponentialChart):
 
 
 class GammaChart(ExponentialChart):
-    """(a, scale), with loc at 0."""
+    """Chart of the Gamma family with loc = 0, with states (a, scale)."""
 
     names = ("log(a)", "log(scale)")
     family, scores, of_x, support = Gamma, scores.gamma, statistics.gamma, POSITIVE
@@ -297,13 +297,13 @@ class GammaChart(ExponentialChart):
 
 
 class BetaChart(ExponentialChart):
-    """(a, b)."""
+    """Chart of the Beta family, with states (a, b)."""
 
     names = ("log(a)", "log(b)")
     family, scores, of_x, support = Beta, scores.beta, statistics.beta, (0.0, 1.0)
 
     def statistics(self, state: Floats, means: Floats) -> Floats:
-        """A place m, and the means of log(x/m) and log((1 - x)/(1 - m)): m, 1 - m, and those."""
+        """A place as m and 1 - m, and the means of log(x/m) and log((1 - x)/(1 - m))."""
         return np.array([*(state / state.sum()), *means])
 
     def at_statistics(self, state: Floats, statistics: Floats) -> tuple[float, Floats, Floats]:
@@ -339,7 +339,7 @@ class BetaChart(ExponentialChart):
         of_a, of_b = (0.5 + x * (slope - stirling_slope(x)) for x in (a, b))
         bends = curvature(np.array([a, b, n])).tolist()
         both = (1.0 + bends[2] / n) / n
-        # a**2 (psi'(n) - psi'(a)), where a - a**2/n = a b/n
+        # a**2 (psi'(n) - psi'(a)), with a - a**2/n = a b/n
         aa, bb = (
             of - a * b / n + (x / n) ** 2 * bends[2] - bend
             for x, of, bend in ((a, of_a, bends[0]), (b, of_b, bends[1]))

@@ -18,20 +18,20 @@ from fastkl.validation import Floats, as_count, as_line, as_real
 MIN_POINTS = 8
 
 MIN_ORDER = 4
-"""Nodes of a panel: every fourth node, which an error is estimated from, is then in each of them."""
+"""Least number of nodes in a panel: each panel then holds one of every four nodes, which an error is estimated from."""
 
 IRREGULAR = 0.1
-"""Neighbouring steps whose ratio is farther from 1 do not follow a smooth map of equal ones."""
+"""Relative difference above which neighbouring steps do not follow a smooth map of equal ones."""
 
 RUN = 2**16
-"""Nodes that are looked at together."""
+"""Number of nodes that are examined together."""
 
 Rule = Literal["trapezoid", "simpson", "midpoint", "gauss-legendre"]
 
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """Strictly increasing nodes between `lower` and `upper`; none are kept where they are equally spaced."""
+    """Strictly increasing nodes between `lower` and `upper`; no node is stored if they are equally spaced."""
 
     lower: float
     upper: float
@@ -39,11 +39,11 @@ class Axis:
     rule: Rule = "trapezoid"
     nodes: Floats = field(default_factory=lambda: NOTHING, repr=False)
     edges: Floats = field(default_factory=lambda: NOTHING, repr=False)
-    """Of the cells of the midpoint rule, or of the panels of the Gauss-Legendre rule."""
+    """Edges of the cells of the midpoint rule, or of the panels of the Gauss-Legendre rule."""
 
     @classmethod
     def uniform(cls, lower: float, upper: float, n: int) -> Axis:
-        """Equally spaced nodes, both ends included."""
+        """An axis of equally spaced nodes, both ends included."""
         lower, upper, n = as_real(lower, "lower"), as_real(upper, "upper"), as_count(n, "n")
         _check_ends(lower, upper)
         _check_points(n)
@@ -53,7 +53,7 @@ class Axis:
 
     @classmethod
     def through(cls, nodes: ArrayLike, rule: Rule = "trapezoid") -> Axis:
-        """Given nodes."""
+        """An axis of given nodes."""
         line = _increasing(nodes, "an axis", "node")
         _check_points(line.size)
         if rule == "simpson" and line.size % 2 == 0:
@@ -62,7 +62,7 @@ class Axis:
 
     @classmethod
     def of_cells(cls, edges: ArrayLike) -> Axis:
-        """The middles of cells, weighted by their widths."""
+        """An axis of the middles of cells, weighted by their widths."""
         line = _increasing(edges, "edges", "edge")
         if line.size < 3:
             raise ValueError(f"an axis needs at least 2 cells, got {max(line.size - 1, 0)}")
@@ -71,7 +71,7 @@ class Axis:
 
     @classmethod
     def gauss_legendre(cls, edges: ArrayLike, order: int) -> Axis:
-        """`order` nodes in each of the panels between the edges."""
+        """An axis of `order` Gauss-Legendre nodes in each of the panels between the edges."""
         line = _increasing(edges, "edges", "edge")
         order = as_count(order, "the number of nodes")
         _check_points(order * (line.size - 1))
@@ -89,16 +89,16 @@ class Axis:
 
     @property
     def step(self) -> float:
-        """The distance of neighbouring nodes; for an axis of any spacing, the mean one."""
+        """The distance of neighbouring nodes; the mean distance if they are not equally spaced."""
         return (self.upper - self.lower) / (self.n - 1)
 
     @cached_property
     def all_nodes(self) -> Floats:
-        """Every node."""
+        """The coordinates of all nodes."""
         return _frozen(self.nodes_at(np.arange(self.n))) if self.is_uniform else self.nodes
 
     def nodes_at(self, j: NDArray[np.int64]) -> Floats:
-        """The nodes with these indices."""
+        """The coordinates of the nodes with these indices."""
         if not self.is_uniform:
             return np.asarray(self.nodes[j], dtype=np.float64)
         return np.where(j == self.n - 1, self.upper, self.lower + self.step * j)
@@ -108,7 +108,7 @@ class Axis:
         return float(self.nodes_at(np.array([i]))[0])
 
     def count(self, stride: int) -> int:
-        """How many nodes there are when every `stride`-th is taken, and the last one."""
+        """Number of nodes if every `stride`-th and the last one are taken."""
         return -(-(self.n - 1) // stride) + 1
 
     def weights(self, stride: int = 1) -> Floats:
@@ -150,7 +150,7 @@ class Axis:
         return weights
 
     def window(self, lower: float, upper: float, stride: int = 1) -> tuple[int, int]:
-        """(first, count) of the points in [lower, upper] with a neighbour on either side."""
+        """(first, count) of every `stride`-th node in [lower, upper], with a neighbour on either side."""
         if self.is_uniform:
             before, after = (lower - self.lower) / self.step, (upper - self.lower) / self.step
         else:
@@ -183,7 +183,7 @@ class Axis:
         return self.lower, self.upper, self.step
 
     def layout(self, stride: int, nodes_begin: int, weights_begin: int) -> AxisLayout:
-        """The integers that a kernel reads."""
+        """The integers that a kernel reads; *nodes_begin* and *weights_begin* are the axis' places in a record."""
         begins = (
             -1 if self.is_uniform else nodes_begin,
             weights_begin if self.rule in ("simpson", "gauss-legendre") else -1,
@@ -193,7 +193,7 @@ class Axis:
         return AxisLayout(self.n - 1, stride, *begins, fill)
 
     def for_weights(self, stride: int) -> Floats:
-        """What a kernel needs for the weights beside the nodes: the edges of the cells, or the weights themselves."""
+        """Numbers from which a kernel takes the weights: the edges of the cells, the weights themselves, or none."""
         if self.rule == "trapezoid":
             return NOTHING
         return self.edges if self.rule == "midpoint" else self.weights(stride)

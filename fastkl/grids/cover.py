@@ -13,15 +13,15 @@ from fastkl.grids.grid import Grid
 from fastkl.grids.panels import ORDER, Landmarked, panels
 
 TAIL_EXPONENT_SHARE = 2.0
-"""A Normal has fallen to rtol**2 where z**2 = -4 log(rtol); its KL integrand is then far below rtol."""
+"""Power of rtol to which a Normal has fallen at the ends, where z**2 = -4 log(rtol): its KL integrand is far below."""
 
 STEPS_PER_SCALE = {1: 32, 2: 12, 3: 8}
 FEWEST_STEPS_PER_SCALE = 6
-"""Steps in the smallest scale, by the number of axes.
+"""Number of steps in the smallest scale, by the number of axes.
 
 A single Normal needs 2 for 15 digits. The logarithm of a mixture has branch points near the real axis between
-its modes, and resolving those takes more; the farther apart the modes are, the nearer they come to the axis, but the
-less they weigh: with 12 steps e**-36 at most, with 8 steps e**-27 for components of one scale.
+its modes, and resolving those takes more; the farther apart the modes are, the nearer the points come to the axis, but
+the less they weigh: with 12 steps e**-36 at most, with 8 steps e**-27 for components of one scale.
 """
 
 MOST_POINTS = {1: 1_000_000}
@@ -39,7 +39,7 @@ class Covered(Landmarked, Protocol):
 
 
 def cover(p: Covered, q: Covered | None, rtol: float) -> Grid:
-    """See :meth:`Grid.cover`."""
+    """A grid that covers p and q, see :meth:`Grid.cover`."""
     if not 0.0 < rtol < 1.0:
         raise ValueError(f"rtol must lie between 0 and 1, got {rtol!r}")
     densities = [density for density in (p, q) if density is not None]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fastkl.grids.cover import Covered
 
 MOST_POINTS = 2**53
-"""Beyond this the number of a point is not a double, and no sum over them would end."""
+"""Largest number of points: a larger index is no double, and no sum over so many points would end."""
 
 GIVEN_RULES = ("trapezoid", "simpson")
 
@@ -67,13 +67,14 @@ class Grid:
     def uniform(cls, lower: ArrayLike, upper: ArrayLike, n: ArrayLike) -> Grid:
         """A grid of equally spaced points, with both ends included and trapezoid weights.
 
-        Nothing of the length of an axis is allocated.
+        No array of the length of an axis is allocated.
 
         Parameters
         ----------
         lower, upper : float, or sequence of float with one for each axis
+            Ends of each axis.
         n : int, or sequence of int
-            Points on each axis, at least 8. A number where others are sequences counts for every axis.
+            Number of points on each axis, at least 8. A single number beside sequences counts for every axis.
 
         Raises
         ------
@@ -94,7 +95,7 @@ class Grid:
             Strictly increasing, finite nodes of each axis.
         rule : {'trapezoid', 'simpson'}
             The quadrature rule. Simpson's takes an odd number of nodes; where neighbouring steps differ by more
-            than a factor of 2, so that its weights would be negative, it is the trapezoid rule.
+            than a factor of 2, so that its weights would be negative, the trapezoid rule is used.
 
         Raises
         ------
@@ -108,7 +109,7 @@ class Grid:
 
     @classmethod
     def from_edges(cls, *edges: ArrayLike) -> Grid:
-        """A grid of the middles of cells, weighted by their widths: what a histogram lives on.
+        """A grid of the middles of cells, weighted by their widths, such as the bins of a histogram.
 
         Parameters
         ----------
@@ -124,8 +125,9 @@ class Grid:
         Parameters
         ----------
         lower, upper : float, or sequence of float with one for each axis
+            Ends of each axis.
         n : int, or sequence of int
-            At least 8.
+            Number of nodes on each axis, at least 8.
         """
         sides = _by_axis(lower=lower, upper=upper, n=n)
         return cls(tuple(Axis.gauss_legendre([low, high], count) for low, high, count in sides))
@@ -144,7 +146,7 @@ class Grid:
         ValueError
             If too many points would be needed.
         TypeError
-            For a table, which has a grid of its own.
+            If p or q does not show where it is: a table has a grid of its own, and other densities need one.
         """
         from fastkl.grids.cover import cover
 
@@ -174,7 +176,7 @@ class Grid:
 
     @property
     def _line(self) -> Axis:
-        """The only axis.
+        """The only axis of a grid on the line.
 
         Raises
         ------
@@ -187,12 +189,12 @@ class Grid:
 
     @property
     def volume(self) -> float:
-        """The product of the lengths."""
+        """The product of the lengths of the axes."""
         return math.prod(axis.upper - axis.lower for axis in self._parts)
 
     @property
     def rule(self) -> str:
-        """The name of the quadrature rule."""
+        """The names of the quadrature rules of the axes, each once."""
         return ", ".join(dict.fromkeys(axis.rule for axis in self._parts))
 
     @cached_property
@@ -227,8 +229,9 @@ class Grid:
         Yields
         ------
         run : slice
-            Which points, by their number.
+            Numbers of the points in the run.
         points : ndarray, shape (m,) on one axis, else (m, ndim)
+            Coordinates of the points.
         """
         n = as_count(n, "n")
         if n < 1:
@@ -248,7 +251,7 @@ class Grid:
         return tuple(float(x) for x in np.atleast_1d(self.points(np.array([number]))[0]))
 
     def _count(self, stride: int | Sequence[int]) -> int:
-        """How many points there are when every `stride`-th is taken on each axis, and the last one."""
+        """Number of points if every `stride`-th node and the last one are taken on each axis."""
         return math.prod(axis.count(own) for axis, own in zip(self._parts, self._strides(stride), strict=True))
 
     def _strides(self, stride: int | Sequence[int]) -> Sequence[int]:
@@ -265,7 +268,7 @@ class Grid:
         return GridRecord(_joined(nodes), _joined(weights), ends, np.array(rows, dtype=np.int64))
 
     def contains(self, other: Grid) -> bool:
-        """Whether no axis of the other grid reaches beyond the same one here."""
+        """Whether no axis of *other* reaches beyond the same axis of this grid."""
         return all(
             mine.lower <= theirs.lower and theirs.upper <= mine.upper
             for mine, theirs in zip(self._parts, other._parts, strict=True)
@@ -277,7 +280,7 @@ class Grid:
 
 
 def _by_axis(**given: Any) -> list[tuple[Any, ...]]:
-    """The arguments of each axis; one number where others are sequences counts for every axis."""
+    """The arguments of each axis; a single number beside sequences counts for every axis."""
     arrays = {name: np.asarray(value) for name, value in given.items()}
     ndim = max(array.size for array in arrays.values())
     for name, array in arrays.items():
@@ -290,7 +293,7 @@ def _by_axis(**given: Any) -> list[tuple[Any, ...]]:
 
 
 def _joined(parts: list[Floats]) -> Floats:
-    """One after the other; the same memory where there is only one."""
+    """The arrays one after the other; the same memory if only one has entries."""
     filled = [part for part in parts if part.size]
     joined = (filled[0] if len(filled) == 1 else np.concatenate(filled) if filled else NOTHING).view()
     joined.flags.writeable = False

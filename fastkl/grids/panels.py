@@ -15,44 +15,44 @@ from fastkl.measures import phi
 from fastkl.validation import Floats
 
 ORDER = 16
-"""Nodes of a panel. On [x, 4 x] a power of x is then integrated to 3**-32, which is 5e-16."""
+"""Number of nodes in a panel. On [x, 4 x] a power of x is then integrated to 3**-32, which is 5e-16."""
 
 GRADING = 4.0
-"""Ratio of the distances of neighbouring edges from a place, see `ORDER`."""
+"""Ratio of the distances of neighbouring edges from a place; see `ORDER`."""
 
 FIRST_PANEL = 2.0
-"""Width of the panel beside a place, in units of the width there: resolves a Cauchy peak to 1e-14."""
+"""Width of the panel beside a place, in units of the width there, which resolves a Cauchy peak to 1e-14."""
 
 LADDER = 128
-"""Panels of an infinite tail: 4**128 is 1e77. Mass that falls like x**-0.3 is 1e-23 there, and x**2 no overflow."""
+"""Number of panels of an infinite tail: at 4**128 = 1e77 a mass like x**-0.3 is 1e-23, and x**2 does not overflow."""
 
 FARTHEST = 1e300
-"""No edge lies beyond, so that sums and products with weights stay finite."""
+"""Largest distance of an edge from a place, so that sums and products with weights stay finite."""
 
 END_CUTS = 8
-"""Cuts of a panel at a kink or an end of a support, towards it: a singularity takes few generations."""
+"""Number of cuts of a panel towards a kink or an end of a support beside it: a singularity takes few generations."""
 
 MARGIN = 1e-4
-"""Panels are refined to this share of rtol: errors of panels add up, and analytic densities get it for nothing."""
+"""Share of rtol to which panels are refined: errors of panels add up, and analytic densities get it for nothing."""
 
 PROGRESS = 10.0
-"""What a cut gains at least where 16 nodes are about to resolve a density; a kink gains 4, rounding errors 2."""
+"""Least gain of a cut if 16 nodes are about to resolve a density; at a kink a cut gains 4, with rounding errors 2."""
 
 PATIENCE = 2
-"""Generations without that progress after which an error below rtol is left alone: it may be rounding."""
+"""Number of generations without `PROGRESS` after which an error below rtol is left alone: it may be rounding."""
 
 MIN_ULPS = 2.0**10
 """Width of the narrowest panel in units of the last place: its 16 nodes are 5 to 97 of these apart."""
 
 NEARLY_EQUAL = 0.1
-"""|log p - log q| below which their difference is not to be had from their term by subtraction."""
+"""Size of log p - log q below which the term of p and q would cancel if it were computed by subtraction."""
 
 MAX_PANELS = 4096
-"""Most panels; typical pairs of densities take 10 to 100."""
+"""Largest number of panels; typical pairs of densities take 10 to 100."""
 
 
 class Landmarked(Protocol):
-    """A density on a line that can say where it is."""
+    """A density on a line that states its support, kinks and landmarks."""
 
     @property
     def support(self) -> tuple[float, float]:
@@ -77,7 +77,7 @@ class DivergentTailError(ValueError):
 
 
 class _Sums(NamedTuple):
-    """Integrals over panels, one row an integrand, and where the term is infinite."""
+    """Integrals over panels, one row for each integrand, and whether an integrand is infinite in a panel."""
 
     values: Floats
     infinite: NDArray[np.bool_]
@@ -87,7 +87,7 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
     """Edges of panels on which Gauss-Legendre quadrature of `ORDER` nodes gives KL(p||q).
 
     The masses of p and q and the integral of the non-negative term p log(p/q) - p + q are each resolved
-    to `rtol` of themselves, and much better where densities are analytic. Without q, the mass and the
+    to `rtol` of themselves, and much better if densities are analytic. Without q, the mass of p and the
     integral of p log p are.
 
     Parameters
@@ -113,12 +113,12 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
     Notes
     -----
     The first panels grow geometrically with the distance from every place, from the width there up to the
-    middle between two places or, in an infinite tail, to 1e77 widths; of a tail only what matters is kept.
-    A panel is then cut where its sum differs from that of its parts, in halves, or geometrically towards a
+    middle between two places or, in an infinite tail, to 1e77 widths; negligible panels of a tail are dropped.
+    A panel is then cut if its sum differs from that of its parts, in halves, or geometrically towards a
     kink or an end of a support, where a density may be singular. Where q = 0 < p the term counts as 0 here.
 
-    What is closer to an end of the support than 1000 units of the last place cannot be resolved. At 0 that
-    is nothing, but x**(b-1) before 1 keeps an error of a few times 1e-13**b.
+    Points closer to an end of the support than 1000 units of the last place cannot be resolved. At 0 that
+    costs nothing, but (1 - x)**(b - 1) before 1 keeps an error of a few times 1e-13**b.
     """
     if not 0.0 < rtol < 1.0:
         raise ValueError(f"rtol must lie between 0 and 1, got {rtol!r}")
@@ -136,7 +136,7 @@ def _hull(densities: Sequence[Landmarked]) -> tuple[float, float]:
 
 
 def _corners(densities: Sequence[Landmarked]) -> list[float]:
-    """The kinks, and the finite ends of the supports: where a density may be singular."""
+    """The kinks and the finite ends of the supports, at which a density may be singular."""
     return [x for d in densities for x in (*d._kinks, *d.support) if math.isfinite(x)]
 
 
@@ -173,7 +173,7 @@ def _graded_edges(densities: Sequence[Landmarked]) -> Floats:
 
 
 def _log_density(density: Landmarked, x: Floats) -> Floats:
-    with np.errstate(all="ignore"):  # the square of a far x, the logarithm of 0
+    with np.errstate(all="ignore"):  # a far x may be squared, the logarithm of 0 taken
         values = np.asarray(density.logpdf(x.ravel()), dtype=np.float64)
     if np.isnan(values).any():
         at = float(x.ravel()[int(np.argmax(np.isnan(values)))])
@@ -195,7 +195,7 @@ def _integrals(densities: Sequence[Landmarked], left: Floats, right: Floats) -> 
 
 
 def _term(log_p: Floats, log_q: Floats) -> Floats:
-    """p log(p/q) - p + q, from the larger of p and q, and without cancellation where they are close."""
+    """The term p log(p/q) - p + q, from the larger of p and q, and without cancellation if they are close."""
     p, q, d = np.exp(log_p), np.exp(log_q), log_p - log_q
     near = p * phi(np.expm1(-d))
     far = np.where(d > 0.0, p * (d + np.expm1(-d)), q * (d * np.exp(d) - np.expm1(d)))
@@ -203,9 +203,9 @@ def _term(log_p: Floats, log_q: Floats) -> Floats:
 
 
 def _without_tails(densities: Sequence[Landmarked], edges: Floats, sums: _Sums, rtol: float) -> slice:
-    """The panels that remain when those are left out at either end that do not matter.
+    """The panels that remain after negligible ones at either end are dropped.
 
-    Where p > 0 = q a panel remains, for the divergence is infinite then.
+    A panel with p > 0 = q remains, because the divergence is infinite then.
     """
     size = np.abs(sums.values)
     total = size.sum(axis=1)
@@ -214,7 +214,7 @@ def _without_tails(densities: Sequence[Landmarked], edges: Floats, sums: _Sums, 
         tail = np.cumsum(size[:, side], axis=1)
         lasting = tail[:, 0] > rtol * total
         if sums.infinite.any():
-            lasting[-1] = False  # The divergence is infinite anyway.
+            lasting[-1] = False  # the divergence is infinite anyway
         if math.isinf(end) and lasting.any():
             row = int(np.argmax(lasting))
             raise DivergentTailError(
@@ -246,7 +246,7 @@ def _refined(densities: Sequence[Landmarked], edges: Floats, values: Floats, rto
         errors = np.divide(difference, total[:, None], out=np.zeros_like(difference), where=difference > 0.0)
         error = errors.max(axis=0)
         stalled = np.where(error > error_before / PROGRESS, stalled + 1, 0)
-        # Of the difference of nearly equal p and q rounding leaves few digits: its error is judged beside the mass.
+        # Rounding leaves few digits of the term of nearly equal p and q: its error is judged relative to the mass.
         beside_mass = (difference / np.maximum(total, total[0])[:, None]).max(axis=0)
         accurate = (error <= MARGIN * rtol) | ((stalled >= PATIENCE) & (beside_mass <= rtol))
         done = accurate | (count == 1)
@@ -269,7 +269,7 @@ def _refined(densities: Sequence[Landmarked], edges: Floats, values: Floats, rto
 def _cut(left: Floats, right: Floats, corners: Floats) -> tuple[Floats, NDArray[np.int64]]:
     """The left edges of the parts of every panel, and the index of the first part of each.
 
-    A panel that is too narrow to cut is its own only part.
+    A panel that is too narrow to cut has itself as its only part.
     """
     width = right - left
     steps = width[:, None] * GRADING ** -np.arange(1.0, END_CUTS + 1.0)

@@ -1,7 +1,6 @@
 """Quadrature rules on given nodes, and the coarser ones that a rule is compared with.
 
-A rule is a vector of weights. Its comparison uses every second or every fourth node, and the last one: what it
-would have said had the nodes been fewer.
+A rule is a vector of weights. It is compared with the same rule on every second or every fourth node, and the last one.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ def every(n: int, stride: int) -> NDArray[np.int64]:
 
 @cache
 def legendre(order: int) -> tuple[Floats, Floats]:
-    """The nodes and weights of the Gauss-Legendre rule between -1 and 1: kept, as they take the cube of the order."""
+    """Nodes and weights of the Gauss-Legendre rule on [-1, 1], cached because their cost is cubic in the order."""
     nodes, weights = np.polynomial.legendre.leggauss(order)
     for array in (nodes, weights):
         array.flags.writeable = False
@@ -31,7 +30,7 @@ def legendre(order: int) -> tuple[Floats, Floats]:
 def gauss_legendre(left: Floats, right: Floats, order: int) -> tuple[Floats, Floats]:
     """Nodes and weights of every panel, shape (panels, order).
 
-    Nodes are counted from the left edge: beside an end of a support at 0 their distances from it have all digits.
+    Nodes are computed from the left edge: beside an end of a support at 0 their distances from it have all digits.
     """
     nodes, weights = legendre(order)
     width = (right - left)[:, np.newaxis]
@@ -39,16 +38,16 @@ def gauss_legendre(left: Floats, right: Floats, order: int) -> tuple[Floats, Flo
 
 
 def trapezoid(nodes: Floats) -> Floats:
-    """Half the distance between the neighbours."""
+    """Weights of the trapezoid rule: half the distance between the neighbours of each node."""
     i = np.arange(nodes.size)
     return 0.5 * (nodes[np.minimum(i + 1, nodes.size - 1)] - nodes[np.maximum(i - 1, 0)])
 
 
 def simpson(nodes: Floats) -> Floats:
-    """Simpson's rule for an odd number of nodes: the parabola through each three of them.
+    """Weights of Simpson's rule for an odd number of nodes: the parabola through each three of them.
 
-    Where one of their two steps is more than twice the other, a weight would be negative, and so might be a mass or a
-    divergence. The trapezoid rule is taken for such three.
+    If one of the two steps between three nodes is more than twice the other, a weight would be negative, and so might
+    be a mass or a divergence: the trapezoid rule is taken for these three.
     """
     weights = np.zeros(nodes.size)
     h, k = nodes[1:-1:2] - nodes[:-2:2], nodes[2::2] - nodes[1:-1:2]
@@ -61,12 +60,12 @@ def simpson(nodes: Floats) -> Floats:
 
 
 def widths(edges: Floats) -> Floats:
-    """The midpoint rule: the width of each cell."""
+    """Weights of the midpoint rule: the width of each cell."""
     return edges[1:] - edges[:-1]
 
 
 def between_edges(nodes: Floats, lower: float, upper: float) -> Floats:
-    """The trapezoid rule, with the function constant from the outer nodes to the ends."""
+    """Weights of the trapezoid rule, with the function constant from the outer nodes to the ends."""
     weights = trapezoid(nodes)
     weights[0] += nodes[0] - lower
     weights[-1] += upper - nodes[-1]
@@ -74,7 +73,7 @@ def between_edges(nodes: Floats, lower: float, upper: float) -> Floats:
 
 
 def of_polynomials(nodes: Floats, lower: float, upper: float) -> Floats:
-    """The weights that integrate every polynomial of degree below the number of nodes, few of them, exactly."""
+    """Weights that integrate every polynomial of degree below the number of nodes exactly, for few nodes."""
     n = nodes.size
     x = (2.0 * nodes - (lower + upper)) / (upper - lower)
     moments = np.zeros(n)

@@ -1,4 +1,4 @@
-"""The divergence of two densities on a grid, with an account of its error."""
+"""Integrals of densities on grids: divergences and masses, with estimates of their errors."""
 
 from fastkl.integrals.divergence import KLResult, common_grid, kl_divergence, nats_per_unit
 from fastkl.integrals.error import quadrature_error, too_coarse

@@ -1,4 +1,4 @@
-"""Divergences of batches of tables: one pass over all of them, in threads, nothing copied whole."""
+"""Divergences of batches of tables: one pass over all of them, in threads, with no copy of a whole batch."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from fastkl.integrals.quadrature import mass_inside, require_mass
 from fastkl.validation import Floats
 
 LOWEST = -700.0
-"""exp of less is no normal double; a formula that falls lower there is compared by logarithms."""
+"""Logarithm above which exp gives a normal double; a formula that falls lower is compared by logarithms."""
 
 
 def is_batch(density: Density) -> bool:
-    """Whether this is more than one density."""
+    """Whether *density* is a table of more than one density."""
     return isinstance(density, Tabulated) and density.batch_shape != ()
 
 
 def batch_divergence(p: Density, q: Density, grid: Grid) -> Floats:
-    """KL(p||q) for every table of a batch, shape: the batches of p and q broadcast against each other.
+    """KL(p||q) for every table of a batch, in the shape of the batches of p and q broadcast against each other.
 
-    It is `fastkl.entropy` along the axes of the grid, with its weights; a formula is evaluated once.
+    The sums are those of `fastkl.entropy` along the axes of the grid, with its weights; a formula is evaluated once.
     """
     for density in (p, q):
         if isinstance(density, Tabulated) and density.grid != grid:
@@ -57,12 +57,12 @@ def _check_shapes(p: Density, q: Density) -> None:
 
 
 def _is_plain(density: Density) -> bool:
-    """Whether its values can be read where they are."""
+    """Whether *density* is a table whose values are used as they are stored."""
     return isinstance(density, Tabulated) and density.floor is None
 
 
 def _underflows(logs: Floats | None) -> bool:
-    """Whether a density that is not 0 would be 0 or lose digits."""
+    """Whether the exp of a logarithm would be 0 or lose digits, for a density that is not 0."""
     return logs is not None and bool(((logs < LOWEST) & (logs > -np.inf)).any())
 
 

@@ -16,16 +16,16 @@ from fastkl.integrals.quadrature import first_infinite, integrate, mass_outside
 from fastkl.validation import as_real
 
 CLOSED_FORM_ERROR = 1e-13
-"""What the formulas are tested to."""
+"""Relative error to which the closed forms are tested."""
 
 MISSED = 0.9
-"""Mass outside the grid from which on the grid is said to miss the density."""
+"""Mass outside the grid above which a warning says that the grid misses the density."""
 
 UNRESOLVED = 1e-2
-"""How far the sum of a density over the grid may be from its mass there without a warning."""
+"""Largest difference between the sum of a density over the grid and its mass there that gives no warning."""
 
 MOST_POINTS = 10**12
-"""On one core, points for an hour or so: more are taken for a slip, such as a thousand points on each of five axes."""
+"""Largest number of points, an hour or so on one core: more are taken for a slip, such as 1000 on each of five axes."""
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class KLResult:
     value : float
         The divergence, in nats unless a base was given; >= 0.
     error : float
-        An estimate of the error that is meant to be above it, in the same unit: what coarser sums say, kinks,
-        what lies beyond the ends of the grid, what was skipped, and rounding. inf where a warning says that the
-        grid is too coarse for a formula.
+        An estimate that is meant to be above the error of `value`, in the same unit: from coarser sums, kinks, the
+        parts beyond the ends of the grid, unequal masses, skipped points and rounding. inf if a warning says that
+        the grid is too coarse for a formula.
     mass_outside_p, mass_outside_q : float
         Probability outside the grid; in several dimensions a bound on it, the sum over the axes.
     n_evaluated, n_skipped : int
-        Points that were evaluated, and points that were skipped since their terms are known to be negligible.
+        Numbers of points that were evaluated, and that were skipped because their terms are known to be negligible.
     method : str
         'closed form', or the rule of the grid.
     first_infinite : float, tuple of float or None
@@ -76,24 +76,24 @@ def kl_divergence(
     On a grid, p and q are both normalised and the integral is a sum of the non-negative terms
     p log(p/q) - p + q, so it is >= 0 without any tolerance, and 0 for q = p. If the grid holds less of q
     than of p, the logarithm of the ratio of these masses is added: a q that is wider than the grid
-    is not mistaken for a narrower one. What lies outside is reported, not guessed.
+    is not mistaken for a narrower one. The mass outside the grid is reported, not guessed.
 
     Parameters
     ----------
     p, q : Density
     grid : Grid, optional
-        Where to sum. Without one: the closed form where there is one, the grid of a `Tabulated`,
+        The grid of the sum. Without one: the closed form if there is one, the grid of a `Tabulated`,
         or else `Grid.cover`.
     base : float, optional
         Base of the logarithm; by default the result is in nats.
     full_output : bool, default False
-        Return a `KLResult` instead of a float.
+        Whether to return a `KLResult` instead of a float.
 
     Returns
     -------
     float, ndarray or KLResult
-        inf where q is 0 and p is not, at any node. An array for a batch of `Tabulated`, in the shape of the
-        batches of p and q broadcast against each other; NaN where a density of a batch has no mass.
+        The divergence; inf if q is 0 and p is not at any node. An array for a batch of `Tabulated`, in the shape of
+        the batches of p and q broadcast against each other, with NaN for a density without mass.
 
     Raises
     ------
@@ -175,11 +175,11 @@ def kl_divergence(
 
 
 def _complaint(name: str, density: Density, grid: Grid, mass: float) -> str:
-    """What to say of a density whose mass on the grid is not what it should be, or nothing."""
+    """Warning about a density whose mass on the grid is not what it should be; empty if there is nothing to warn of."""
     exact = density.mass_outside(grid)
     if isinstance(density, Tabulated) and exact is not None:
-        return ""  # it lives on the grid
-    beyond = max(1.0 - mass, 0.0) if exact is None or density.ndim > 1 else exact  # on more axes it is a bound
+        return ""  # a table lives on the grid
+    beyond = max(1.0 - mass, 0.0) if exact is None or density.ndim > 1 else exact  # on more axes `exact` is a bound
     if beyond > MISSED:
         return f"the grid misses {name}: {beyond:.6g} of its mass lies outside {grid!r}"
     if exact is None and mass <= 1.0 + UNRESOLVED:
@@ -191,7 +191,7 @@ def _complaint(name: str, density: Density, grid: Grid, mass: float) -> str:
 
 
 def nats_per_unit(base: float | None) -> float:
-    """log(base), or 1 for nats."""
+    """Nats in a unit of logarithms to *base*: log(base), or 1 for None."""
     if base is None:
         return 1.0
     base = as_real(base, "base")
@@ -201,7 +201,7 @@ def nats_per_unit(base: float | None) -> float:
 
 
 def common_grid(p: Density, q: Density | None = None) -> Grid:
-    """The grid to use when none is given: that of a table, or one that covers the formulas."""
+    """The grid to use if none is given: that of a table, or one that covers the formulas."""
     grids = [d.grid for d in (p, q) if isinstance(d, Tabulated)]
     if not grids:
         return Grid.cover(p, q)

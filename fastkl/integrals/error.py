@@ -1,4 +1,4 @@
-"""How far a divergence on a grid can be from the truth."""
+"""Estimates of the error of a divergence on a grid."""
 
 from __future__ import annotations
 
@@ -12,40 +12,41 @@ from fastkl.grids.axis import MIN_POINTS
 from fastkl.integrals.quadrature import LEFT_OUT, Integral, NoMassError, integrate, mass_inside
 
 SAFETY = 4.0
-"""What covers 99.9 % of the problems of `bench.coverage`; so are all numbers here that are not derived."""
+"""Factor that covers 99.9 % of the problems of `bench.coverage`, which fix all numbers here that are not derived."""
 
 STRIDE_POWER, ORDER_POWER = 3.0, 0.5
-"""If the error is exp(-c n), with n, n/2 and n/4 nodes the last is the fourth power of the first, and the difference
-of the two coarser sums is about the first; with n, 3n/4 and n/2 it is the second power. So these are 3 and 1 by theory;
-1/2 is what covers."""
+"""Exponents e in `before * (before/u)**e`, see `quadrature_error`. For an error exp(-c n), theory gives e = 3 if nodes
+are halved and quartered, and e = 1 for 3/4 and 1/2 of them; for panels the calibration asks for 1/2."""
 
 ENOUGH = 2**17
-"""Points from which an error is estimated where there are many more, if they put it below `FINE_ENOUGH`."""
+"""Number of points from which the error on a much larger grid is estimated, if it is then below `FINE_ENOUGH`."""
 
 FINE_ENOUGH = 1e-9
-"""Of the divergence."""
+"""Error, relative to the divergence, below which an estimate from few of the points is taken."""
 
 FEWER = 8
-"""By so much the stride falls until that is so."""
+"""Factor by which the stride falls until an estimate is below `FINE_ENOUGH`."""
 
 IRREGULAR_SAFETY, IRREGULAR_GAIN = 6.0, 8.0
-"""An irregular rule gains 4 where a step is halved, give or take chance; what it gained last time may be chance."""
+"""Factor on the differences of an irregular rule, and divisor of the earlier one: halving the steps gains about 4, give
+or take chance, and the gain from the earlier to the last difference may be chance."""
 
 KINK, SLOPE = 0.75, 1e-3
-"""Of the square of the step, what covers for all rules (for the trapezoid rule 1/8 is the most); for the slopes."""
+"""KINK: error of a kink, in units of step**2 * jump of the slope (1/8 is the maximum for the trapezoid rule; 3/4 covers
+every rule). SLOPE: step for the one-sided slopes, in node distances."""
 
 BEYOND = 2.0
-"""The mean of log(p/q) beyond the ends, in units of its size at the ends and a scale further out."""
+"""Mean of log(p/q) beyond the ends of the grid, in units of its largest size at the ends and a scale further out."""
 
 ROUNDING = 4.0 * 2.0**-52
 """Relative error of a density, a few ulp of a logarithm of about 1."""
 
 MASS_ROUNDING = 16.0 * 2.0**-52
-"""Error of a sum that should be 1, at most, for weights that are themselves off by a few ulp."""
+"""Largest error of a sum that should be 1, for weights that are themselves off by a few ulp."""
 
 
 def too_coarse(density: Density, grid: Grid) -> str:
-    """What to say of a grid whose step is above the scale of a bump of *density* on it, or nothing."""
+    """Warning about a grid whose step is above the scale of a bump of *density* on it; empty if there is none."""
     for bump in density._bumps():
         places = bump.place.tolist()
         if not all(axis.lower <= x <= axis.upper for axis, x in zip(grid._parts, places, strict=True)):
@@ -61,27 +62,28 @@ def too_coarse(density: Density, grid: Grid) -> str:
 
 
 def estimate(p: Density, q: Density, grid: Grid, whole: Integral, outside: float) -> float:
-    """An estimate that is meant to be above the error of *whole*, in nats; *outside* is the mass of p there."""
+    """Estimate that is meant to be above the error of *whole*, in nats; *outside* is the mass of p outside the grid."""
     truncation = _truncation(p, q, grid, outside, whole)
     masses = _of_masses(p, q, whole)
     return quadrature_error(p, q, grid, whole) + truncation + masses + _skipped(whole)
 
 
 def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> float:
-    """From the sums of two coarser rules: half and a quarter of the nodes of each axis, or 3/4 and 1/2 of a panel's.
+    """Error from the sums of two coarser rules: 1/2 and 1/4 of the nodes of each axis, or 3/4 and 1/2 of a panel's.
 
-    Let the last difference be `last`, the one before it `before` and their ratio r. For smooth densities the error
-    falls like exp(-c n), and the next difference is about last r, or even less. But r may be small by chance: the
-    error of the trapezoid rule has the sign of cos(2 pi x/h), x the offset of a bump from the nodes. So only the root
-    of r is counted on, which is also enough for kinks and cut tails (r = 1/4, error = last/3); and `before` alone,
-    in units of the divergence and at most 1, must say the same.
+    Let `last` be the difference of the whole sum and the first of them, `before` that of the two coarser sums, and
+    r = last/before. For smooth densities the error falls like exp(-c n), and the next difference is about last r, or
+    even less. But r may be small by chance: the error of the trapezoid rule has the sign of cos(2 pi x/h), x the offset
+    of a bump from the nodes. So the estimate relies on the root of r only, which is also enough for kinks and cut tails
+    (r = 1/4, error = last/3), and is not below `before * (before/u)**e` either, u the divergence, at most 1, and e
+    the exponent of `STRIDE_POWER, ORDER_POWER`. Kinks, rounding and unequal masses add their own parts.
     """
     least = _kinks(a, b, grid) + _rounding(whole) + _mass_gap(a, b, grid, whole)
     coarse = _coarser_panels(grid) if not any(isinstance(d, Tabulated) for d in (a, b)) else None
     if coarse:
         return least + _from_coarser(a, b, whole, [(other, 1) for other in coarse], ORDER_POWER)
     stride = 2 ** int(math.log2(max(grid.size / ENOUGH, 1.0)) / grid.ndim)
-    while stride > 2:  # a few points tell it, where there are far more than enough, or some more
+    while stride > 2:  # if there are far more points than enough, a few may do, or some more
         found = _from_coarser(a, b, whole, [(grid, stride), (grid, 2 * stride)], STRIDE_POWER)
         if found <= FINE_ENOUGH * whole.divergence:
             return least + found
@@ -90,9 +92,9 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
 
 
 def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Grid, int]], power: float) -> float:
-    """From two coarser rules, each a grid and a stride."""
+    """Error from the sums of two coarser rules, each a grid and a stride; *power* is the exponent e of `before`."""
     grid, stride = rules[0]
-    if stride > 1 and grid._count(stride) == grid.size:  # all of them: nothing is seen
+    if stride > 1 and grid._count(stride) == grid.size:  # the same sum again would show nothing
         return math.inf
     try:
         first, second = (integrate(a, b, own, stride=every) for own, every in rules)
@@ -108,9 +110,9 @@ def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Gri
 
 
 def _mass_gap(a: Density, b: Density, grid: Grid, whole: Integral) -> float:
-    """What the divergence has on top for unequal masses, as sums give them, less the same as formulas give them.
+    """Difference of two values of the term for unequal masses, max(log(A/B), 0): from the sums, and from the formulas.
 
-    Where no sum is above 1, and so none is cut down to 1, what it has on top is in keeping with the rest.
+    It is 0 if no sum is above 1: then none is cut down to 1, and the term is consistent with the rest.
     """
     if grid.ndim > 1 or max(whole.mass_a, whole.mass_b) <= 1.0 + MASS_ROUNDING:
         return 0.0
@@ -126,10 +128,10 @@ def _log_mass(density: Density, grid: Grid, counted: float) -> float:
 
 
 def _kinks(p: Density, q: Density, grid: Grid) -> float:
-    """What kinks between the nodes do.
+    """Error from kinks between the nodes.
 
-    Where the slope of the term jumps by J between two nodes h apart, the trapezoid rule is off by up to h**2 J/8; the
-    coarser sums see that by chance, as it depends on where between the nodes the kink lies.
+    If the slope of the term jumps by J between two nodes h apart, the trapezoid rule is off by up to h**2 J/8; the
+    coarser sums see that only by chance, as it depends on where the kink lies between the nodes.
     """
     if grid.ndim > 1:
         return 0.0
@@ -147,7 +149,7 @@ def _kinks(p: Density, q: Density, grid: Grid) -> float:
 
 
 def _coarser_panels(grid: Grid) -> tuple[Grid, Grid] | None:
-    """Gauss-Legendre rules of 3/4 and 1/2 of the order: sharper than what is left of a rule without some nodes."""
+    """Gauss-Legendre rules of 3/4 and 1/2 of the order, sharper than a rule on a part of its nodes; None if too few."""
     orders = [axis.n // (axis.edges.size - 1) if axis.rule == "gauss-legendre" else 0 for axis in grid._parts]
     fewest = [order // 2 * (axis.edges.size - 1) for order, axis in zip(orders, grid._parts, strict=True)]
     if min(orders) < 4 or min(fewest) < MIN_POINTS:
@@ -160,11 +162,11 @@ def _coarser_panels(grid: Grid) -> tuple[Grid, Grid] | None:
 
 
 def _hides_its_error(grid: Grid) -> bool:
-    """Whether the coarser sums do not show how the error of the whole one falls.
+    """Whether the coarser sums do not show how fast the error falls.
 
-    The difference of panels is that of the smooth ones, while the error may be that of panels at the end of a
-    support. And where Simpson's rule cannot have every second node, for their number is even, the difference is
-    the error of the trapezoid rule.
+    With several panels the difference may come from smooth ones, and the error from panels at the end of a support.
+    If every second node makes an even number of nodes, Simpson's rule cannot take them, and the difference is the
+    error of the trapezoid rule.
     """
     return any(axis.edges.size > 2 for axis in grid._parts if axis.rule == "gauss-legendre") or any(
         axis.rule == "simpson" and axis.count(2) % 2 == 0 for axis in grid._parts
@@ -172,17 +174,17 @@ def _hides_its_error(grid: Grid) -> bool:
 
 
 def _truncation(p: Density, q: Density, grid: Grid, outside: float, whole: Integral) -> float:
-    """What lies beyond the ends.
+    """Error from the parts of the densities beyond the ends of the grid; 0 for a table, which ends there.
 
-    With A and B the masses inside, the divergence inside is A (KL of the normalised + log(A/B)), of which the sum
-    leaves out the factor A and, where B > A, the logarithm. Beyond the ends p log(p/q) integrates to 1 - A times the
-    mean of its logarithm there. A table has nothing there.
+    With A and B the masses inside, the divergence inside is A (KL of the normalised densities + log(A/B)), of which the
+    sum leaves out the factor A and, if B > A, the logarithm. Beyond the ends p log(p/q) integrates to (1 - A) times the
+    mean of its logarithm there.
     """
     bumps = p._bumps()
     if outside == 0.0 or isinstance(p, Tabulated):
         return 0.0
     gained = math.log(mass_inside(q, whole.mass_b)) - math.log(mass_inside(p, whole.mass_a))
-    most = -math.log1p(-outside) if outside < 1.0 else math.inf  # of log(B/A), as B <= 1; beyond is rounding
+    most = -math.log1p(-outside) if outside < 1.0 else math.inf  # log(B/A), as B <= 1; more is rounding
     there = 0.0
     if bumps:
         centre = np.mean([bump.place for bump in bumps], axis=0)
@@ -203,12 +205,12 @@ def _truncation(p: Density, q: Density, grid: Grid, outside: float, whole: Integ
 
 
 def _rounding(whole: Integral) -> float:
-    """Densities are off by a few ulp, which moves a divergence by as much, and by the root of it where it is small."""
+    """Error from rounding: densities that are off by a few ulp move a divergence by a few ulp of it and of its root."""
     return ROUNDING * (whole.divergence + math.sqrt(whole.divergence))
 
 
 def _of_masses(p: Density, q: Density, whole: Integral) -> float:
-    """What log(A/B) may be off by: rounding where it was added, and what min(1, sum) hid of it where sums are above."""
+    """Error of the term log(A/B): rounding if it was added, and the part that min(1, sum) hides if sums are above 1."""
     added = max(math.log(mass_inside(p, whole.mass_a)) - math.log(mass_inside(q, whole.mass_b)), 0.0)
     hidden = math.log(whole.mass_a / whole.mass_b) - added
     tables = isinstance(p, Tabulated) or isinstance(q, Tabulated)

@@ -1,4 +1,4 @@
-"""Sums over a grid: a divergence, the masses of both densities, and what the sum leaves out."""
+"""Sums over a grid: a divergence, the masses of both densities inside and outside, and their zeros and poles."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ from fastkl.measures import phi
 from fastkl.validation import Floats
 
 SCALED_PASS = 0.5
-"""The share of the sum that the correction for unequal masses may cancel: one bit. Beyond, b is scaled."""
+"""Largest share of the sum that the correction for unequal masses may cancel, one bit; beyond it, b is scaled."""
 
 LEFT_OUT = 2.0**-64
-"""What all points that are skipped could add to a sum, at most: far below an ulp of a probability."""
+"""Largest amount that all skipped points together could add to a sum: far below an ulp of a probability."""
 
 SMALL_MASS = 1e-3
-"""Where the grid holds less of a density than this, nothing is skipped: it might be all that there is."""
+"""Mass of a density on the grid below which no point is skipped: skipped points might be all that there is."""
 
 POINTS_AT_ONCE = 2**16
 
 
 class NoMassError(ValueError):
-    """A density that is 0, or too small for a double, at every node of a grid."""
+    """Error for a density that is 0, or too small for a double, at every node of a grid."""
 
 
 class Integral(NamedTuple):
@@ -48,15 +48,15 @@ class Integral(NamedTuple):
     mass_a: float
     mass_b: float
     skipped: int
-    """Points whose terms were bounded and left out."""
+    """Number of points whose terms were bounded and left out."""
 
 
 def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integral:
     """KL(a||b) on every *stride*-th node of *grid*, as :func:`fastkl.kl_divergence` defines it.
 
     With P, Q, D and S the sums of a, b, b - a and a log(a/b) - a + b, the divergence of the normalised
-    densities is S/P - phi(D/P), phi(u) = u - log(1 + u). Where the second part would cancel much of the
-    first, a second pass with b scaled by P/Q has S/P alone.
+    densities is S/P - phi(D/P), phi(u) = u - log(1 + u). If the second part would cancel much of the
+    first, a second pass with b scaled by P/Q leaves S/P alone.
     """
     count, nodes = grid._count(stride), grid._record(stride)
     tables = [d for d in (a, b) if isinstance(d, Tabulated) and d.grid == grid]
@@ -92,7 +92,7 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
 
 
 def integral_of_sums(a: Density, b: Density, grid: Grid, sums: Floats) -> Integral | None:
-    """What the sums of a kernel mean; None where b has to be scaled to the mass of a."""
+    """The integral from the sums of a kernel; None if b has to be scaled to the mass of a first."""
     total, mass_a, mass_b, surplus, skipped = sums.tolist()
     if math.isnan(mass_a) or math.isnan(mass_b):
         refuse_poles(grid, a, b)
@@ -106,19 +106,19 @@ def integral_of_sums(a: Density, b: Density, grid: Grid, sums: Floats) -> Integr
 
 
 def _lost(a: Density, b: Density, mass_a: float, mass_b: float) -> float:
-    """What the divergence has on top where the grid holds more of a than of b."""
+    """The term of a divergence for unequal masses: log(A/B) if the grid holds more of a (A) than of b (B), else 0."""
     return max(math.log(mass_inside(a, mass_a)) - math.log(mass_inside(b, mass_b)), 0.0)
 
 
 def require_mass(density: Density, grid: Grid, mass: float) -> None:
-    """Refuse a density whose sum is 0."""
+    """Refuse a density whose sum over the grid is 0."""
     if not mass > 0.0:
         box = " x ".join(f"[{axis.lower!r}, {axis.upper!r}]" for axis in grid._parts)
         raise NoMassError(f"{density!r} has no mass on the grid {box}: its sum is {mass!r}")
 
 
 def refuse_poles(grid: Grid, *densities: Density) -> None:
-    """Say which density is infinite at which node, if one is."""
+    """Refuse densities of which one is infinite at a node; the error names both."""
     for density in densities:
         for start, logs in _log_densities(grid, density):
             if (logs[0] == np.inf).any():
@@ -136,12 +136,12 @@ def mass_outside(density: Density, grid: Grid, summed: float) -> float:
 
 
 def mass_inside(density: Density, summed: float) -> float:
-    """The probability inside the grid as the divergence counts it: a table lives on its grid."""
+    """The probability inside the grid as a divergence counts it: at most 1, and 1 for a table, which has no more."""
     return 1.0 if isinstance(density, Tabulated) else min(1.0, summed)
 
 
 def first_infinite(p: Density, q: Density, grid: Grid) -> tuple[float, ...] | None:
-    """The first point where q = 0 < p."""
+    """The first point of the grid where q = 0 < p; None if there is none."""
     for start, (log_p, log_q) in _log_densities(grid, p, q):
         infinite = (log_p > -np.inf) & (log_q == -np.inf)
         if infinite.any():
@@ -150,7 +150,7 @@ def first_infinite(p: Density, q: Density, grid: Grid) -> tuple[float, ...] | No
 
 
 def first_zero(p: Density, grid: Grid, support: tuple[float, float]) -> tuple[float, ...] | None:
-    """The first point where p = 0, in one dimension between the ends of *support*."""
+    """The first point of the grid where p = 0, on the line between the ends of *support*; None if there is none."""
     for start, (log_p,) in _log_densities(grid, p):
         zero = log_p == -np.inf
         if grid.ndim == 1:
@@ -162,7 +162,7 @@ def first_zero(p: Density, grid: Grid, support: tuple[float, float]) -> tuple[fl
 
 
 def _log_densities(grid: Grid, *densities: Density) -> Iterator[tuple[int, list[Floats]]]:
-    """The logarithms at the nodes, a limited number at a time, with the number of the first node."""
+    """The log-densities at the nodes, a limited number at a time, each run with the number of its first node."""
     for start in range(0, grid.size, POINTS_AT_ONCE):
         stop = min(start + POINTS_AT_ONCE, grid.size)
         yield start, [log_values(density, grid, start, stop) for density in densities]

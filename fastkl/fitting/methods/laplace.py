@@ -1,8 +1,8 @@
 """Fits of a Laplace density, whose kink moves with loc.
 
-Forward, KL(p||q) on given nodes has a kink wherever loc meets one, and is least at their weighted median; q's scale is
-the mean distance from it. On a grid that is chosen, in both directions, panels end at the kink: then sums are exact,
-and so is their gradient, and every step takes a grid of its own.
+On given nodes the forward divergence KL(p||q) has a kink wherever loc meets a node, and its minimum at the weighted
+median of the nodes; the scale of q is the mean distance from it. On an automatic grid, in both directions, panels end
+at the kink, so that sums and their gradients are exact, and every step takes a grid of its own.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _polished(problem: Problem, end: Point, gtol: float) -> Point:
 
 
 def _at_kink(problem: Problem, state: Floats) -> Local:
-    """The divergence on panels that end at loc; the Hessian has the term that the jump of the slope adds there.
+    """The divergence on panels that end at loc; its Hessian includes the term that the jump of the slope adds there.
 
     The derivative of the score sign(x - loc) is -2 scale at loc alone, whose mean is -1: the Hessian changes by
     -(G(loc) - E G), G = log(q/p).

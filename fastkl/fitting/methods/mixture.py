@@ -1,8 +1,8 @@
 """The forward fit of a mixture of Normals: expectation maximisation on the grid, accelerated, and then Newton steps.
 
-A step of EM takes one pass and never goes up, but may need thousands; so it is extrapolated (Varadhan and Roland 2008,
-SQUAREM), on a coarse grid, until it is near a minimum. There the Hessian, from differences of exact gradients, finishes
-in a few steps, the last of them on the whole grid.
+A step of EM takes one pass and never raises the divergence, but thousands may be needed; so EM is extrapolated
+(Varadhan and Roland 2008, SQUAREM), on a coarse grid, until it is near a minimum. There a few Newton steps, with a
+Hessian from differences of exact gradients, suffice, the last of them on the whole grid.
 """
 
 from __future__ import annotations
@@ -27,35 +27,35 @@ from fastkl.kernels.responsibilities import responsibility_sums
 from fastkl.validation import Floats
 
 COARSE_POINTS = {1: 4096, 2: 192, 3: 48}
-"""Along each axis, by the number of axes."""
+"""Points of the coarse grid along each axis, up to a factor of 2, by the number of axes."""
 FEWEST_COARSE_POINTS = 24
 
 NEAR_ENOUGH = 1e-4
-"""The gradient from which on Newton steps are tried."""
+"""Largest entry of the gradient at which EM gives way to Newton steps."""
 NEAR = 1e-3
-"""Distance in any coordinate below which two of these lead to one minimum."""
+"""Distance in any coordinate below which the end of EM leads to a minimum that is known already."""
 COARSE_PASSES = 20
-"""Of the coarse grid, for each of the whole one that a run may take."""
+"""Passes over the coarse grid that a run may take for each pass over the whole one."""
 DIFFERENCE = 1e-4
-"""Step of the differences that the Hessian is made of: its error is the square of it."""
+"""Step of the differences that the Hessian is made of: the error of the Hessian is of the order of its square."""
 FLAT = 1e-7
-"""An eigenvalue of the Hessian below this is 0 to its precision."""
+"""Eigenvalue of the Hessian below which it is 0 within the precision of the differences."""
 NODES_OF_PART = 4
-"""Nodes with mass that a component takes, at least."""
+"""Least number of nodes with mass for each component."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Step:
-    """What one pass tells of a mixture."""
+    """The divergence of a mixture, its gradient, and the next step of EM, from one pass."""
 
     value: float
     gradient: Floats
     next: Floats
-    """Where EM goes."""
+    """State to which a step of EM leads."""
 
 
 class _Expectation:
-    """KL(p||q) for mixtures, on every so many-th node of each axis."""
+    """KL(p||q) for mixtures q, summed over every stride-th node of each axis."""
 
     def __init__(self, problem: Problem, chart: MixtureChart, strides: list[int]) -> None:
         self.problem, self.chart = problem, chart
@@ -63,7 +63,7 @@ class _Expectation:
         self.size = problem.grid._count(strides)
         self.points_read = 0
         self.left = math.inf
-        """How many passes a run may still take."""
+        """Number of passes that a run may still take."""
 
     def __call__(self, state: Floats) -> _Step:
         chart, D = self.chart, self.chart.ndim
@@ -93,7 +93,7 @@ class _Expectation:
         return _Step(value, gradient, self._next(normals, own))
 
     def _next(self, normals: Floats, own: Floats) -> Floats:
-        """The weights, means and covariances of what each component answers for."""
+        """The next state of EM: weight, mean and covariance of the part of p for which each component answers."""
         chart, D = self.chart, self.chart.ndim
         shares = np.maximum(own[:, 0], 1e-300)
         first = own[:, 1 : D + 1] / shares[:, np.newaxis]
@@ -105,7 +105,7 @@ class _Expectation:
         inner = second - first[:, :, np.newaxis] * first[:, np.newaxis, :]
         try:
             factors = L @ np.linalg.cholesky(inner)
-        except np.linalg.LinAlgError:  # nothing, or a single node, is left for a component
+        except np.linalg.LinAlgError:  # no node, or a single one, is left for a component
             factors = L * 0.5
         moved = means + np.einsum("nij,nj->ni", L, first)
         return np.column_stack([np.log(shares), moved, factors.reshape(chart.parts, -1)]).ravel()
@@ -139,7 +139,7 @@ def solve(problem: Problem, options: Options) -> Search:
 
 
 def _near_minimum(expectation: _Expectation, state: Floats, floor: Floats) -> Floats:
-    """EM, extrapolated where that goes down."""
+    """A state near a minimum, by steps of EM, extrapolated if that lowers the divergence."""
     chart, here = expectation.chart, expectation(state)
     while expectation.left > 0:
         if np.abs(here.gradient).max() <= NEAR_ENOUGH or (chart.scales(state[np.newaxis])[0] < floor).any():
@@ -156,7 +156,7 @@ def _near_minimum(expectation: _Expectation, state: Floats, floor: Floats) -> Fl
 
 
 def _extrapolated(chart: MixtureChart, state: Floats, once: Floats, twice: Floats) -> Floats | None:
-    """Where the steps of EM are heading, in unconstrained parameters; nothing where that is not ahead."""
+    """The state for which two steps of EM are heading, in unconstrained parameters; None if it is not ahead."""
     start, r = _free(chart, state), _free(chart, once) - _free(chart, state)
     v = _free(chart, twice) - _free(chart, once) - r
     length = math.sqrt(float(r @ r) / max(float(v @ v), 1e-300))
@@ -166,19 +166,19 @@ def _extrapolated(chart: MixtureChart, state: Floats, once: Floats, twice: Float
 
 
 def _diagonal(chart: MixtureChart) -> list[int]:
-    """Where the diagonal of L is in the row of a component."""
+    """Positions of the diagonal of L in the row of a component."""
     return [1 + chart.ndim + i * (chart.ndim + 1) for i in range(chart.ndim)]
 
 
 def _free(chart: MixtureChart, state: Floats) -> Floats:
-    """With the diagonals of L as logarithms, so that any numbers make a mixture."""
+    """Unconstrained parameters of a state: diagonals of L as logarithms, so that any numbers make a mixture."""
     rows = chart.rows(state).copy()
     rows[:, _diagonal(chart)] = np.log(rows[:, _diagonal(chart)])
     return rows.ravel()
 
 
 def _bound(chart: MixtureChart, free: Floats) -> Floats:
-    """The inverse."""
+    """The state with these unconstrained parameters, the inverse of `_free`, and weights that sum to 1."""
     rows = chart.rows(free).copy()
     rows[:, _diagonal(chart)] = np.exp(np.clip(rows[:, _diagonal(chart)], -300.0, 300.0))
     rows[:, 0] -= np.logaddexp.reduce(rows[:, 0])
@@ -186,7 +186,7 @@ def _bound(chart: MixtureChart, free: Floats) -> Floats:
 
 
 def _hessian(expectation: _Expectation, state: Floats) -> Floats:
-    """From differences of gradients; what the coordinates turn with a step is taken out by symmetry."""
+    """The Hessian from differences of gradients; symmetry takes out the turning of the coordinates with a step."""
     chart, k = expectation.chart, len(expectation.chart.names)
     columns = []
     for i in range(k):
@@ -201,7 +201,7 @@ def _hessian(expectation: _Expectation, state: Floats) -> Floats:
 def _polished(
     coarse: _Expectation, fine: _Expectation, state: Floats, floor: Floats, gtol: float, max_passes: int
 ) -> Point:
-    """Newton steps with one Hessian, on the coarse grid and then on the whole one."""
+    """The end of Newton steps with one Hessian, on the coarse grid and then on the whole one."""
     chart, nit, outcome = coarse.chart, 0, Outcome.STALLED
     hessian = _hessian(coarse, state)
     step = fine(state)
@@ -226,7 +226,7 @@ def _polished(
                 if expectation is fine:
                     outcome = Outcome.STALLED
                     break
-                # far from a minimum, or the Hessian is of another place: EM, and a new one
+                # far from a minimum, or the Hessian belongs to another place: take EM again, and a new Hessian
                 trial = _near_minimum(coarse, step.next, floor)
                 found, hessian = coarse(trial), _hessian(coarse, trial)
             state, step = trial, found
@@ -241,7 +241,7 @@ def _point(chart: MixtureChart, state: Floats, step: _Step, hessian: Floats, out
 
 
 def _starts(landscape: Landscape, chart: MixtureChart, floor: Floats) -> Iterator[Floats]:
-    """Mixtures whose parts share the cells of p: its basins, slabs along its main axes, and clusters."""
+    """Mixtures whose components share the cells of p: by basins, by slabs along its main axes, and by clusters."""
     basins = landscape.basins[0]
     by_mass = np.bincount(basins, weights=landscape.mass)
     largest = np.argsort(-by_mass, kind="stable")[: chart.parts]
@@ -267,7 +267,7 @@ def _nearest(points: Floats, centres: Floats) -> Any:
 
 
 def _clusters(landscape: Landscape, parts: int, cov: Floats) -> Any:
-    """Weighted k-means, from places that are far apart and heavy."""
+    """Labels of the cells by weighted k-means, started at places that are far apart and heavy."""
     points = np.asarray(np.linalg.solve(np.linalg.cholesky(cov), landscape.points.T).T, dtype=np.float64)
     mass = landscape.mass
     centres = [points[int(np.argmax(mass))]]
