@@ -19,8 +19,9 @@ Layout = tuple[Any, ...]
 
 
 def layout_of(arguments: tuple[Any, ...]) -> Layout:
-    """The layout of arguments: which of them are named tuples, and with which members."""
-    return tuple((type(a), layout_of(a)) if hasattr(a, "_fields") else None for a in arguments)
+    """The layout of arguments: which of them are named tuples, and with which members; empty if none is."""
+    layout = tuple((type(a), layout_of(a)) if hasattr(a, "_fields") else None for a in arguments)
+    return layout if any(layout) else ()
 
 
 def flattened(arguments: tuple[Any, ...]) -> Iterator[Any]:
@@ -40,7 +41,7 @@ def packer(layout: Layout) -> Any:
 
     def types_of(layout: Layout, members: Iterator[Any]) -> list[Any]:
         return [
-            types.BaseTuple.from_types(types_of(part[1], members), part[0]) if part else next(members)
+            types.BaseTuple.from_types(types_of(_members(part), members), part[0]) if part else next(members)
             for part in layout
         ]
 
@@ -53,7 +54,8 @@ def packer(layout: Layout) -> Any:
 
             def made(kind: Any, layout: Layout) -> Any:
                 parts = [
-                    made(own, part[1]) if part else next(values) for own, part in zip(kind.types, layout, strict=True)
+                    made(own, _members(part)) if part else next(values)
+                    for own, part in zip(kind.types, layout, strict=True)
                 ]
                 return context.make_tuple(builder, kind, parts)
 
@@ -62,3 +64,8 @@ def packer(layout: Layout) -> Any:
         return arguments(members), emit
 
     return intrinsic(pack)
+
+
+def _members(part: tuple[Any, Layout]) -> Layout:
+    """The layout of the members of a named tuple, an entry for each of them."""
+    return part[1] or (None,) * len(part[0]._fields)
