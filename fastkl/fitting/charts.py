@@ -85,12 +85,12 @@ class Chart(ABC):
 
         The parameters are theta(state) + T step + (second order), with T the tangent.
         """
-        tangent = self.tangent(state)
         try:
-            slopes = np.asarray(np.linalg.solve(tangent.T, gradient), dtype=np.float64)
-            bends = np.linalg.solve(tangent.T, np.linalg.solve(tangent.T, hessian - self.bend(state, slopes)).T)
+            back = np.linalg.inv(self.tangent(state))
         except np.linalg.LinAlgError:  # a scale has become 0
             return np.full_like(gradient, np.nan), np.full_like(hessian, np.nan)
+        slopes = np.asarray(gradient @ back, dtype=np.float64)
+        bends = back.T @ (hessian - self.bend(state, slopes)) @ back
         return slopes, np.asarray(0.5 * (bends + bends.T), dtype=np.float64)
 
     @abstractmethod

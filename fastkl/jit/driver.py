@@ -227,7 +227,6 @@ class TiledKernel:
         tiles = -(-size // length)
         partials = np.zeros((tiles, self.outputs if outputs is None else outputs))
         largest = max(LARGEST_SPAN_WORK // (length * items * work), 1)
-        self._layout = layout_of(args)
         first, span = 0, min(max(FIRST_SPAN_POINTS // (length * items), 1), largest)
         while first < tiles:
             last = min(first + span, tiles)
@@ -270,6 +269,7 @@ class TiledKernel:
                 in_threads = self._pace is None or self._pace.in_threads()
                 began = time.perf_counter()
                 if in_threads:
+                    self._layout = layout_of(args)
                     self.parallel(partials, first, last, size, length, offset, tuple(flattened(args)))
                 else:
                     self._run_tiles(partials, first, last, *rest)
@@ -278,6 +278,7 @@ class TiledKernel:
             finally:
                 _launcher.pop("thread", None)
         else:
+            self._layout = layout_of(args)
             self.serial(partials, first, last, size, length, offset, tuple(flattened(args)))
 
     def _run_tiles(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from fastkl.elementary import LOWERED, exp_or_zero, fast_kl_term, fast_kl_term_of_logs, kl_term_of_logs
-from fastkl.jit import block, buffer, holes, instance, scalar, tiled
+from fastkl.jit import block, buffer, buffers, holes, instance, scalar, tiled
 from fastkl.jit import least as min
 from fastkl.jit import most as max
 from fastkl.kernels.axes import fill_axis, fill_box, full_index, has_one_weight, last_below, length_of_row
@@ -140,6 +142,19 @@ def _fill_reach(p, outer, level, out):
     reach(p.functions[REACH_OF], p.parts, p.components, p.values, p.nodes, outer, level, out)
 
 
+class Room(NamedTuple):
+    """Arrays of `kl_integral_of_bounded`."""
+
+    run: Run
+    a: Any
+    b: Any
+    x: Any
+    """Nodes of a row, if all rows have the same."""
+    w: Any
+    ends: Any
+    """Corners of a box, and the bounds of p and of q."""
+
+
 @tiled(outputs=5)
 def kl_integral_of_bounded(partial, start, stop, p, q, log_factor, limit, grid):
     """The integrals of `kl_integral`, for densities that know their bounds and their reach.
@@ -149,10 +164,17 @@ def kl_integral_of_bounded(partial, start, stop, p, q, log_factor, limit, grid):
     themselves if q does not underflow and neither of them overflows, and else from their logarithms.
     """
     D, length = grid.layout.shape[0], length_of_row(grid)
-    kept = D > 1 and length <= stop - start  # whether to keep the nodes, which are the same in all rows
-    run, a, b = new_run(grid), buffer(BLOCK), buffer(BLOCK)
-    x, w = buffer(length if kept else 0), buffer(length if kept else 0)
-    lower, upper, bounds_p, bounds_q = buffer(D), buffer(D), buffer(2), buffer(2)
+    kept = length if D > 1 and length <= stop - start else 0  # all rows have the same nodes
+    room = Room(new_run(grid), buffer(BLOCK), buffer(BLOCK), buffer(kept), buffer(kept), buffers(4, max(D, 2)))
+    _sum_bounded(partial, start, stop, p, q, log_factor, limit, grid, room)
+
+
+@block
+def _sum_bounded(partial, start, stop, p, q, log_factor, limit, grid, room):
+    """The sums of `kl_integral_of_bounded`; a block, since counting references takes longer than a short run."""
+    D, length = grid.layout.shape[0], length_of_row(grid)
+    kept, run, a, b, x, w = room.x.size > 0, room.run, room.a, room.b, room.x, room.w
+    lower, upper, bounds_p, bounds_q = room.ends[0, :D], room.ends[1, :D], room.ends[2, :2], room.ends[3, :2]
     divergence, mass_p, mass_q, surplus, skipped, point = 0.0, 0.0, 0.0, 0.0, 0.0, start
 
     fill_box(grid, start, stop, lower, upper)

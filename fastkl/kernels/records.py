@@ -150,7 +150,13 @@ class Evaluation:
         return DensityRecord(_addresses(functions), _addresses(self.parts), self.components, self.values, self.nodes)
 
 
+NO_ADDRESSES: Integers = np.empty(0, np.int64)
+"""The addresses of no functions."""
+
+
 def _addresses(functions: Sequence[Implementation]) -> Integers:
+    if not functions:
+        return NO_ADDRESSES
     return np.array([function.address for function in functions], dtype=np.int64)
 
 

@@ -163,7 +163,12 @@ def row_sums(partial, start, stop, work, given, a, b, sums):
     left in b: such a row is looked at twice if needed. A sum of terms without weights is -0 if p = b q to the last
     digit.
     """
-    room = buffers(4, BLOCK)
+    _sum_rows(start, stop, work, given, a, b, sums, buffers(4, BLOCK))
+
+
+@block
+def _sum_rows(start, stop, work, given, a, b, sums, room):
+    """The sums of `row_sums`; a block, since counting references takes longer than a short row."""
     for point in range(start, stop):
         row, piece = point // work.pieces, point % work.pieces
         at_p = given.p.address + row * given.p.row_step
@@ -266,7 +271,12 @@ def column_sums(partial, start, stop, work, given, b, sums):
     A point of this kernel is a piece of `ACROSS` rows. `RUN` numbers of a row are summed at a time, and the
     rounding errors of adding up these sums are kept.
     """
-    room, run, lost = buffers(4, ACROSS), buffers(4, ACROSS), buffers(4, ACROSS)
+    _sum_columns(start, stop, work, given, b, sums, buffers(4, ACROSS), buffers(4, ACROSS), buffers(4, ACROSS))
+
+
+@block
+def _sum_columns(start, stop, work, given, b, sums, room, run, lost):
+    """The sums of `column_sums`; a block, since counting references takes time."""
     fill_with_zeros(room)  # terms that are not asked for are 0
     for point in range(start, stop):
         first, piece = point // work.pieces * ACROSS, point % work.pieces
