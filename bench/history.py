@@ -56,7 +56,7 @@ def main() -> None:
 def git(*arguments: str) -> list[str]:
     """The lines that git prints."""
     done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.splitlines()
+    return done.stdout.removesuffix("\n").split("\n") if done.stdout else []
 
 
 def asv(*arguments: str) -> None:

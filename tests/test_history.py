@@ -79,6 +79,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [sys.executable, "-m", "asv", "--config", str(folder / "asv.conf.json"), "publish", "--no-pull"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    versions = (folder / "html" / "commits.html").read_text(encoding="utf-8")
+    assert all(f'id="{commit}"' in versions for commit in known_commits())
     names = sorted({package for package, _ in LIBRARIES.values()})
     fetched = subprocess.run([npm, "pack", "--silent", *names], cwd=folder, capture_output=True, text=True, timeout=120)
     if fetched.returncode:
