@@ -176,7 +176,7 @@ class NormalChart(Chart):
         return np.concatenate([moved, (L @ R).reshape(len(states), -1)], axis=1)
 
     def whitenings(self, states: Floats) -> Floats:
-        """The inverses W of the factors L, shape (n, D, D)."""
+        """Inverses W of the Cholesky factors L, shape (n, D, D)."""
         inverse: Floats = np.tril(np.linalg.inv(self.split(states)[1]))
         return inverse
 

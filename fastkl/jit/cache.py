@@ -73,7 +73,11 @@ class KernelCache(caching.NullCache):  # type: ignore[misc]  # Numba's classes c
 
     def __init__(self, py_func: Any) -> None:
         self.py_func = py_func
-        self.enabled = True
+
+    @functools.cached_property
+    def enabled(self) -> bool:
+        """Whether code is read and written: not if the function's source is in no file, as in a notebook or a zip."""
+        return Path(inspect.getfile(self.py_func)).is_file()
 
     @functools.cached_property
     def folders(self) -> list[Path]:
@@ -151,7 +155,8 @@ class KernelCache(caching.NullCache):  # type: ignore[misc]  # Numba's classes c
 
     def _name(self, sig: Any, codegen: Any) -> str:
         """The name of the file for a signature and the processor that code is made for."""
-        code = hashlib.sha256(self.py_func.__code__.co_code).hexdigest()
+        cells = tuple(cell.cell_contents for cell in self.py_func.__closure__ or ())
+        code = hashlib.sha256(self.py_func.__code__.co_code + dumps(cells)).hexdigest()
         key = hashlib.sha256(repr((sig, codegen.magic_tuple(), code)).encode()).hexdigest()[:16]
         return f"{self.base}.{self.stamp}.{key}.nbc"
 
@@ -180,7 +185,7 @@ def _content(path: Path) -> bytes | None:
 def _write(path: Path, content: bytes) -> None:
     """Let a file appear whole, or not at all."""
     temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex[:8]}.tmp")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0), 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(hashlib.sha256(content).digest() + content)

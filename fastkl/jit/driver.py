@@ -248,19 +248,8 @@ class TiledKernel:
         totals: NDArray[np.float64] = np.ascontiguousarray(partials.T).sum(axis=1)
         return totals
 
-    def _launch(
-        self,
-        work: int,
-        partials: NDArray[np.float64],
-        first: int,
-        last: int,
-        size: int,
-        length: int,
-        offset: int,
-        args: tuple[Any, ...],
-    ) -> None:
+    def _launch(self, work: int, partials: NDArray[np.float64], first: int, last: int, *rest: Any) -> None:
         """Run the tiles ``first <= t < last``, *work* items in all."""
-        rest = size, length, offset, args
         if JIT_DISABLED or work <= SMALL_POINTS:
             with np.errstate(all="ignore") if JIT_DISABLED else nullcontext():  # compiled code never warns
                 self._run_tiles(partials, first, last, *rest)
@@ -269,8 +258,7 @@ class TiledKernel:
                 in_threads = self._pace is None or self._pace.in_threads()
                 began = time.perf_counter()
                 if in_threads:
-                    self._layout = layout_of(args)
-                    self.parallel(partials, first, last, size, length, offset, tuple(flattened(args)))
+                    self._run_driver("parallel", partials, first, last, *rest)
                 else:
                     self._run_tiles(partials, first, last, *rest)
                 if self._pace is not None:
@@ -278,8 +266,13 @@ class TiledKernel:
             finally:
                 _launcher.pop("thread", None)
         else:
-            self._layout = layout_of(args)
-            self.serial(partials, first, last, size, length, offset, tuple(flattened(args)))
+            self._run_driver("serial", partials, first, last, *rest)
+
+    def _run_driver(self, name: str, *launch: Any) -> None:
+        """Run tiles by the driver of that name, which is compiled for the layout of the arguments."""
+        *where, args = launch
+        self._layout = layout_of(args)
+        getattr(self, name)(*where, tuple(flattened(args)))
 
     def _run_tiles(
         self,

@@ -153,9 +153,9 @@ def _extreme(sign: str) -> Any:
 
 
 least: Any = min if JIT_DISABLED else _extreme("<")
-"""Python's ``min``, in whose place kernels import it: Numba compiles a function for every use of its own."""
+"""``least(a, b, ...)``: Python's ``min``, in whose place kernels import it; Numba's own compiles a function per use."""
 most: Any = max if JIT_DISABLED else _extreme(">")
-"""Python's ``max``, likewise."""
+"""``most(a, b, ...)``: Python's ``max``, in whose place kernels import it; Numba's own compiles a function per use."""
 
 _WIDEST = '"prefer-vector-width"="512"'
 """LLVM attribute of a function in which vectors of 512 bits are preferred."""

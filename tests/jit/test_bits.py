@@ -12,7 +12,6 @@ import pytest
 
 import fastkl
 from fastkl.jit import JIT_DISABLED, TiledKernel, driver
-from fastkl.jit.records import flattened, layout_of
 from fastkl.kernels.sums import kl_sums
 
 SIZE = 300_000
@@ -32,16 +31,12 @@ def tile_by_tile(
 
 
 def serial_driver(kernel: TiledKernel, *launch: Any) -> None:
-    *where, args = launch
-    kernel._layout = layout_of(args)
-    kernel.serial(*where, tuple(flattened(args)))
+    kernel._run_driver("serial", *launch)
 
 
 def parallel_driver(kernel: TiledKernel, *launch: Any, threads: int) -> None:
-    *where, args = launch
     numba.set_num_threads(threads)
-    kernel._layout = layout_of(args)
-    kernel.parallel(*where, tuple(flattened(args)))
+    kernel._run_driver("parallel", *launch)
 
 
 one_thread = functools.partial(parallel_driver, threads=1)

@@ -276,3 +276,43 @@ def test_many_processes_at_once_leave_the_right_code(package: Path) -> None:
             assert done.value == pytest.approx(VALUE, rel=1e-12)
     assert run(package, both) == (pytest.approx(VALUE, rel=1e-12), 2, 0, [])
     assert list((package / "fastkl").rglob("*.tmp")) == []
+
+
+CLOSURES = """
+import sys
+sys.path.insert(0, {folder!r})
+import made
+print(*(made.adder(n)(np.zeros(1)) for n in (1.0, 2.0)))
+"""
+
+
+def test_functions_that_differ_in_what_they_enclose_do_not_share_code(package: Path) -> None:
+    source = """
+import numpy as np
+from fastkl.jit import tiled
+
+def adder(n):
+    @tiled(outputs=1)
+    def add(partial, start, stop, x):
+        partial[0] = x[0] + n
+    return lambda x: float(add.total(1, x)[0])
+"""
+    (package / "made.py").write_text(source)
+    code = "import numpy as np\n" + CLOSURES.format(folder=str(package))
+    for _ in range(2):
+        printed = run_python(code, PYTHONPATH=str(package), NUMBA_CACHE_DIR=None)
+        assert printed.split() == ["1.0", "2.0"]
+
+
+def test_a_function_without_a_file_is_compiled_and_not_kept(package: Path) -> None:
+    code = """
+import numpy as np
+from fastkl.jit import tiled
+
+@tiled(outputs=1)
+def first(partial, start, stop, x):
+    partial[0] = x[0]
+
+print(first.total(1, np.ones(1))[0])
+"""
+    assert run_python(code, PYTHONPATH=str(package), NUMBA_CACHE_DIR=None).strip() == "1.0"
