@@ -20,7 +20,8 @@ takes. It knows nothing of the project whose code it looks at:
         def track_instructions(self, figures, function, processor, compiler):
             return figures[function][processor]["instructions"]
 
-``python -m bench.asv_bench_numba CODE PROCESSOR ...`` prints the same as JSON.
+``python asv_bench_numba.py CODE PROCESSOR ...`` prints the same as JSON, and ``python asv_bench_numba.py --list`` the
+names of all processors.
 
 Method: while the code runs in a new process, the LLVM modules are recorded as Numba's front end makes them. They then
 go through Numba's own pipeline once for every processor, and the assembly is read. Cycles are those that llvm-mca
@@ -30,6 +31,7 @@ and without it cycles are NaN.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import difflib
 import json
@@ -41,10 +43,16 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
-Figures = dict[str, dict[str, dict[str, float]]]
-"""Names of functions, then of processors, then of figures."""
+
+class Figures(dict[str, dict[str, dict[str, float]]]):
+    """Figures by the names of functions, then of processors, then of figures."""
+
+    def __missing__(self, function: str) -> dict[str, dict[str, float]]:
+        raise KeyError(f"no loop over floating-point numbers in a function {function!r}; there are {', '.join(self)}")
+
 
 MCA_ITERATIONS = 100
 
@@ -55,34 +63,48 @@ def figures(code: str, processors: Sequence[str], **environment: str) -> Figures
     Parameters
     ----------
     code : str
-        Python code that calls what is to be looked at, with small arrays; it runs in a new process.
+        Python code that calls what is to be looked at, with small arrays. It runs in a new process, which finds modules
+        where this one does, and compiles everything, whatever is in Numba's caches.
     processors : sequence of str
-        LLVM's names, such as "znver4" or "apple-m1".
+        LLVM's names, such as "znver4" or "apple-m1"; `processor_names` has all.
     **environment : str
         Variables for the new process.
 
     Returns
     -------
     dict
-        ``figures[function][processor][figure]``. A function is named as in Python, with the types of its arrays, and
-        with a number where that is not enough. The figures are those of `Loop`.
+        ``figures[function][processor][figure]``. A function is named as in Python, with the types of its arrays, or of
+        its numbers if it has no arrays, and with a number where that is not enough. The figures are those of `Loop`,
+        for the loop that `main_loop` takes. Functions without a loop over floating-point numbers are not in it.
 
     Raises
     ------
+    TypeError
+        If *processors* is a string.
     ValueError
-        If LLVM does not know a processor.
+        If LLVM does not know a processor, or *processors* is empty.
     RuntimeError
-        If the code fails; the message has what it printed last.
+        If the code fails, or compiles no function with a loop over floating-point numbers.
     """
+    if isinstance(processors, str):
+        raise TypeError(f"processors is the string {processors!r}; give a list of names, [{processors!r}]")
+    if not processors:
+        raise ValueError("processors is empty; give names such as 'x86-64-v3' or 'apple-m1'")
     for processor in processors:
         triple_of(processor)
-    with tempfile.TemporaryDirectory() as empty:
-        variables = {**os.environ, "NUMBA_CACHE_DIR": empty, "NUMBA_OPT": "0", **environment}
-        command = [sys.executable, os.path.abspath(__file__), "-", *processors]
-        done = subprocess.run(command, input=code, capture_output=True, text=True, env=variables, cwd=empty)
-    if done.returncode:
-        raise RuntimeError(f"the code to be compiled failed:\n{done.stderr[-2000:]}")
-    found: Figures = json.loads(done.stdout.splitlines()[-1])
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder, "figures.json")
+        task = {"code": code, "processors": list(processors), "path": sys.path, "result": str(result)}
+        always = {"NUMBA_CACHE_DIR": folder, "NUMBA_OPT": "0", "NUMBA_DISABLE_JIT": "0"}
+        command = [sys.executable, os.path.abspath(__file__), "--task"]
+        variables = {**os.environ, **always, **environment}
+        done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, env=variables)
+        if not result.exists():
+            printed = done.stderr[-2000:].strip() or f"it ended with status {done.returncode}, and printed no error"
+            raise RuntimeError(f"the code to be compiled failed:\n{printed}")
+        found = Figures(json.loads(result.read_text()))
+    if not found:
+        raise RuntimeError("the code has compiled no function with a loop over floating-point numbers: call one in it")
     return found
 
 
@@ -104,6 +126,15 @@ def mca() -> str | None:
 
 
 TRIPLES = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
+_ONLY_32_BITS = re.compile(
+    r"i[3-6]86|pentium.*|yonah|prescott|lakemont|k6.*|athlon(?!64|-fx).*|geode|winchip.*|c3.*", re.ASCII
+)
+_MARKETED = {"graviton2": "neoverse-n1", "graviton3": "neoverse-v1", "graviton4": "neoverse-v2"}
+
+
+def processor_names() -> list[str]:
+    """LLVM's names of the 64-bit processors that figures can be had for."""
+    return sorted({name for triple in TRIPLES for name in _names(triple)})
 
 
 def triple_of(processor: str) -> str:
@@ -115,11 +146,12 @@ def triple_of(processor: str) -> str:
     for triple in TRIPLES:
         if processor in _names(triple):
             return triple
-    known = sorted(name for triple in TRIPLES for name in _names(triple))
-    near = difflib.get_close_matches(processor, known, n=4, cutoff=0.4) or known
+    known, low = processor_names(), str(processor).lower()
+    same = [_MARKETED[low]] if low in _MARKETED else [name for name in known if low in name]
+    near = same[:4] or difflib.get_close_matches(low, known, n=4, cutoff=0.4) or known[:4]
     raise ValueError(
-        f"LLVM {llvm.llvm_version_info[0]} knows no processor {processor!r}; it knows {', '.join(near[:4])} "
-        f"and {len(known) - len(near[:4])} others"
+        f"LLVM {llvm.llvm_version_info[0]} knows no 64-bit processor {processor!r}; it knows {', '.join(near)} "
+        f"and {len(known) - len(near)} others, which 'python {os.path.relpath(__file__)} --list' prints"
     )
 
 
@@ -132,7 +164,8 @@ def _names(triple: str) -> set[str]:
         )
         printed = subprocess.run([sys.executable, "-c", ask, triple], capture_output=True, text=True).stderr
         listed = printed.partition("Available features")[0]
-        _known[triple] = set(re.findall(r"^\s+(\S+)\s+- Select", listed, re.MULTILINE))
+        names = re.findall(r"^\s+(\S+)\s+- Select", listed, re.MULTILINE)
+        _known[triple] = {name for name in names if not _ONLY_32_BITS.fullmatch(name)}
     return _known[triple]
 
 
@@ -144,6 +177,7 @@ class Recorded:
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.types = ""  # of the arguments, as Numba prints them
         self.modules: list[str] = []
         self.linked: list[Recorded] = []
 
@@ -158,9 +192,11 @@ class Recorded:
 def recording() -> Iterator[list[Recorded]]:
     """Record all that Numba compiles within this context."""
     from numba.core.codegen import CPUCodeLibrary
+    from numba.core.lowering import BaseLower
 
     known: dict[Any, Recorded] = {}
     add_module, add_library = CPUCodeLibrary.add_llvm_module, CPUCodeLibrary.add_linking_library
+    prepare = BaseLower.__init__
 
     def record(library: Any) -> Recorded:
         return known.setdefault(library, Recorded(library.name))
@@ -173,12 +209,18 @@ def recording() -> Iterator[list[Recorded]]:
         record(self).linked.append(record(library))
         add_library(self, library)
 
+    def noting_types(self: Any, context: Any, library: Any, function: Any, *rest: Any, **named: Any) -> None:
+        record(library).types = str(function.argtypes)
+        prepare(self, context, library, function, *rest, **named)
+
     all_recorded: list[Recorded] = []
     CPUCodeLibrary.add_llvm_module, CPUCodeLibrary.add_linking_library = noting_module, noting_library
+    BaseLower.__init__ = noting_types
     try:
         yield all_recorded
     finally:
         CPUCodeLibrary.add_llvm_module, CPUCodeLibrary.add_linking_library = add_module, add_library
+        BaseLower.__init__ = prepare
         all_recorded.extend(known.values())
 
 
@@ -244,16 +286,18 @@ class Loop(NamedTuple):
     """An innermost loop of a function in machine code."""
 
     width: float
-    """Bits of the widest registers that it calculates in."""
+    """Bits of the widest registers that it calculates in; 0 if it only moves numbers and calls functions."""
     points: float
-    """Numbers that are dealt with at once, as LLVM's vectoriser made the loop; 1 if it did not."""
+    """Numbers that are dealt with at once, as LLVM vectorised and unrolled the loop."""
     instructions: float
     """Instructions for a number, as all that follow."""
     divisions: float
     spills: float
     """Loads and stores of registers that there was no room for."""
+    calls: float
+    """Calls of functions, whose own instructions are not counted."""
     cycles: float
-    """Cycles that llvm-mca predicts."""
+    """Cycles that llvm-mca predicts; NaN if the loop calls functions."""
 
 
 _LABEL = re.compile(r'^("?[\w.$]+"?):')
@@ -261,25 +305,34 @@ _COMMENT = re.compile(r"(?:#|//)\s?(.*)$")
 _HEADER = re.compile(r"(?:#|//) =>.*This Inner Loop Header")
 _INSIDE = re.compile(r"in Loop: Header=(BB\d+_\d+)")
 _DIVISION = re.compile(r"^v?divs?[sp][sd]|^fdivr?$")
+_CALL = re.compile(r"^(?:callq?|blr?)$")
+_REGISTER = re.compile(r"%[xyz]mm|\b[vzds]\d+\b")
 _ARITHMETIC = re.compile(
-    r"^(?:v?(?:add|sub|mul|div|sqrt|fn?m(?:add|sub)\d+)[sp][sd]|fn?m(?:ul|add|sub|la|ls|ad|sb)|f(?:add|sub|div|sqrt)r?)$"
+    r"^(?:v?(?:add|sub|mul|div|sqrt|max|min|round|rndscale|rcp|rcp14|rsqrt|rsqrt14|cmp\w*?|u?comi|"
+    r"fn?m(?:add|sub)\d+)[sp][sd]|"
+    r"fn?m(?:ul|add|sub|la|ls|ad|sb)|f(?:add|sub|div|sqrt)r?|f(?:max|min)(?:nm)?|fcm\w+|frint\w|fr(?:ecp|sqrt)\w|fabd)$"
 )
 
 
 def loops(ir: str, assembly: str, processor: str) -> list[Loop]:
-    """The innermost loops with floating-point arithmetic, in the order of the machine code."""
+    """The innermost loops over floating-point numbers, in the order of the machine code.
+
+    Loops for the rest of the numbers, which LLVM adds where it vectorises or unrolls a loop, are not among them.
+    """
     steps = _steps(ir)
     found = []
     for function, block, lines in _innermost(assembly):
         instructions = [line.split(None, 1) for line in lines]
         names = [words[0] for words in instructions]
-        if not any(map(_ARITHMETIC.match, names)):
-            continue
         points = steps.get((function, block), 1)
+        calls = sum(1 for name in names if _CALL.match(name))
+        moves_numbers = any(_REGISTER.search(line) for line in lines)
+        if not points or not (any(map(_ARITHMETIC.match, names)) or (calls and moves_numbers)):
+            continue
         divisions = sum(1 for name in names if _DIVISION.match(name))
         spills = sum(1 for line in lines if re.search(r"(?:#|//).*(?:Spill|Reload)", line))
-        cycles = _cycles(lines, processor)
-        counts = (len(names) / points, divisions / points, spills / points, cycles / points)
+        cycles = math.nan if calls else _cycles(lines, processor)
+        counts = [count / points for count in (len(names), divisions, spills, calls, cycles)]
         found.append(Loop(_width(instructions), points, *counts))
     return found
 
@@ -287,13 +340,13 @@ def loops(ir: str, assembly: str, processor: str) -> list[Loop]:
 def main_loop(found: Sequence[Loop]) -> Loop:
     """The loop that does the work.
 
-    Where loops divide, it is the one of them that deals with most numbers at once, and of several the leanest: the
-    others are for the rest of the numbers, and for unusual ones. Elsewhere it is the longest that was vectorised.
+    Where loops divide, it is the one of them that deals with most numbers at once, and of several the leanest, because
+    the others are for unusual numbers. Elsewhere it is the longest that calculates in vectors, or else that calculates.
     """
     if dividing := [loop for loop in found if loop.divisions]:
         return max(dividing, key=lambda loop: (loop.width * loop.points, -loop.instructions))
-    vectorised = [loop for loop in found if loop.points > 1] or found
-    return max(vectorised, key=lambda loop: loop.instructions * loop.points)
+    working = [loop for loop in found if loop.width > 64] or [loop for loop in found if loop.width] or found
+    return max(working, key=lambda loop: loop.instructions * loop.points)
 
 
 def _innermost(assembly: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -324,24 +377,54 @@ def _innermost(assembly: str) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _steps(ir: str) -> dict[tuple[str, str], int]:
-    """By function and block: how far the counter of a loop of the vectoriser goes at once."""
+    """By function and first block of a loop: how far its counter goes at once; 0 for a loop over the rest of numbers.
+
+    The counter is that of LLVM's vectoriser; in a loop that it did not make, it is the one of the largest steps.
+    """
     steps = {}
     for text in re.split(r"^define ", ir, flags=re.MULTILINE)[1:]:
         function = re.search(r'@("?)([^"(]+)\1\(', text)
-        added = dict(re.findall(r"%(\S+) = add (?:nuw )?(?:nsw )?i64 (%\S+, \d+)$", text, re.MULTILINE))
+        added = dict(re.findall(r"%(\S+) = add (?:nuw )?(?:nsw )?i64 %(\S+, -?\d+)$", text, re.MULTILINE))
+        counters: dict[str, dict[str, list[tuple[str, str]]]] = {}
         block = ""
         for line in text.splitlines():
             if label := re.match(r'^"?([\w.$-]+)"?:', line):
                 block = label[1]
-            elif counter := re.match(r"\s+%(index\S*) = phi i64 (.*)$", line):
-                for name in re.findall(r"\[ %([^ ,]+),", counter[2]):
-                    step, at = 0, name
-                    while at in added:
-                        base, amount = added[at].split(", ")
-                        step, at = step + int(amount), base[1:]
-                    if at == counter[1] and step and function:
-                        steps[function[2], block] = step
+            elif counter := re.match(r"\s+%(\S+) = phi i64 (.*)$", line):
+                counters.setdefault(block, {})[counter[1]] = re.findall(r"\[ ([^ ,]+), %([^ ]+) \]", counter[2])
+        phis = {name: incoming for found in counters.values() for name, incoming in found.items()}
+        for block, found in counters.items():
+            by_name = {name: _step(name, incoming, added) for name, incoming in found.items()}
+            moving = {name: step for name, step in by_name.items() if step}
+            if not moving or not function:
+                continue
+            of_vectors = [step for name, step in moving.items() if name.startswith("index")]
+            rest = re.search(r"\.(?:prol|epil)|^vec\.epilog", block) or (
+                not of_vectors and any(_follows_vectors(name, phis, set()) for name in moving)
+            )
+            steps[function[2], block] = 0 if rest else max(of_vectors or moving.values())
     return steps
+
+
+def _step(name: str, incoming: Sequence[tuple[str, str]], added: dict[str, str]) -> int:
+    """How far a counter goes in a round of its loop, by the additions that lead back to it; 0 if none do."""
+    for value, _ in incoming:
+        step, at = 0, value.removeprefix("%")
+        while at in added:
+            at, amount = added[at].split(", ")
+            step += int(amount)
+        if at == name and step:
+            return abs(step)
+    return 0
+
+
+def _follows_vectors(name: str, phis: dict[str, list[tuple[str, str]]], seen: set[str]) -> bool:
+    """Whether a counter can start where that of a vectorised loop has ended."""
+    seen.add(name)
+    starts = [value.removeprefix("%") for value, _ in phis[name]]
+    return any("middle.block" in block or "vec.epilog" in block for _, block in phis[name]) or any(
+        start in phis and start not in seen and _follows_vectors(start, phis, seen) for start in starts
+    )
 
 
 _BITS = {"x": 128, "y": 256, "z": 512}
@@ -376,27 +459,36 @@ def _cycles(lines: Sequence[str], processor: str) -> float:
 
 
 def _label(recorded: Recorded) -> str:
-    """The function's name with the types of its arrays."""
-    defined = re.findall(r'^define .*@"?([^"(]+)"?\(', "\n".join(recorded.modules), re.MULTILINE)
-    kinds = sorted({{"d": "f8", "f": "f4"}[kind] for name in defined for kind in re.findall(r"5ArrayI([df])", name)})
-    return f"{recorded.name.split('.')[-1]}[{' '.join(kinds)}]"
+    """The function's name with the types of its arrays, or those of its numbers if it has none."""
+    while not recorded.types and recorded.linked:  # a ufunc's loop, which Numba makes around the function
+        recorded = recorded.linked[0]
+    kinds = re.findall(r"array\((float|complex)(\d+)", recorded.types) or re.findall(
+        r"\b(float|complex)(\d+)", recorded.types
+    )
+    short = sorted({f"{kind[0]}{int(bits) // 8}" for kind, bits in kinds})
+    return f"{recorded.name.split('.')[-1]}[{' '.join(short)}]"
 
 
-def _main(code: str, processors: Sequence[str]) -> Figures:
+def _measure(code: str, processors: Sequence[str]) -> Figures:
     """Run *code*, and measure what it compiled that nothing else has linked."""
     with recording() as recorded:
-        exec(compile(code, "<code to be compiled>", "exec"), {"__name__": "__main__"})
+        try:
+            exec(compile(code, "<code to be compiled>", "exec"), {"__name__": "__main__"})
+        except SystemExit as end:
+            if end.code not in (None, 0):
+                raise RuntimeError(f"it ended by sys.exit({end.code!r})") from end
     from numba.core import config
 
     config.OPT = config._OptLevel(3)
     linked = {id(other) for library in recorded for other in library.linked}
     roots = [library for library in recorded if library.modules and id(library) not in linked]
-    found: Figures = {}
+    found = Figures()
     for processor in processors:
         compiled = pipeline(processor)
         seen: dict[str, int] = {}
         for library in filter(lambda root: root.is_for(triple_of(processor)), roots):
-            if measured := loops(*compiled(library), processor):
+            ir, assembly = compiled(library)
+            if measured := loops(ir, assembly, processor):
                 label = _label(library)
                 seen[label] = seen.get(label, 0) + 1
                 name = label if seen[label] == 1 else f"{label} {seen[label]}"
@@ -404,8 +496,36 @@ def _main(code: str, processors: Sequence[str]) -> Figures:
     return found
 
 
-if __name__ == "__main__":
-    if sys.argv[1] == "-":  # the new process of `figures`
-        print(json.dumps(_main(sys.stdin.read(), sys.argv[2:])))
+def _work() -> None:
+    """The new process of `figures`."""
+    task = json.load(sys.stdin)
+    sys.path[:] = task["path"]
+    found = _measure(task["code"], task["processors"])
+    Path(task["result"]).write_text(json.dumps(found))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Print the figures of machine code that Numba makes.")
+    parser.add_argument("code", nargs="?", help="Python code that calls what is to be looked at")
+    parser.add_argument("processors", nargs="*", help="LLVM's names, such as znver4 or apple-m1")
+    parser.add_argument("--list", action="store_true", help="print the names of all processors")
+    parser.add_argument("--task", action="store_true", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.task:
+        _work()
+    elif arguments.list:
+        print("\n".join(processor_names()))
+    elif not arguments.code:
+        parser.error("give code and names of processors, or --list")
     else:
-        print(json.dumps(figures(sys.argv[1], sys.argv[2:]), indent=1))
+        sys.path.insert(0, os.getcwd())  # as ``python -c`` does
+        try:
+            print(json.dumps(figures(arguments.code, arguments.processors), indent=1))
+        except (ValueError, RuntimeError) as reason:
+            print(f"{parser.prog}: {reason}", file=sys.stderr)
+            return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

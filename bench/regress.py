@@ -25,6 +25,7 @@ import argparse
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -91,7 +92,7 @@ def main() -> int:
 def compare(arguments: argparse.Namespace, folder: Path) -> tuple[list[Row], float]:
     """The rows of the table, and the seconds that the rounds of samples took."""
     base, head = commit(arguments.base), commit("HEAD")
-    check(arguments.rounds)
+    check(arguments.rounds, arguments.cases)
     if base == head:
         raise Unusable(f"BASE {arguments.base!r} is the commit of the working tree; name an older one, such as HEAD~1")
     folder.mkdir(parents=True, exist_ok=True)
@@ -117,10 +118,18 @@ def commit(name: str) -> str:
     return done.stdout.strip()
 
 
-def check(rounds: int) -> None:
+def check(rounds: int, cases: str) -> None:
     """Whether a comparison can be made here."""
+    from bench.cases import CASES
+
     if rounds < 5:
         raise Unusable(f"{rounds} rounds have no confidence interval that means anything; take 5 or more")
+    try:
+        matched = any(re.search(cases, name) for name in CASES)
+    except re.error as error:
+        raise Unusable(f"--cases {cases!r} is no regular expression: {error}") from None
+    if not matched:
+        raise Unusable(f"--cases {cases!r} matches no case; the cases are: {'; '.join(CASES)}")
     changed = subprocess.run(["git", "status", "--porcelain"], cwd=ROOT, capture_output=True, text=True).stdout
     if changed:
         first = changed.splitlines()[0].strip()

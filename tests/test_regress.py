@@ -101,6 +101,8 @@ def test_the_table_says_what_is_worse_first() -> None:
     [
         (["no-such-commit"], "git knows no commit 'no-such-commit'"),
         (["HEAD", "--rounds", "4"], "4 rounds have no confidence interval"),
+        (["HEAD", "--cases", "nosuchcase"], "--cases 'nosuchcase' matches no case; the cases are: "),
+        (["HEAD", "--cases", "("], "--cases '(' is no regular expression: "),
     ],
 )
 def test_bad_use_is_one_clear_line(arguments: list[str], message: str) -> None:

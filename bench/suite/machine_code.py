@@ -7,20 +7,13 @@ from pathlib import Path
 
 from bench import asv_bench_numba
 
-from . import ROOT
-
 COMMITTED = Path(__file__).resolve().parent.parent / "machine_code.json"
 """The figures of this version; CI holds it against them (`python -m bench.machine_code`)."""
 
 PROCESSORS = ("x86-64-v3", "skylake-avx512", "sapphirerapids", "znver4", "apple-m1")
 FUNCTIONS = tuple(json.loads(COMMITTED.read_text())["figures"]) if COMMITTED.exists() else ()
 
-CODE = f"""
-import sys
-sys.path.append({str(ROOT)!r})
-from bench.cases import compile_all
-compile_all()
-"""
+CODE = "from bench.cases import compile_all; compile_all()"
 
 
 class MachineCode:
