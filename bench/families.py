@@ -1,6 +1,7 @@
-"""The families of densities and the errors of their automatic grids, for ``docs/densities.md``.
+"""The families of densities: the errors of their automatic grids, and the parameters and methods of their fits.
 
-``python -m bench.families`` writes them there; with ``--print`` it only prints them.
+``python -m bench.families`` writes them into ``docs/densities.md`` and ``docs/fits.md``; with ``--print`` it only
+prints them.
 """
 
 from __future__ import annotations
@@ -9,24 +10,17 @@ import argparse
 import dataclasses
 import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 
 from bench.pages import write_part
 from fastkl import Density, Grid, MultivariateNormal, Normal, kl_divergence
-from fastkl.closed_forms import FORMULAS, closed_form
-from fastkl.densities.families import FAMILIES
+from fastkl.closed_forms import closed_form
+from fastkl.families import FAMILIES, FORMULAS
 from tests.grids.test_cover import reference
+from tests.references import REFERENCES
 
-INSTANCES = {
-    "normal": [(0, 1), (1, 2), (-0.5, 0.1)],
-    "laplace": [(0, 1), (1, 2), (-0.5, 0.1)],
-    "logistic": [(0, 1), (1, 2), (-0.5, 0.1)],
-    "student_t": [(2, 0, 1), (3, 1, 2), (10, 0, 0.5)],
-    "gamma": [(1, 0, 1), (2.5, 0, 3), (40, 0, 0.1)],
-    "beta": [(1, 1), (2, 5), (40, 20)],
-    "log_normal": [(0.5, 1), (1, 2), (0.1, 1.5)],
-}
 OTHER = Normal(0.5, 2)
 """The density that each of them is compared with, besides those of its own family."""
 
@@ -37,17 +31,35 @@ PLACES = -1000.0, -100.0, -30.0, -10.0, -3.0, 0.0, 3.0, 10.0, 30.0, 100.0, 1000.
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--print", action="store_true", help="do not write the page")
-    families = {"normal": Normal, **FAMILIES}
     lines = [
         "| family | support | closed form for q in | automatic grid | worst relative error, number of pairs |",
         "|---|---|---|---|---|",
-        *(_row(family, [family(*numbers) for numbers in INSTANCES[name]]) for name, family in families.items()),
+        *(_row(family, [family(*numbers) for numbers in REFERENCES[name].tame]) for name, family in FAMILIES.items()),
         *(_row(MultivariateNormal, _normals(ndim)) for ndim in (2, 3)),
     ]
-    text = "\n".join(lines)
-    print(text)
+    pages = {"densities.md": "\n".join(lines), "fits.md": "\n".join(_rows_of_fits())}
+    print("\n\n".join(pages.values()))
     if not parser.parse_args().print:
-        write_part("densities.md", "families", text)
+        for page, text in pages.items():
+            write_part(page, "families", text)
+
+
+def _rows_of_fits() -> Iterator[str]:
+    yield "| family | parameters, as `parameter_names` has them | forward |"
+    yield "|---|---|---|"
+    for name, family in FAMILIES.items():
+        parameters = ", ".join(coordinate.name for coordinate in family._coordinates)
+        held = "".join(f"; `{held}=` holds it" for held in family._scores_of_held)
+        fixed = "".join(f"; {fixed} is {value:g}" for fixed, value in family._held.items())
+        yield f"| `{name}` | {parameters}{held}{fixed} | {family._forward_fit} |"
+    yield (
+        "| `multivariate_normal` | mean, and the Cholesky factor L of the covariance, its diagonal by logarithms; "
+        "`covariance_type` 'full', 'diag' (mean field), 'spherical' | mean and covariance, variances, mean variance |"
+    )
+    yield (
+        "| `mixture` | weights and Normals of `n_components` components, on one axis or more "
+        "| expectation maximisation; forward only |"
+    )
 
 
 def _row(family: type[Density], instances: list[Density]) -> str:

@@ -1,20 +1,9 @@
 """fastkl: Kullback-Leibler divergences and fits on grids, by compiled kernels."""
 
 from fastkl.arrays import entr, entropy, jeffreys, jensenshannon, kl_div, log_ratio, rel_entr
-from fastkl.densities import (
-    Beta,
-    Density,
-    Gamma,
-    Laplace,
-    Logistic,
-    LogNormal,
-    Mixture,
-    MultivariateNormal,
-    Normal,
-    StudentT,
-    Tabulated,
-    as_density,
-)
+from fastkl.densities import Density, Mixture, Tabulated, as_density
+from fastkl.families import MultivariateNormal, table
+from fastkl.families.table import *  # noqa: F403
 from fastkl.fitting import FitResult, KLObjective, KLSurface, Minimum, fit, kl_objective, kl_surface
 from fastkl.grids import Grid
 from fastkl.integrals import KLResult, kl_divergence
@@ -23,22 +12,15 @@ from fastkl.plotting import plot_fits
 __version__ = "0.1.0"
 
 __all__ = [
-    "Beta",
     "Density",
     "FitResult",
-    "Gamma",
     "Grid",
     "KLObjective",
     "KLResult",
     "KLSurface",
-    "Laplace",
-    "LogNormal",
-    "Logistic",
     "Minimum",
     "Mixture",
     "MultivariateNormal",
-    "Normal",
-    "StudentT",
     "Tabulated",
     "as_density",
     "entr",
@@ -54,3 +36,4 @@ __all__ = [
     "plot_fits",
     "rel_entr",
 ]
+__all__ += table.__all__

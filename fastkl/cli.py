@@ -14,7 +14,7 @@ import numpy as np
 
 import fastkl
 from fastkl.fitting import FitResult
-from fastkl.fitting.families import FAMILIES
+from fastkl.fitting.charts import FITTED
 from fastkl.fitting.result import short
 from fastkl.jit import progress
 from fastkl.output import json_text, require_folder, write_whole
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("target", nargs="?", help=f'{GRAMMAR}; by default "{REFERENCE}"')
     fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a .csv file of raw observations in this column")
     fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
-    fit.add_argument("--family", help=f"{', '.join(FAMILIES)} [a Normal of TARGET's axes]")
+    fit.add_argument("--family", help=f"{', '.join(FITTED)} [a Normal of TARGET's axes]")
     fit.add_argument(
         "--covariance-type", default="full", help="of a multivariate_normal: full, diag or spherical [full]"
     )

@@ -14,7 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from fastkl.densities import Density, Mixture, MultivariateNormal, Normal, Tabulated
+from fastkl.densities import Density, Mixture, Tabulated
+from fastkl.families import MultivariateNormal
+from fastkl.families.normal import Normal
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_reals
 

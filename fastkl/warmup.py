@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 
 import fastkl
-from fastkl.fitting.families import COVARIANCE_TYPES, FAMILIES
+from fastkl.families import FAMILIES
+from fastkl.families.univariate import HALF_LINE, UNIT_INTERVAL
+from fastkl.fitting.charts import COVARIANCE_TYPES
 from fastkl.jit import SMALL_POINTS, report_progress
 
 FEW, MANY = 100, 2 * SMALL_POINTS
@@ -56,9 +58,8 @@ def _tasks() -> Iterator[Task]:
             yield partial(_reduce, name, kind)
     yield _elements
     for name in FAMILIES:
-        if name not in ("multivariate_normal", "mixture"):
-            for direction in ("forward", "reverse"):
-                yield partial(_fit_line, name, direction)
+        for direction in ("forward", "reverse"):
+            yield partial(_fit_line, name, direction)
     for covariance_type in COVARIANCE_TYPES:
         for direction in ("forward", "reverse"):
             yield partial(_fit_plane, covariance_type, direction)
@@ -92,9 +93,10 @@ def _elements() -> None:
 
 def _fit_line(name: str, direction: str) -> None:
     p, lower, upper = fastkl.Mixture([fastkl.Normal(-1.0, 0.7), fastkl.Normal(1.5, 1.0)]), -20.0, 20.0
-    if name == "beta":
+    support = FAMILIES[name]._common_support
+    if support == UNIT_INTERVAL:
         p, lower, upper = fastkl.Mixture([fastkl.Beta(3.0, 2.0), fastkl.Beta(5.0, 4.0)]), 0.01, 0.99
-    elif name in ("gamma", "log_normal"):
+    elif support == HALF_LINE:
         p, lower, upper = fastkl.Mixture([fastkl.Gamma(2.0), fastkl.Gamma(5.0)]), 0.02, 40.0
     for n in (FEW, MANY):
         grid = fastkl.Grid.uniform(lower, upper, n)

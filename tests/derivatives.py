@@ -23,7 +23,7 @@ def check_derivatives(problem, q, step=0.01):
         states = chart.move(np.repeat(state[np.newaxis], len(steps), axis=0), steps)
         return np.array([kl_divergence(*problem.order(chart.density(at)), problem.grid) for at in states])
 
-    axes = np.eye(len(chart.names))
+    axes = np.eye(len(chart.parameter_names))
     values = [along(axis) for axis in axes]
     np.testing.assert_allclose(local.value[0], values[0][3], rtol=1e-12, atol=1e-14)
     gradient = np.array([FIRST @ line for line in values]) / step

@@ -19,9 +19,11 @@ from fastkl import (
     fit,
     kl_divergence,
 )
+from fastkl.families import FAMILIES
 from fastkl.fitting.problem import problem_of
 from fastkl.jit import JIT_DISABLED
 from tests.derivatives import check_derivatives
+from tests.references import REFERENCES, density
 
 slow = pytest.mark.skipif(
     JIT_DISABLED, reason="runs on grids of thousands of points take minutes without compiled code"
@@ -29,16 +31,7 @@ slow = pytest.mark.skipif(
 DIRECTIONS = ("forward", "reverse")
 both_directions = pytest.mark.parametrize("direction", DIRECTIONS)
 
-FEWER = 8 if JIT_DISABLED else 1
-MEMBERS = {
-    "normal": (Normal(1, 2), Grid.uniform(-25, 27, 1200 // FEWER)),
-    "laplace": (Laplace(1, 2), Grid.uniform(-79, 81, 3200 // FEWER)),
-    "logistic": (Logistic(1, 2), Grid.uniform(-69, 71, 1400 // FEWER)),
-    "student_t": (StudentT(5, 1, 2), Grid.uniform(-60, 62, 2400 // FEWER)),
-    "gamma": (Gamma(3, 0, 2), Grid.from_edges(np.linspace(0, np.sqrt(90), 2000 // FEWER) ** 2)),
-    "beta": (Beta(2, 3), Grid.from_edges(np.linspace(0, 1, 2000 // FEWER))),
-    "log_normal": (LogNormal(0.5, 3), Grid.from_edges(np.linspace(0, 10, 2000 // FEWER) ** 2)),
-}
+MEMBERS = {name: (density(name, reference.member), reference.grid) for name, reference in REFERENCES.items()}
 """A member of each family, and a grid for it."""
 TWO_BUMPS = Mixture([Normal(-2, 0.6), Normal(2, 0.6)])
 every_family = pytest.mark.parametrize("name", MEMBERS)
@@ -102,16 +95,8 @@ def _around(p, step):
 
 
 # the sums of these q over the grids are not above 1; p is a bump that no family has
-SHAPES = {
-    "normal": (Normal(0.3, 1.7), Grid.uniform(-14, 14, 401), {}),
-    "laplace": (Laplace(0.3, 1.3), Grid.uniform(-30, 30, 301), {}),  # between the nodes 0.2 and 0.4
-    "logistic": (Logistic(0.3, 1.1), Grid.uniform(-14, 14, 401), {}),
-    "student_t": (StudentT(5, 0.3, 1.1), Grid.uniform(-14, 14, 401), {}),
-    "student_t of df": (StudentT(2.2, 0.3, 1.1), Grid.uniform(-14, 14, 401), {"df": 2.2}),
-    "gamma": (Gamma(3.5, 0, 1.8), Grid.from_edges(np.linspace(0, 40, 501)), {}),
-    "beta": (Beta(3.5, 4.8), Grid.from_edges(np.linspace(0.02, 0.97, 401)), {}),
-    "log_normal": (LogNormal(0.6, 5), Grid.from_edges(np.linspace(0, 40, 501)), {}),
-}
+SHAPES = {name: (density(name, reference.shape), reference.grid_of_shape, {}) for name, reference in REFERENCES.items()}
+SHAPES["student_t of df"] = (StudentT(2.2, 0.3, 1.1), REFERENCES["student_t"].grid_of_shape, {"df": 2.2})
 
 
 @slow
@@ -127,20 +112,20 @@ def test_derivatives(name, direction):
 
 @slow
 @both_directions
-@pytest.mark.parametrize("name", ["normal", "logistic", "student_t", "gamma", "beta", "log_normal"])
+@pytest.mark.parametrize("name", [name for name in REFERENCES if name != "laplace"])  # whose kink meets nodes
 def test_derivatives_where_the_grid_holds_more_of_q_than_of_p(name, direction):
     """KL(q||p) then has the logarithm of the masses on top; forward it is a constant where p is cut more."""
-    q, _, _ = SHAPES[name]
-    inside = name in ("gamma", "beta", "log_normal")
-    grid = Grid.from_edges(np.linspace(*((0.1, 0.8) if name == "beta" else (1.0, 9.0)), 301)) if inside else None
+    q, support = density(name, REFERENCES[name].shape), FAMILIES[name]._common_support
+    inside = support[0] == 0.0
+    grid = Grid.from_edges(np.linspace(*((0.1, 0.8) if support[1] == 1.0 else (1.0, 9.0)), 301)) if inside else None
     grid = Grid.uniform(-3, 4, 301) if grid is None else grid
-    wide = Beta(0.8, 0.9) if name == "beta" else Gamma(2, 0, 8) if inside else Normal(2, 6)
+    wide = Beta(0.8, 0.9) if support[1] == 1.0 else Gamma(2, 0, 8) if inside else Normal(2, 6)
     more = kl_divergence(q, wide, grid, full_output=True)
     assert more.mass_outside_p < more.mass_outside_q
     if direction == "reverse":
         check_derivatives(problem_of(wide, name, grid, direction), q)
     else:  # what is fitted forward must hold more than q for the logarithm to be a constant
-        narrow = Beta(30, 35) if name == "beta" else Gamma(40, 0, 0.1) if inside else Normal(0.4, 0.3)
+        narrow = Beta(30, 35) if support[1] == 1.0 else Gamma(40, 0, 0.1) if inside else Normal(0.4, 0.3)
         check_derivatives(problem_of(narrow, name, grid, direction), q)
 
 
@@ -368,15 +353,7 @@ def test_df_is_for_a_student_t():
         fit(P, "normal", LINE, direction="forward", df=3)
 
 
-SPELLINGS = {
-    "student_t": (StudentT, "studentt", "StudentT", "STUDENT_T"),
-    "log_normal": (LogNormal, "lognormal", "LogNormal"),
-    "laplace": (Laplace, "Laplace"),
-    "logistic": (Logistic, "LOGISTIC"),
-    "gamma": (Gamma, "Gamma"),
-    "beta": (Beta, "Beta"),
-    "normal": (Normal, "Normal"),
-}
+SPELLINGS = {name: (family, family.__name__, name.upper(), name.replace("_", "")) for name, family in FAMILIES.items()}
 
 
 @pytest.mark.parametrize("name", SPELLINGS)
@@ -384,9 +361,7 @@ def test_a_family_is_a_class_or_its_name(name):
     p, grid = MEMBERS[name]
     table = table_of(p, grid)
     for spelling in SPELLINGS[name]:
-        assert type(problem_of(table, spelling, grid, "reverse").chart) is type(
-            problem_of(table, name, grid, "reverse").chart
-        )
+        assert problem_of(table, spelling, grid, "reverse").chart.family is FAMILIES[name]
     assert type(fit(table, SPELLINGS[name][0], direction="forward").q) is SPELLINGS[name][0]
 
 

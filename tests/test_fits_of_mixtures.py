@@ -102,7 +102,7 @@ def test_the_gradient_is_that_of_the_divergence(ndim):
     # central differences: h**2 times a third derivative of about 1
     h = 1e-4
     slopes = []
-    for s in h * np.eye(len(chart.names)):
+    for s in h * np.eye(len(chart.parameter_names)):
         ahead, behind = (kl_divergence(p, chart.density(chart.moved(state, sign * s)), grid) for sign in (1, -1))
         slopes.append((ahead - behind) / (2 * h))
     np.testing.assert_allclose(step.gradient, slopes, atol=1e-7)

@@ -9,8 +9,6 @@ from fastkl import (
     Gamma,
     Grid,
     Laplace,
-    Logistic,
-    LogNormal,
     Mixture,
     MultivariateNormal,
     Normal,
@@ -21,7 +19,9 @@ from fastkl import (
     kl_objective,
     kl_surface,
 )
+from fastkl.families import FAMILIES
 from fastkl.jit import JIT_DISABLED
+from tests.references import REFERENCES, density
 
 P = Mixture([Normal(-2, 0.6), Normal(2, 0.6)], [0.4, 0.6])
 LINE = Grid.uniform(-16, 16, 101 if JIT_DISABLED else 641)
@@ -30,20 +30,17 @@ PLANE = Grid.uniform([-12, -12], [12, 12], 81)
 BUMPS = Mixture([MultivariateNormal([-1, 0], [[1, 0.4], [0.4, 1]]), MultivariateNormal([1, 1], [[0.8, 0], [0, 1.3]])])
 HALF = Grid.from_edges(np.linspace(0, 40, 401))
 UNIT = Grid.from_edges(np.linspace(0, 1, 401))
-WAVY = {
-    HALF: Tabulated(HALF, Gamma(3, scale=2).logpdf(HALF.axes[0]) + 0.3 * np.sin(HALF.axes[0]), log=True),
-    UNIT: Tabulated(UNIT, Beta(3, 2).logpdf(UNIT.axes[0]) + 0.3 * np.sin(9 * UNIT.axes[0]), log=True),
+P_OF = {
+    (-np.inf, np.inf): TABLE,
+    (0.0, np.inf): Tabulated(HALF, Gamma(3, scale=2).logpdf(HALF.axes[0]) + 0.3 * np.sin(HALF.axes[0]), log=True),
+    (0.0, 1.0): Tabulated(UNIT, Beta(3, 2).logpdf(UNIT.axes[0]) + 0.3 * np.sin(9 * UNIT.axes[0]), log=True),
 }
+"""A table for the families of each support."""
 
 CASES = {
-    "normal": (TABLE, Normal(0.3, 1.7), {}),
-    "laplace": (TABLE, Laplace(0.475, 1.3), {}),
-    "logistic": (TABLE, Logistic(0.3, 1.1), {}),
-    "student_t": (TABLE, StudentT(5, 0.3, 1.1), {}),
+    **{name: (P_OF[FAMILIES[name]._common_support], density(name, r.shape), {}) for name, r in REFERENCES.items()},
+    "laplace": (TABLE, Laplace(0.475, 1.3), {}),  # between two nodes
     "student_t of df": (TABLE, StudentT(5, 0.3, 1.1), {"df": 5}),
-    "gamma": (WAVY[HALF], Gamma(3.5, scale=1.8), {}),
-    "log_normal": (WAVY[HALF], LogNormal(0.6, 5), {}),
-    "beta": (WAVY[UNIT], Beta(3.5, 2.8), {}),
     "full": (BUMPS, MultivariateNormal([0.2, 0.1], [[1.1, 0.3], [0.3, 1.2]]), {}),
     "diag": (BUMPS, MultivariateNormal([0.2, 0.1], np.diag([1.1, 1.2])), {"covariance_type": "diag"}),
     "spherical": (BUMPS, MultivariateNormal([0.2, 0.1], 1.2 * np.eye(2)), {"covariance_type": "spherical"}),

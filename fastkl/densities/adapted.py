@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.density import Bump, Density, as_points
 from fastkl.densities.mixture import Mixture
-from fastkl.densities.normal import MultivariateNormal, Normal
+from fastkl.density import Bump, Density, as_points
+from fastkl.families import MultivariateNormal
+from fastkl.families.normal import Normal
 from fastkl.grids import Grid
 from fastkl.jit import report_progress
 from fastkl.kernels.records import Evaluation, TableComponent, evaluation

@@ -10,17 +10,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.density import Bump, Density
-from fastkl.densities.normal import MultivariateNormal, Normal, evaluation_of_normals
-from fastkl.densities.univariate import FamilyParameters, Univariate
+from fastkl.density import Bump, Density
+from fastkl.families import MultivariateNormal, Univariate
+from fastkl.families.normal import Normal
 from fastkl.grids import Grid
+from fastkl.kernels.normal_mixture import evaluation_of_normals
 from fastkl.kernels.records import Evaluation, evaluation
-from fastkl.kernels.univariate import FAMILIES, mixture
+from fastkl.kernels.runs import mixture
 from fastkl.validation import as_real
 
 WEIGHT_SUM_TOLERANCE = 1e-9
 
-Component = Normal | MultivariateNormal | Univariate
+Component = Univariate | MultivariateNormal
 
 
 @dataclass(frozen=True, init=False)
@@ -128,7 +129,7 @@ class Mixture(Density):
         present = self._present()
         if self._is_normal:
             return evaluation_of_normals([part._component(math.log(w)) for w, part in present])  # type: ignore[union-attr]
-        functions, rows = zip(*(_family(part) for _, part in present), strict=True)
+        functions, rows = zip(*((part._run, part._parameters()) for _, part in present), strict=True)
         values = np.array([math.log(w) for w, _ in present])
         return evaluation(mixture, rows, values=values, parts=functions)
 
@@ -152,10 +153,3 @@ class Mixture(Density):
 def _place(part: Component) -> float:
     """The mean of a component on the line."""
     return float(part.mean[0]) if isinstance(part, MultivariateNormal) else part.mean
-
-
-def _family(part: Component) -> tuple[Any, FamilyParameters]:
-    """The kernel's function of a component on the line, and its parameters."""
-    if isinstance(part, Univariate):
-        return FAMILIES[part._log_density.__name__], part._parameters()
-    return FAMILIES["normal"], FamilyParameters(*part._component())

@@ -17,7 +17,7 @@ from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.validation import Floats
 
 if TYPE_CHECKING:
-    from fastkl.densities.density import Density
+    from fastkl.density import Density
 
 OFF_CENTRE = 5.0
 """Largest distance of the mean from the centre of moments, in standard deviations: beyond it they lose two digits."""

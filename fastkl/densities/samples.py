@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.normal import evaluation_of_normals
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.density import log_density
+from fastkl.kernels.normal_mixture import evaluation_of_normals
 from fastkl.kernels.records import NormalComponent
 from fastkl.validation import Floats, as_line, as_real
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkl.densities.density import Density
 from fastkl.densities.moments import Moments, moments
+from fastkl.density import Density
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
 from fastkl.kernels.records import Evaluation, TableComponent, evaluation

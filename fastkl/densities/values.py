@@ -12,7 +12,7 @@ from fastkl.kernels.density import log_density
 from fastkl.validation import Floats
 
 if TYPE_CHECKING:
-    from fastkl.densities.density import Density
+    from fastkl.density import Density
 
 
 def log_values(density: Density, grid: Grid, start: int = 0, stop: int | None = None) -> Floats:

@@ -26,6 +26,7 @@ from fastkl.elementary.fast_terms import (
     lifted,
     ordinary_log_ratio,
 )
+from fastkl.elementary.log1p import log1p
 from fastkl.elementary.log_ratio import kl_term, log, log_ratio
 
 __all__ = [
@@ -48,6 +49,7 @@ __all__ = [
     "kl_term_of_logs",
     "lifted",
     "log",
+    "log1p",
     "log_ratio",
     "ordinary_exp",
     "ordinary_log_ratio",

@@ -50,8 +50,8 @@ def fit(
         The target; an array holds densities at the nodes of `grid`, or log-densities if `log`, up to a
         constant.
     family : type or str
-        The class of the family, or its name: 'normal', 'laplace', 'logistic', 'student_t', 'gamma' (with loc = 0),
-        'beta', 'log_normal' on one axis, 'multivariate_normal' and 'mixture' on any number of them.
+        The class of the family, or its name in lower case with underscores, such as 'student_t': one of the families
+        on the line, 'multivariate_normal' or 'mixture'. docs/fits.md lists them.
     grid : Grid, optional
         The grid of the integrals. By default that of a `Tabulated`; for a formula, `Grid.cover` of p and of
         the q with its moments, and then of p and the minima.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density, Mixture
-from fastkl.fitting.families import family_of
+from fastkl.fitting.charts import family_of
 from fastkl.fitting.problem import problem_of
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_line

@@ -18,10 +18,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastkl.densities import Density
 from fastkl.densities.moments import Moments
-from fastkl.fitting.charts import NormalChart
-from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
+from fastkl.density import Density
+from fastkl.fitting.charts import LineChart, NormalChart
 from fastkl.grids import Grid
 from fastkl.jit import TILE
 from fastkl.kernels.integrals import MASS_P
@@ -241,12 +240,12 @@ class _Univariate(_OnGrid):
 
     by_p = False
 
-    def __init__(self, p: Density, grid: Grid, chart: UnivariateChart, *, mass: float, log_mass_inside: float) -> None:
+    def __init__(self, p: Density, grid: Grid, chart: LineChart, *, mass: float, log_mass_inside: float) -> None:
         super().__init__(p, grid, mass=mass, log_mass_inside=log_mass_inside)
-        self.chart: UnivariateChart = chart
+        self.chart: LineChart = chart
 
     def _expected(self, states: Floats, strides: Any) -> Expected:
-        chart, k = self.chart, len(self.chart.names)
+        chart, k = self.chart, len(self.chart.parameter_names)
         strides = np.ones((len(states), 1), np.int64) if strides is None else strides
         reach = math.inf if self.by_p else chart.window
         places, scales = chart.places(states)[:, 0], chart.scales(states)[:, 0]
@@ -254,7 +253,7 @@ class _Univariate(_OnGrid):
         tasks, grids = self._tasks(
             strides, np.maximum(places - reach * scales, ends[0]), np.minimum(places + reach * scales, ends[1])
         )
-        members = Scored(chart.scores.address, chart.parameters(states), k, self.by_p)
+        members = Scored(chart.scores.address, chart.score_parameters(states), k, self.by_p)
         partial = score_sums(
             len(tasks), tasks, members, self.p.by_logs(), grids, length=1, items=_items(tasks), work=self.p.work
         )
@@ -316,7 +315,7 @@ class Statistics(NamedTuple):
     log_ratio: float
     """Mean of log(p/q) under p."""
     means: Floats
-    """Means of the statistics under p, as `ExponentialChart.statistics` gives them."""
+    """Means of the statistics under p, as `Exponential._absolute` gives them."""
 
     @property
     def mass(self) -> float:
@@ -324,38 +323,38 @@ class Statistics(NamedTuple):
         return float(self.sums[MASS_P])
 
 
-def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, stride: int = 1) -> Statistics:
+def statistics(p: Density, grid: Grid, chart: LineChart, state: Floats, stride: int = 1) -> Statistics:
     """The statistics of p relative to the member *state*, in one pass over every *stride*-th node."""
-    evaluation = p._evaluation(grid)
+    evaluation, member = p._evaluation(grid), chart.member(state)
     sums = statistic_sums.total(
         grid._count(stride),
-        chart.of_x.address,
-        chart.parameters(state[np.newaxis])[0],
+        member._statistics.address,
+        np.array(member._score_parameters()),
         evaluation.by_logs(),
         grid._record(stride),
         work=evaluation.work,
     )
     log_ratio, *means = sums[LOG_RATIO:] / sums[MASS_P]
-    return Statistics(state, sums[:LOG_RATIO], float(log_ratio), chart.statistics(state, np.array(means)))
+    return Statistics(state, sums[:LOG_RATIO], float(log_ratio), member._absolute(np.array(means)))
 
 
 class ForwardExponential(Objective):
     """KL(p||q) for an exponential family: a function of the means of its statistics under p."""
 
-    def __init__(self, grid: Grid, chart: ExponentialChart, found: Statistics, log_mass_inside: float) -> None:
+    def __init__(self, grid: Grid, chart: LineChart, found: Statistics, log_mass_inside: float) -> None:
         self.grid, self.chart, self.found = grid, chart, found
-        log_q, _, _ = chart.at_statistics(found.state, found.means)
+        log_q, _, _ = chart.member(found.state)._expected(found.means)
         self.constant = found.log_ratio - math.log(found.mass) + log_mass_inside + log_q
 
     def fallen(self, state: Floats) -> float | None:
         """Drop of the divergence from the member of the pass to the minimum *state*; None if they are far apart."""
         if self.chart.apart(self.found.state, state) > NEAR:
             return None
-        _, s, c = self.chart.at_statistics(self.found.state, self.found.means)
+        _, s, c = self.chart.member(self.found.state)._expected(self.found.means)
         return float(-0.5 * s @ np.linalg.solve(c, s))
 
     def __call__(self, states: Floats, strides: Any = None) -> Local:
-        parts = [self.chart.at_statistics(state, self.found.means) for state in states]
+        parts = [self.chart.member(state)._expected(self.found.means) for state in states]
         log_q, s, c = (np.array(column) for column in zip(*parts, strict=True))
         return Local(self.constant - log_q, -s, -c, np.ones(len(states)))
 

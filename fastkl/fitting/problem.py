@@ -11,10 +11,10 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities import Density, Mixture, Normal, Tabulated
+from fastkl.densities import Density, Mixture, Tabulated
 from fastkl.densities.moments import Moments, moments, rough_moments
-from fastkl.fitting.charts import Chart, MixtureChart, NormalChart
-from fastkl.fitting.families import chart_of, family_of
+from fastkl.families.normal import Normal
+from fastkl.fitting.charts import Chart, LineChart, MixtureChart, NormalChart, chart_of, family_of
 from fastkl.fitting.landscape import Landscape, landscape
 from fastkl.fitting.objectives import (
     ForwardExponential,
@@ -29,7 +29,6 @@ from fastkl.fitting.objectives import (
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.result import Direction
 from fastkl.fitting.search import descend
-from fastkl.fitting.univariate import ExponentialChart, UnivariateChart
 from fastkl.grids import Grid, as_grid
 from fastkl.grids.panels import DivergentTailError
 from fastkl.integrals import (
@@ -98,7 +97,7 @@ class Problem:
     @cached_property
     def statistics(self) -> Statistics:
         """The statistics of the target for an exponential family, in one pass, relative to a q from a few points."""
-        assert isinstance(self.chart, ExponentialChart)
+        assert isinstance(self.chart, LineChart)
         state = self.state_of_moments(self.guess.mean, self.guess.cov)
         few = statistics(self.target, self.grid, self.chart, state, max(self.grid.size // SMALL_POINTS, 1))
         if 0.0 < few.mass < math.inf:
@@ -120,7 +119,7 @@ class Problem:
         """The sum of the target over the grid."""
         if self._is_own_table:
             return 1.0  # a table is normalised to 1 on its own grid
-        if self.direction == "forward" and isinstance(self.chart, ExponentialChart):
+        if self.direction == "forward" and self.chart.is_exponential:
             return self.statistics.mass
         return self.moments.mass
 
@@ -173,10 +172,10 @@ class Problem:
             if self.direction == "forward":
                 return ForwardNormal(self.grid, self.chart, self.moments, self.log_mass_inside)
             return ReverseNormal(self.target, self.grid, self.chart, **sums)
-        assert isinstance(self.chart, UnivariateChart)
+        assert isinstance(self.chart, LineChart)
         if self.direction == "reverse":
             return ReverseUnivariate(self.target, self.grid, self.chart, **sums)
-        if isinstance(self.chart, ExponentialChart):
+        if self.chart.is_exponential:
             return ForwardExponential(self.grid, self.chart, self.statistics, self.log_mass_inside)
         return ForwardUnivariate(self.target, self.grid, self.chart, **sums)
 

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from fastkl.densities import Density, Mixture, MultivariateNormal, Normal
+from fastkl.densities import Density, Mixture
+from fastkl.families import MultivariateNormal
+from fastkl.families.normal import Normal
 from fastkl.grids import Grid
 from fastkl.integrals import kl_divergence
 

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density
-from fastkl.densities.normal import LOG_SQRT_2PI, Normal
+from fastkl.families.normal import Normal
+from fastkl.families.stirling import LOG_SQRT_2PI
 from fastkl.fitting.fit import fit
 from fastkl.fitting.objectives import ForwardNormal
 from fastkl.fitting.problem import Problem, problem_of

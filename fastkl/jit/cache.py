@@ -42,7 +42,7 @@ from numba.core.dispatcher import Dispatcher
 from numba.core.serialize import dumps
 
 _PACKAGE = Path(__file__).resolve().parent.parent
-_INLINED = ("jit", "elementary", "kernels")
+_INLINED = ("jit", "elementary", "kernels", "families")
 
 DIGEST_SIZE = 32
 """Bytes of a digest, at the head of a file."""

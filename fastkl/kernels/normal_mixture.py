@@ -6,13 +6,16 @@ of one dimension, with a factor and a location that depend on the row (`_along_r
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, fast_exp, fma, log
 from fastkl.elementary.exponential import LOWEST
 from fastkl.jit import block, scalar
 from fastkl.kernels.interfaces import BOUND, EVALUATE, REACH
-from fastkl.kernels.records import EVEN, FACTOR
+from fastkl.kernels.records import EVEN, FACTOR, Evaluation, evaluation
 
 NEGLIGIBLE = 37.0
 """Difference of exponents beyond which a summand does not count: exp(-37) is less than half an ulp of 1."""
@@ -190,3 +193,13 @@ def normal_mixture_reach(parts, components, values, nodes, outer, level, out):
             distance = np.sqrt(2.0 * excess) / inverse_scale
             left, right = min(left, loc - distance), max(right, loc + distance)
     out[0], out[1] = left, right
+
+
+def evaluation_of_normals(components: Sequence[Sequence[float]]) -> Evaluation:
+    """The evaluation of a mixture of Normals, from the rows of its components."""
+    return evaluation(
+        log_normal_mixture,
+        components,
+        others=(normal_mixture, normal_mixture_bounds, normal_mixture_reach),
+        values=np.array([math.log(len(components))]),
+    )

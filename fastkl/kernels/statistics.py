@@ -5,13 +5,10 @@ The fit of such a family to p depends only on the means of two functions of x.
 
 from __future__ import annotations
 
-import numpy as np
-
-from fastkl.elementary import exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs, log_ratio
+from fastkl.elementary import exp_or_zero, fast_kl_term_of_logs, kl_term_of_logs
 from fastkl.jit import Interface, block, buffer, tiled
 from fastkl.kernels.integrals import DIVERGENCE, MASS_P, MASS_Q, SKIPPED, SURPLUS, logs_are_ordinary
 from fastkl.kernels.interfaces import BLOCK
-from fastkl.kernels.scores import around, log_of_power
 from fastkl.kernels.walk import fill_logs, new_run, next_run
 
 LOG_RATIO, FIRST, SECOND = 5, 6, 7
@@ -19,40 +16,6 @@ LOG_RATIO, FIRST, SECOND = 5, 6, 7
 STATISTICS = Interface("void(float64[::1], float64[::1], float64[::1], float64[::1], float64[::1])")
 """Interface ``(parameters, x, first, second, log_q)`` to fill in two statistics, relative to a q, and log q."""
 _statistics = STATISTICS.call
-
-
-@STATISTICS.implement
-def gamma(parameters, x, first, second, log_q):
-    """Statistics of a gamma distribution: log(x/m) and x/m - 1, m = a * scale."""
-    factor, a, scale = parameters[0], parameters[1], parameters[2]
-    for i in range(x.size):
-        z = x[i] / scale
-        logarithm, distance = around(a, z)
-        first[i], second[i] = logarithm / a, (z - a) / a
-        log_q[i] = factor + log_of_power(a, z, distance)
-
-
-@STATISTICS.implement
-def beta(parameters, x, first, second, log_q):
-    """Statistics of a beta distribution: log(x/m) and log((1 - x)/(1 - m)), m = a/(a + b)."""
-    factor, a, b = parameters[0], parameters[1], parameters[2]
-    for i in range(x.size):
-        y, z = (a + b) * x[i], (a + b) * (1.0 - x[i])
-        left, from_left = around(a, y)
-        right, from_right = around(b, z)
-        first[i], second[i] = left / a, right / b
-        log_q[i] = factor + log_of_power(a, y, from_left) + log_of_power(b, z, from_right)
-
-
-@STATISTICS.implement
-def log_normal(parameters, x, first, second, log_q):
-    """Statistics of a log-normal: z and z**2, z = log(x/scale)/s."""
-    factor, scale, inverse_s = parameters[0], parameters[1], parameters[2]
-    for i in range(x.size):
-        logarithm = log_ratio(x[i], scale)
-        z = logarithm * inverse_s
-        first[i], second[i] = z, z * z
-        log_q[i] = factor - logarithm - 0.5 * z * z if logarithm > -np.inf else -np.inf
 
 
 @block

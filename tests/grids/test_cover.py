@@ -23,7 +23,7 @@ from fastkl import (
 )
 from fastkl.grids.panels import DivergentTailError
 from fastkl.jit import JIT_DISABLED
-from tests.families import naive_log_density
+from tests.references import naive_log_density
 
 SMOOTH = 1e-13
 """Of densities that are analytic, or are between kinks: rounding of logarithms of up to 40 where p has mass."""
@@ -82,22 +82,13 @@ def test_normals_of_several_dimensions(ndim, size):
 
 def reference(p, q, breaks):
     """KL(p||q) by mpmath's tanh-sinh quadrature between *breaks*, of the textbook's log-densities."""
-    names = {
-        Normal: "normal",
-        Laplace: "laplace",
-        Logistic: "logistic",
-        StudentT: "student_t",
-        Gamma: "gamma",
-        LogNormal: "log_normal",
-        Beta: "beta",
-    }
 
     def log_density(density):
         parts = (
             zip(density.weights, density.components, strict=True) if isinstance(density, Mixture) else [(1, density)]
         )
         logs = [
-            (mp.mpf(w), naive_log_density(names[type(part)], tuple(vars(part).values())), part.support)
+            (mp.mpf(w), naive_log_density(type(part)._name(), tuple(vars(part).values())), part.support)
             for w, part in parts
         ]
         return lambda x: mp.log(mp.fsum(w * mp.exp(log(x)) for w, log, ends in logs if ends[0] < x < ends[1]))

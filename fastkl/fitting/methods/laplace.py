@@ -11,8 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from fastkl.densities import Laplace
 from fastkl.densities.values import log_values
+from fastkl.families.laplace import Laplace
 from fastkl.fitting.methods.method import Options, Search
 from fastkl.fitting.methods.newton import distinct, ends_from, of_minima
 from fastkl.fitting.objectives import Local, Objective

@@ -187,7 +187,7 @@ def _bound(chart: MixtureChart, free: Floats) -> Floats:
 
 def _hessian(expectation: _Expectation, state: Floats) -> Floats:
     """The Hessian from differences of gradients; symmetry takes out the turning of the coordinates with a step."""
-    chart, k = expectation.chart, len(expectation.chart.names)
+    chart, k = expectation.chart, len(expectation.chart.parameter_names)
     columns = []
     for i in range(k):
         step = np.zeros(k)

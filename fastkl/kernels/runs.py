@@ -1,13 +1,14 @@
-"""Log-densities of the families on the line, and of mixtures of them, a run of points at a time."""
+"""Log-densities on runs of points: of a family on the line, and of mixtures of families."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 
-from fastkl.elementary import exp_or_zero
-from fastkl.jit import holes, instance
-from fastkl.kernels import families
-from fastkl.kernels.families import log1p
+from fastkl.elementary import exp_or_zero, log1p
+from fastkl.jit import Implementation, holes, instance
 from fastkl.kernels.interfaces import EVALUATE, evaluate
 
 log_density = holes("log_density")
@@ -21,19 +22,12 @@ def _fill(parts, components, values, nodes, outer, at, x, scratch, out):
         out[i] = log_density(x[i], factor, loc, inverse_scale, first, second)
 
 
-FAMILIES = {
-    function.__name__: EVALUATE.implement(instance(_fill, f"{function.__name__}_run", log_density=function))
-    for function in (
-        families.normal,
-        families.laplace,
-        families.logistic,
-        families.student_t,
-        families.gamma,
-        families.beta,
-        families.log_normal,
-    )
-}
-"""Log-density of each family on a run of points, by the name of its function in `fastkl.kernels.families`."""
+def on_runs(name: str, function: Callable[..., Any]) -> Implementation:
+    """The function that evaluates a family on runs, from its log-density ``(x, factor, loc, 1/scale, first, second)``.
+
+    *name* is that of the family, by which profiles and the disk cache know the compiled code.
+    """
+    return EVALUATE.implement(instance(_fill, f"{name}_run", log_density=function))
 
 
 @EVALUATE.implement

@@ -1,110 +1,30 @@
-"""The Normal density, in one dimension and in more."""
+"""The Normal density in several dimensions."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities.density import Bump, Density, as_points
+from fastkl.density import Bump, Density, as_points
+from fastkl.families.normal import Normal, normal_tail
+from fastkl.families.stirling import LOG_SQRT_2PI
+from fastkl.families.univariate import FamilyParameters, formula
 from fastkl.grids import Grid
-from fastkl.kernels.normal_mixture import (
-    log_normal_mixture,
-    normal_mixture,
-    normal_mixture_bounds,
-    normal_mixture_reach,
-)
-from fastkl.kernels.records import Evaluation, NormalComponent, evaluation
-from fastkl.validation import Floats, as_line, as_real, as_reals
+from fastkl.kernels.normal_mixture import evaluation_of_normals
+from fastkl.kernels.records import Evaluation
+from fastkl.measures import phi
+from fastkl.validation import Floats, as_line, as_reals
 
-LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
-
-SMALLEST_SCALE = 2.0**-1022
+SIMILAR = 0.5
+"""Largest difference from 1 of the ratio of variances, in any direction, of two covariances that are similar."""
 
 SYMMETRIC = 1e-12
 """Largest difference between entries that mirror each other, relative to the standard deviations."""
-
-
-@dataclass(frozen=True)
-class Normal(Density):
-    """The Normal density with mean `loc` and standard deviation `scale`.
-
-    Parameters
-    ----------
-    loc : float
-        Mean.
-    scale : float
-        Standard deviation, > 0.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not finite or `scale` is not positive.
-
-    Examples
-    --------
-    >>> import fastkl
-    >>> q = fastkl.Normal(1, 2)
-    >>> round(float(q.pdf(1.0)), 6)
-    0.199471
-    >>> q.mean, q.std
-    (1.0, 2.0)
-    """
-
-    loc: float
-    scale: float
-    _is_normal = True
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "loc", as_real(self.loc, "loc"))
-        object.__setattr__(self, "scale", as_real(self.scale, "scale"))
-        if self.scale <= 0.0:
-            raise ValueError(f"scale must be > 0, got {self.scale!r}")
-        if self.scale < SMALLEST_SCALE:
-            raise ValueError(f"scale must be at least {SMALLEST_SCALE}, so that 1/scale is finite, got {self.scale!r}")
-
-    def logpdf(self, x: ArrayLike) -> Any:
-        z = (as_reals(x, "x") - self.loc) / self.scale
-        return self._log_factor - 0.5 * z * z
-
-    @property
-    def _log_factor(self) -> float:
-        """The log-density at the mean."""
-        return -LOG_SQRT_2PI - math.log(self.scale)
-
-    @property
-    def mean(self) -> float:
-        return self.loc
-
-    @property
-    def std(self) -> float:
-        """The standard deviation."""
-        return self.scale
-
-    def mass_outside(self, grid: Grid) -> float:
-        return _mass_beyond(self.loc, self.scale, grid._line.lower, grid._line.upper)
-
-    def _component(self, log_weight: float = 0.0) -> NormalComponent:
-        """The row that stands for this Normal in a kernel's record."""
-        return NormalComponent(log_weight + self._log_factor, self.loc, 1.0 / self.scale)
-
-    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
-        return evaluation_of_normals([self._component()])
-
-    def _bumps(self) -> Sequence[Bump]:
-        scale = np.array([self.scale])
-        return (Bump(np.array([self.loc]), scale, scale),)
-
-    def to_scipy(self) -> Any:
-        """The frozen `scipy.stats.norm`, which has ``rvs``, ``cdf`` and ``ppf``."""
-        from scipy.stats import norm
-
-        return norm(self.loc, self.scale)
 
 
 class MultivariateNormal(Density):
@@ -131,6 +51,7 @@ class MultivariateNormal(Density):
     """
 
     _is_normal = True
+    _run = Normal._run  # in a mixture on the line
 
     def __init__(self, mean: ArrayLike, cov: ArrayLike) -> None:
         self._mean = as_line(mean, "mean").copy()
@@ -180,12 +101,17 @@ class MultivariateNormal(Density):
         """The probability outside the box; in several dimensions a bound on it, the sum over the axes."""
         std = np.sqrt(np.diag(self.cov))
         ends = zip(self.mean.tolist(), std.tolist(), grid.lower, grid.upper, strict=True)
-        return min(math.fsum(_mass_beyond(*numbers) for numbers in ends), 1.0)
+        beyond = (normal_tail((m - a) / s) + normal_tail((b - m) / s) for m, s, a, b in ends)
+        return min(math.fsum(beyond), 1.0)
 
     def _component(self, log_weight: float = 0.0) -> list[float]:
         """The row that stands for this Normal in a kernel's record."""
         entries = self.whitening[np.tril_indices(self.ndim)]
         return [log_weight + self._log_factor, *self.mean.tolist(), *entries.tolist()]
+
+    def _parameters(self) -> FamilyParameters:
+        """The arguments of `_run`, in one dimension."""
+        return FamilyParameters(*self._component())
 
     def _evaluation(self, grid: Grid | None = None) -> Evaluation:
         return evaluation_of_normals([self._component()])
@@ -237,16 +163,46 @@ def _checked_covariance(cov: ArrayLike, D: int) -> Floats:
     return matrix
 
 
-def evaluation_of_normals(components: Sequence[Sequence[float]]) -> Evaluation:
-    """The evaluation of a mixture of Normals, from the rows of its components."""
-    return evaluation(
-        log_normal_mixture,
-        components,
-        others=(normal_mixture, normal_mixture_bounds, normal_mixture_reach),
-        values=np.array([math.log(len(components))]),
-    )
+@formula(MultivariateNormal, MultivariateNormal)
+def _from_normal(p: MultivariateNormal, q: MultivariateNormal) -> float:
+    return multivariate_normal_kl(p.mean, p.cov, q.mean, q.cov)
 
 
-def _mass_beyond(loc: float, scale: float, lower: float, upper: float) -> float:
-    below, above = (loc - lower) / (scale * math.sqrt(2.0)), (upper - loc) / (scale * math.sqrt(2.0))
-    return 0.5 * (math.erfc(below) + math.erfc(above))
+def multivariate_normal_kl(mean_p: ArrayLike, cov_p: ArrayLike, mean_q: ArrayLike, cov_q: ArrayLike) -> float:
+    """KL(p, q) in nats between two Normals in D dimensions.
+
+    It is the sum of phi(e)/2 over the eigenvalues e of L**-1 (cov_p - cov_q) L**-T, L L**T = cov_q, and of
+    |L**-1 (mean_p - mean_q)|**2 / 2. The factors of both covariances would lose the digits of their difference.
+
+    Parameters
+    ----------
+    mean_p, mean_q : array_like, shape (D,)
+    cov_p, cov_q : array_like, shape (D, D)
+        Symmetric and positive definite.
+
+    Raises
+    ------
+    numpy.linalg.LinAlgError
+        If a covariance is not positive definite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastkl.families.multivariate_normal import multivariate_normal_kl
+    >>> multivariate_normal_kl([0, 0], np.eye(2), [1, 1], np.eye(2))
+    1.0
+    """
+    from scipy.linalg import solve_triangular
+
+    p, q = np.asarray(cov_p, dtype=float), np.asarray(cov_q, dtype=float)
+    p_factor, q_factor = np.linalg.cholesky(p), np.linalg.cholesky(q)
+    z = solve_triangular(q_factor, np.asarray(mean_p, dtype=float) - np.asarray(mean_q, dtype=float), lower=True)
+    excess = solve_triangular(q_factor, solve_triangular(q_factor, p - q, lower=True).T, lower=True)
+    eigenvalues = np.linalg.eigvalsh(excess)
+    if np.abs(eigenvalues).max() <= SIMILAR:
+        spread = phi(eigenvalues).sum()
+    else:  # an eigenvalue near -1 would have no digits in log(1 + e)
+        relative = solve_triangular(q_factor, p_factor, lower=True)
+        m = np.diag(relative)
+        spread = np.sum((m - 1.0) * (m + 1.0) - 2.0 * np.log(m)) + np.sum(np.tril(relative, -1) ** 2)
+    return float(0.5 * spread + 0.5 * (z @ z))

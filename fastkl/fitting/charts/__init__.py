@@ -1,51 +1,21 @@
-"""The families that a fit searches, by name and by class."""
+"""Charts, and the families that a fit searches, by name and by class."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, cast
 
-from fastkl.densities import (
-    Beta,
-    Gamma,
-    Laplace,
-    Logistic,
-    LogNormal,
-    Mixture,
-    MultivariateNormal,
-    Normal,
-    StudentT,
-)
-from fastkl.densities.families import FAMILIES as UNIVARIATE
-from fastkl.fitting.charts import Chart, MixtureChart, NormalChart
-from fastkl.fitting.univariate import (
-    BetaChart,
-    GammaChart,
-    LaplaceChart,
-    LogisticChart,
-    LogNormalChart,
-    StudentTChart,
-    StudentTOfDfChart,
-)
+from fastkl.densities import Mixture
+from fastkl.families import FAMILIES, MultivariateNormal
+from fastkl.families.normal import Normal
+from fastkl.families.univariate import Univariate
+from fastkl.fitting.charts.chart import Chart
+from fastkl.fitting.charts.line import LineChart
+from fastkl.fitting.charts.mixture import MixtureChart
+from fastkl.fitting.charts.normal import NormalChart
 from fastkl.validation import as_count, as_real
 
-FAMILIES: dict[str, Any] = {
-    "normal": Normal,
-    **UNIVARIATE,
-    "multivariate_normal": MultivariateNormal,
-    "mixture": Mixture,
-}
-
-LINE: dict[type[Any], Callable[[], Chart]] = {
-    Normal: lambda: NormalChart(1, line=True),
-    Laplace: LaplaceChart,
-    Logistic: LogisticChart,
-    StudentT: StudentTChart,
-    Gamma: GammaChart,
-    Beta: BetaChart,
-    LogNormal: LogNormalChart,
-}
-"""Charts of the families of one dimension."""
+FITTED: dict[str, type[Any]] = {**FAMILIES, "multivariate_normal": MultivariateNormal, "mixture": Mixture}
+"""The families of fits by name."""
 
 COVARIANCE_TYPES = ("full", "diag", "spherical")
 
@@ -53,12 +23,12 @@ COVARIANCE_TYPES = ("full", "diag", "spherical")
 def family_of(family: Any) -> type[Any]:
     """The class of densities that *family*, a name or a class, stands for."""
     if isinstance(family, str):
-        for name, known in FAMILIES.items():
+        for name, known in FITTED.items():
             if family.lower().replace("_", "") == name.replace("_", ""):
-                return cast(type[Any], known)
-    elif family in FAMILIES.values():
+                return known
+    elif family in FITTED.values():
         return cast(type[Any], family)
-    raise ValueError(f"family must be {', '.join(map(repr, FAMILIES))} or its class, got {family!r}")
+    raise ValueError(f"family must be {', '.join(map(repr, FITTED))} or its class, got {family!r}")
 
 
 def chart_of(family: type[Any], ndim: int, covariance_type: str, n_components: int | None, df: float | None) -> Chart:
@@ -67,7 +37,7 @@ def chart_of(family: type[Any], ndim: int, covariance_type: str, n_components: i
         raise ValueError(f"covariance_type must be {', '.join(map(repr, COVARIANCE_TYPES))}, got {covariance_type!r}")
     if family is not MultivariateNormal and covariance_type != "full":
         raise ValueError(f"covariance_type={covariance_type!r} is for the family 'multivariate_normal'")
-    if df is not None and family is not StudentT:
+    if df is not None and not (issubclass(family, Univariate) and "df" in family._scores_of_held):
         raise ValueError(f"df={df!r} is for the family 'student_t'")
     if (n_components is None) == (family is Mixture):
         raise ValueError(f"n_components is for the family 'mixture', which needs it; got {n_components!r}")
@@ -82,8 +52,13 @@ def chart_of(family: type[Any], ndim: int, covariance_type: str, n_components: i
             f"a {family.__name__} is fitted to a density of one dimension, got one of {ndim}: "
             "take family='multivariate_normal'"
         )
-    if df is not None:
-        if not as_real(df, "df") > 0.0:
-            raise ValueError(f"df must be > 0, got {df!r}")
-        return StudentTOfDfChart(float(df))
-    return LINE[family]()
+    if family is Normal:
+        return NormalChart(1, line=True)
+    if df is None:
+        return LineChart(family, {})
+    if not as_real(df, "df") > 0.0:
+        raise ValueError(f"df must be > 0, got {df!r}")
+    return LineChart(family, {"df": float(df)})
+
+
+__all__ = ["COVARIANCE_TYPES", "FITTED", "Chart", "LineChart", "MixtureChart", "NormalChart", "chart_of", "family_of"]

@@ -1,101 +1,23 @@
-"""Charts: local coordinates in which a fit moves within a family.
-
-A row of numbers, its *state*, stands for a member of the family; many states are moved at once. Coordinates are local:
-they are 0 at the state itself, and a step of 1 means the same everywhere, a shift by one scale or a factor of e.
-"""
+"""Charts of Normals of any dimension."""
 
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from fastkl.densities import Density, Mixture, MultivariateNormal, Normal
-from fastkl.densities.normal import LOG_SQRT_2PI
+from fastkl.density import Density
+from fastkl.families import MultivariateNormal
+from fastkl.families.normal import Normal
+from fastkl.families.stirling import LOG_SQRT_2PI
+from fastkl.fitting.charts.chart import Chart
 from fastkl.kernels.moments import DEGREE, TILTED_DEGREE
 from fastkl.kernels.polynomials import exponents
 from fastkl.validation import Floats
 
 NDArrayInt = np.ndarray[Any, np.dtype[np.int64]]
-
-
-class Chart(ABC):
-    """Local coordinates of a family, and the states that stand for its members."""
-
-    names: tuple[str, ...]
-    """Names of the local coordinates."""
-    ndim: int = 1
-    support: tuple[float, float] = (-math.inf, math.inf)
-    """Interval on which every member is positive, in one dimension."""
-    kinked: bool = False
-    """Whether the members have a kink, which gives a sum over nodes a kink wherever it meets a node."""
-
-    @abstractmethod
-    def state(self, q: Density) -> Floats:
-        """The state of q: the row of numbers that stands for it."""
-
-    @abstractmethod
-    def density(self, state: Floats) -> Any:
-        """The member of the family that a state stands for."""
-
-    @abstractmethod
-    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
-        """The state of a member with about this mean and covariance; None if the family has no such member."""
-
-    @abstractmethod
-    def move(self, states: Floats, steps: Floats) -> Floats:
-        """The states to which steps lead, one step from each of *states*."""
-
-    @abstractmethod
-    def places(self, states: Floats) -> Floats:
-        """The place of each state, such as its mean or median, shape (n, ndim)."""
-
-    @abstractmethod
-    def scales(self, states: Floats) -> Floats:
-        """The scales on which the members change along each axis, shape (n, ndim)."""
-
-    def limit(self, state: Floats) -> str:
-        """Message about a state at which the family ends, as far as a fit can tell; empty for any other state."""
-        return ""
-
-    parameter_names: tuple[str, ...]
-    """Names of the unconstrained parameters: the logarithm stands for a parameter that is positive."""
-
-    @abstractmethod
-    def parameters_of_state(self, state: Floats) -> Floats:
-        """The unconstrained parameters of a state."""
-
-    @abstractmethod
-    def state_of_parameters(self, parameters: Floats) -> Floats:
-        """The state with these unconstrained parameters."""
-
-    @abstractmethod
-    def tangent(self, state: Floats) -> Floats:
-        """The derivatives of the unconstrained parameters with respect to the local coordinates, shape (k, k)."""
-
-    def bend(self, state: Floats, gradient: Floats) -> Floats:
-        """The second derivatives of the unconstrained parameters, summed with a gradient as weights, shape (k, k)."""
-        return np.zeros((gradient.size, gradient.size))
-
-    def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
-        """The gradient and the Hessian with respect to the parameters, from those by the local coordinates.
-
-        The parameters are theta(state) + T step + (second order), with T the tangent.
-        """
-        try:
-            back = np.linalg.inv(self.tangent(state))
-        except np.linalg.LinAlgError:  # a scale has become 0
-            return np.full_like(gradient, np.nan), np.full_like(hessian, np.nan)
-        slopes = np.asarray(gradient @ back, dtype=np.float64)
-        bends = back.T @ (hessian - self.bend(state, slopes)) @ back
-        return slopes, np.asarray(0.5 * (bends + bends.T), dtype=np.float64)
-
-    @abstractmethod
-    def apart(self, state: Floats, other: Floats) -> float:
-        """The largest difference between two states in any coordinate."""
 
 
 class NormalChart(Chart):
@@ -108,11 +30,11 @@ class NormalChart(Chart):
     def __init__(self, ndim: int, covariance_type: str = "full", *, line: bool = False) -> None:
         self.ndim = ndim
         self.line = line
+        self.family = Normal if line else MultivariateNormal
         self.covariance_type = covariance_type
         self.entries = [(i, j) for i in range(ndim) for j in range(i + 1)]
         full = ndim + len(self.entries)
-        means = [f"mean[{i}]/L" for i in range(ndim)]
-        factors = [f"log(L[{i},{i}])" if i == j else f"L[{i},{j}]/L" for i, j in self.entries]
+        factors = [f"log(L[{i},{i}])" if i == j else f"L[{i},{j}]" for i, j in self.entries]
         basis = np.eye(full)
         on_diagonal = [ndim + k for k, (i, j) in enumerate(self.entries) if i == j]
         if covariance_type == "diag":
@@ -122,15 +44,7 @@ class NormalChart(Chart):
             basis = np.column_stack([basis[:, :ndim], basis[:, on_diagonal].sum(axis=1)])
             factors = ["log(scale)"]
         self.basis = basis
-        self.parameter_names = (
-            ("loc", "log(scale)")
-            if line
-            else (
-                *(f"mean[{i}]" for i in range(ndim)),
-                *(name.removesuffix("/L") for name in factors),
-            )
-        )
-        self.names = ("loc/scale", "log(scale)") if line else (*means, *factors)
+        self.parameter_names = ("loc", "log(scale)") if line else (*(f"mean[{i}]" for i in range(ndim)), *factors)
 
     def state(self, q: Density) -> Floats:
         if isinstance(q, Normal):
@@ -291,59 +205,3 @@ class NormalChart(Chart):
                 if i == j == r == s:
                     second[D + a, D + b, self._place([i, i])] += 1.0
         return second
-
-
-class MixtureChart(NormalChart):
-    """Mixtures of `parts` Normals: a state is, for each Normal, the log of its weight, its mean, and L row by row."""
-
-    def __init__(self, parts: int, ndim: int, *, line: bool) -> None:
-        super().__init__(ndim, line=line)
-        self.parts = parts
-        own = self.names
-        of_parts = [f"{name} of component {k}" for k in range(parts) for name in own]
-        self.names = (*of_parts, *(f"log(weight[{k}]/weight[{parts - 1}])" for k in range(parts - 1)))
-        self.parameter_names = self.names
-
-    def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
-        return gradient, hessian  # the parameters of a mixture are its local coordinates
-
-    def rows(self, state: Floats) -> Floats:
-        """A state as a matrix with a row for each component."""
-        return state.reshape(self.parts, -1)
-
-    def density(self, state: Floats) -> Mixture:  # type: ignore[override]
-        rows = self.rows(state)
-        one = NormalChart(self.ndim, line=self.line)
-        weights = np.exp(rows[:, 0])
-        order = sorted(range(self.parts), key=lambda k: rows[k, 1:].tolist())
-        components: list[Normal | MultivariateNormal] = [one.density(rows[k, 1:]) for k in order]
-        return Mixture(components, (weights / weights.sum())[order].tolist())
-
-    def state(self, q: Any) -> Floats:
-        if not isinstance(q, Mixture) or len(q.components) != self.parts or min(q.weights) <= 0.0:
-            raise TypeError(f"expected a Mixture of {self.parts} Normals of positive weights, got {q!r}")
-        one = NormalChart(self.ndim, line=self.line)
-        rows = [[math.log(w), *one.state(part)] for w, part in zip(q.weights, q.components, strict=True)]
-        return np.array(rows).ravel()
-
-    def moved(self, state: Floats, step: Floats) -> Floats:
-        """The state to which a step from *state* leads."""
-        rows, size = self.rows(state), len(self.basis)
-        steps = step[: self.parts * size].reshape(self.parts, size)
-        logs = rows[:, 0] + np.append(step[self.parts * size :], 0.0)
-        logs -= np.logaddexp.reduce(logs)
-        return np.column_stack([logs, super().move(rows[:, 1:], steps)]).ravel()
-
-    def places(self, states: Floats) -> Floats:
-        """The mean of the component that comes first in the order of means, for each state."""
-        return np.stack([min(self.rows(state)[:, 1 : self.ndim + 1].tolist()) for state in states])
-
-    def scales(self, states: Floats) -> Floats:
-        """The smallest scale of any component along each axis, for each state."""
-        return np.stack([super(MixtureChart, self).scales(self.rows(state)[:, 1:]).min(axis=0) for state in states])
-
-    def apart(self, state: Floats, other: Floats) -> float:
-        """The largest difference in any coordinate, between components in the order of their means."""
-        mine, theirs = (sorted(self.rows(s).tolist(), key=lambda row: row[1:]) for s in (state, other))
-        pairs = [(np.array(a), np.array(b)) for a, b in zip(mine, theirs, strict=True)]
-        return float(max(max(super(MixtureChart, self).apart(a[1:], b[1:]), abs(a[0] - b[0])) for a, b in pairs))

@@ -12,6 +12,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
+from fastkl.grids.rules import legendre
 from fastkl.validation import Floats
 
 LOG_SQRT_2PI = 0.5 * math.log(2.0 * math.pi)
@@ -23,6 +26,9 @@ BERNOULLI = (
 
 ASYMPTOTIC = 8
 """Argument from which up the asymptotic series is exact to 1e-15 of its value."""
+
+ORDER = 14
+"""Gauss-Legendre nodes on [0, 1]: exact to 1e-16 for the second derivative of log Gamma over a factor of 2."""
 
 
 def stirling(x: float) -> float:
@@ -63,3 +69,29 @@ def log_beta(a: float, b: float) -> float:
     grown = math.log1p(b / a)
     excess = log_factorial_excess(a) - log_factorial_excess(a + b)
     return math.lgamma(b) + excess - (a - 1.0) * grown - b * math.log(a + b) + b
+
+
+def log_gamma_divergence(p: float, q: float, difference: float) -> float:
+    """Bregman divergence g(q) - g(p) - g'(p) (q - p) >= 0 of the convex g(x) = log Gamma(x) - x log x + x.
+
+    It is the integral of (q - x) g''(x) from p to q, here over pieces of at most a factor of 2. `difference`
+    is q - p, which the caller may know better.
+    """
+    pieces = max(math.ceil(abs(math.log2(q) - math.log2(p))), 1)
+    edges = np.geomspace(p, q, pieces + 1)
+    edges[0], edges[-1] = p, q
+    steps = np.array([difference]) if pieces == 1 else np.diff(edges)
+    nodes, weights = legendre(ORDER)
+    nodes, weights = 0.5 + 0.5 * nodes, 0.5 * weights
+    x = edges[:-1, None] + steps[:, None] * nodes
+    lever = (q - edges[1:, None]) + steps[:, None] * (1.0 - nodes)
+    return float(np.sum(weights * (lever / x) * (steps[:, None] / x) * curvature(x)))
+
+
+def shape_to_normal(a: float) -> float:
+    """KL of a Gamma density from the Normal with its moments; 1/(3 a) for large a.
+
+    It is log(2 pi e a)/2 less the entropy a + log Gamma(a) + (1 - a) psi(a), with log Gamma and psi as
+    Stirling's formula and its remainder.
+    """
+    return 0.5 / a - stirling(a) + (a - 1.0) * stirling_slope(a)

@@ -1,0 +1,118 @@
+"""The Normal: exp(-z**2/2) / (sqrt(2 pi) scale), z = (x - loc)/scale.
+
+Kernels evaluate Normals and mixtures of them as `fastkl.kernels.normal_mixture`, which skips what is negligible, and a
+fit takes sums of powers of z (`fastkl.kernels.moments`). Only in a mixture with other families a Normal is evaluated by
+`log_density`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from fastkl.density import Density
+from fastkl.families.differences import log_ratio, phi_of
+from fastkl.families.stirling import LOG_SQRT_2PI
+from fastkl.families.univariate import FamilyParameters, Symmetric, family, formula, positive, real
+from fastkl.grids import Grid
+from fastkl.jit import scalar
+from fastkl.kernels.normal_mixture import evaluation_of_normals
+from fastkl.kernels.records import Evaluation, NormalComponent
+from fastkl.validation import as_reals
+
+
+@scalar
+def log_density(x: float, factor: float, loc: float, inverse_scale: float, first: float, second: float) -> float:
+    """Log-density of a Normal: factor - z**2/2."""
+    z = (x - loc) * inverse_scale
+    return factor - 0.5 * z * z
+
+
+@family
+class Normal(Symmetric):
+    """The Normal density with mean `loc` and standard deviation `scale`.
+
+    Parameters
+    ----------
+    loc : float
+        Mean.
+    scale : float
+        Standard deviation, > 0.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not finite or `scale` is not positive.
+
+    Examples
+    --------
+    >>> import fastkl
+    >>> q = fastkl.Normal(1, 2)
+    >>> round(float(q.pdf(1.0)), 6)
+    0.199471
+    >>> q.mean, q.std
+    (1.0, 2.0)
+    """
+
+    loc: float = real()
+    scale: float = positive()
+
+    _log_density = staticmethod(log_density)
+    _forward_fit = "mean and standard deviation of p"
+    _scipy_name = "norm"
+    _is_normal = True
+
+    def logpdf(self, x: ArrayLike) -> Any:
+        z = (as_reals(x, "x") - self.loc) / self.scale
+        return self._log_factor - 0.5 * z * z
+
+    @property
+    def _log_factor(self) -> float:
+        """The log-density at the mean."""
+        return -LOG_SQRT_2PI - math.log(self.scale)
+
+    @property
+    def std(self) -> float:
+        """The standard deviation."""
+        return self.scale
+
+    def _parameters(self) -> FamilyParameters:
+        return FamilyParameters(self._log_factor, self.loc, 1.0 / self.scale)
+
+    def _component(self, log_weight: float = 0.0) -> NormalComponent:
+        """The row that stands for this Normal in a kernel's record."""
+        return NormalComponent(log_weight + self._log_factor, self.loc, 1.0 / self.scale)
+
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
+        return evaluation_of_normals([self._component()])
+
+    def _tail(self, z: float) -> float:
+        return normal_tail(z)
+
+    @classmethod
+    def _of_moments(cls, mean: float, variance: float, **held: float) -> dict[str, float]:
+        return {"loc": mean, "scale": math.sqrt(variance)}
+
+
+def normal_tail(z: float) -> float:
+    """The probability of more than z for the standard Normal."""
+    return 0.5 * math.erfc(z / math.sqrt(2.0))
+
+
+def between_normals(distance: float, p_std: float, q_std: float) -> float:
+    """KL of two Normals, [r**2 - 1 - log(r**2)]/2 + (distance/q_std)**2/2 with r = p_std/q_std."""
+    z = distance / q_std
+    u = (p_std - q_std) / q_std * ((p_std + q_std) / q_std)
+    return 0.5 * phi_of(u, 2.0 * log_ratio(p_std, q_std)) + 0.5 * z * z
+
+
+def moments_to_normal(p: Density, q: Normal) -> float:
+    """KL of the Normal with the moments of p from q."""
+    return between_normals(p.mean - q.loc, p.std, q.scale)
+
+
+@formula(Normal, Normal)
+def _from_normal(p: Normal, q: Normal) -> float:
+    return between_normals(p.loc - q.loc, p.scale, q.scale)

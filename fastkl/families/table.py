@@ -1,0 +1,21 @@
+"""The table of the families on the line: code, tests, benchmarks and documentation read it."""
+
+from __future__ import annotations
+
+from fastkl.families.beta import Beta
+from fastkl.families.gamma import Gamma
+from fastkl.families.laplace import Laplace
+from fastkl.families.log_normal import LogNormal
+from fastkl.families.logistic import Logistic
+from fastkl.families.normal import Normal
+from fastkl.families.student_t import StudentT
+
+__all__ = [  # noqa: RUF022  # in the order of the documentation
+    "Normal",
+    "Laplace",
+    "Logistic",
+    "StudentT",
+    "Gamma",
+    "Beta",
+    "LogNormal",
+]
