@@ -5,7 +5,7 @@ the functions that a piece of code uses for processors that need not be at hand,
 does the work, and counts: the width of the vectors, and the instructions, divisions, spills and cycles that a number
 takes. It knows nothing of the project whose code it looks at:
 
-    import asv_bench_numba
+    from . import asv_bench_numba  # beside the benchmarks, which asv takes for a package
 
     CODE = "import numpy as np, mine; mine.kernel(np.ones(10))"
     PROCESSORS = ("x86-64-v3", "sapphirerapids", "znver4", "apple-m1")
@@ -20,8 +20,11 @@ takes. It knows nothing of the project whose code it looks at:
         def track_instructions(self, figures, function, processor, compiler):
             return figures[function][processor]["instructions"]
 
-``python asv_bench_numba.py CODE PROCESSOR ...`` prints the same as JSON, and ``python asv_bench_numba.py --list`` the
-names of all processors.
+``python asv_bench_numba.py CODE PROCESSOR ...`` prints the same as JSON, with code or the name of a file for CODE, and
+``python asv_bench_numba.py --list`` the names of all processors.
+
+A function is represented by one of its loops; `main_loop` says which. A loop that is to be watched and is another one
+wants a function of its own.
 
 Method: while the code runs in a new process, the LLVM modules are recorded as Numba's front end makes them. They then
 go through Numba's own pipeline once for every processor, and the assembly is read. Cycles are those that llvm-mca
@@ -42,23 +45,34 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import traceback
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 
-class Figures(dict[str, dict[str, dict[str, float]]]):
+class OfProcessors(dict[str, dict[str, float]]):
+    """Figures of a function by the names of processors, then of figures."""
+
+    def __missing__(self, processor: str) -> dict[str, float]:
+        raise KeyError(f"no loop with floating-point arithmetic for {processor!r}; there are {', '.join(self)}")
+
+
+class Figures(dict[str, OfProcessors]):
     """Figures by the names of functions, then of processors, then of figures."""
 
-    def __missing__(self, function: str) -> dict[str, dict[str, float]]:
-        raise KeyError(f"no loop over floating-point numbers in a function {function!r}; there are {', '.join(self)}")
+    def __missing__(self, function: str) -> OfProcessors:
+        raise KeyError(
+            f"no loop with floating-point arithmetic in a function {function!r}; there are {', '.join(self)}"
+        )
 
 
 MCA_ITERATIONS = 100
 
 
 def figures(code: str, processors: Sequence[str], **environment: str) -> Figures:
-    """The figures of all functions with floating-point loops that *code* compiles, for all processors.
+    """The figures of all functions with loops of floating-point arithmetic that *code* compiles, for all processors.
 
     Parameters
     ----------
@@ -73,39 +87,43 @@ def figures(code: str, processors: Sequence[str], **environment: str) -> Figures
     Returns
     -------
     dict
-        ``figures[function][processor][figure]``. A function is named as in Python, with the types of its arrays, or of
-        its numbers if it has no arrays, and with a number where that is not enough. The figures are those of `Loop`,
-        for the loop that `main_loop` takes. Functions without a loop over floating-point numbers are not in it.
+        ``figures[function][processor][figure]``. A function is named as in Python, with the types of the
+        floating-point numbers in its arrays, or in its other arguments, or else of the integers in its arrays, and with
+        a number if that is not enough. The figures are those of `Loop`, for the loop that `main_loop` takes. A function
+        without a loop of floating-point arithmetic is not in it.
 
     Raises
     ------
     TypeError
-        If *processors* is a string.
+        If *processors* is a string, or *code* is none.
     ValueError
         If LLVM does not know a processor, or *processors* is empty.
     RuntimeError
-        If the code fails, or compiles no function with a loop over floating-point numbers.
+        If the code fails, or compiles no function with a loop of floating-point arithmetic.
     """
+    if not isinstance(code, str):
+        raise TypeError(f"code is a string of Python, got {code!r}")
     if isinstance(processors, str):
         raise TypeError(f"processors is the string {processors!r}; give a list of names, [{processors!r}]")
+    processors = list(processors)
     if not processors:
         raise ValueError("processors is empty; give names such as 'x86-64-v3' or 'apple-m1'")
     for processor in processors:
         triple_of(processor)
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder, "figures.json")
-        task = {"code": code, "processors": list(processors), "path": sys.path, "result": str(result)}
+        task = {"code": code, "processors": processors, "path": sys.path, "result": str(result)}
         always = {"NUMBA_CACHE_DIR": folder, "NUMBA_OPT": "0", "NUMBA_DISABLE_JIT": "0"}
         command = [sys.executable, os.path.abspath(__file__), "--task"]
-        variables = {**os.environ, **always, **environment}
+        variables = {**os.environ, **always, **{name: str(value) for name, value in environment.items()}}
         done = subprocess.run(command, input=json.dumps(task), capture_output=True, text=True, env=variables)
         if not result.exists():
             printed = done.stderr[-2000:].strip() or f"it ended with status {done.returncode}, and printed no error"
             raise RuntimeError(f"the code to be compiled failed:\n{printed}")
-        found = Figures(json.loads(result.read_text()))
+        found = json.loads(result.read_text())
     if not found:
-        raise RuntimeError("the code has compiled no function with a loop over floating-point numbers: call one in it")
-    return found
+        raise RuntimeError("the code has compiled no function with a loop of floating-point arithmetic: call one in it")
+    return Figures({function: OfProcessors(by) for function, by in found.items()})
 
 
 def compiler() -> str:
@@ -129,6 +147,8 @@ TRIPLES = ("x86_64-unknown-linux-gnu", "aarch64-unknown-linux-gnu")
 _ONLY_32_BITS = re.compile(
     r"i[3-6]86|pentium.*|yonah|prescott|lakemont|k6.*|athlon(?!64|-fx).*|geode|winchip.*|c3.*", re.ASCII
 )
+_VECTOR_SCALES = {"a64fx": 4, "neoverse-v1": 2, "neoverse-512tvb": 2}
+"""Lengths of scalable vectors, in units of 128 bits, of processors on which it is not 1."""
 _MARKETED = {"graviton2": "neoverse-n1", "graviton3": "neoverse-v1", "graviton4": "neoverse-v2"}
 
 
@@ -147,6 +167,7 @@ def triple_of(processor: str) -> str:
         if processor in _names(triple):
             return triple
     known, low = processor_names(), str(processor).lower()
+    _MARKETED["native"] = llvm.get_host_cpu_name()
     same = [_MARKETED[low]] if low in _MARKETED else [name for name in known if low in name]
     near = same[:4] or difflib.get_close_matches(low, known, n=4, cutoff=0.4) or known[:4]
     raise ValueError(
@@ -288,7 +309,10 @@ class Loop(NamedTuple):
     width: float
     """Bits of the widest registers that it calculates in; 0 if it only moves numbers and calls functions."""
     points: float
-    """Numbers that are dealt with at once, as LLVM vectorised and unrolled the loop."""
+    """Numbers that are dealt with at once: how far the loop's counter goes, as LLVM vectorised and unrolled it.
+
+    A loop over every k-th number counts those that it leaves out.
+    """
     instructions: float
     """Instructions for a number, as all that follow."""
     divisions: float
@@ -307,10 +331,11 @@ _INSIDE = re.compile(r"in Loop: Header=(BB\d+_\d+)")
 _DIVISION = re.compile(r"^v?divs?[sp][sd]|^fdivr?$")
 _CALL = re.compile(r"^(?:callq?|blr?)$")
 _REGISTER = re.compile(r"%[xyz]mm|\b[vzds]\d+\b")
+_DEPTH = re.compile(r"Header: Depth=(\d+)")
 _ARITHMETIC = re.compile(
     r"^(?:v?(?:add|sub|mul|div|sqrt|max|min|round|rndscale|rcp|rcp14|rsqrt|rsqrt14|cmp\w*?|u?comi|"
     r"fn?m(?:add|sub)\d+)[sp][sd]|"
-    r"fn?m(?:ul|add|sub|la|ls|ad|sb)|f(?:add|sub|div|sqrt)r?|f(?:max|min)(?:nm)?|fcm\w+|frint\w|fr(?:ecp|sqrt)\w|fabd)$"
+    r"fn?m(?:ul|add|sub|la|ls|ad|sb)|f(?:add|sub|div|sqrt)r?|f(?:max|min)(?:nm)?[vp]?|fadd[avp]|fcm\w+|frint\w|fr(?:ecp|sqrt)\w|fabd)$"
 )
 
 
@@ -319,9 +344,10 @@ def loops(ir: str, assembly: str, processor: str) -> list[Loop]:
 
     Loops for the rest of the numbers, which LLVM adds where it vectorises or unrolls a loop, are not among them.
     """
-    steps = _steps(ir)
+    scale = _VECTOR_SCALES.get(processor, 1)
+    steps = _steps(ir, scale)
     found = []
-    for function, block, lines in _innermost(assembly):
+    for function, block, depth, lines in _innermost(assembly):
         instructions = [line.split(None, 1) for line in lines]
         names = [words[0] for words in instructions]
         points = steps.get((function, block), 1)
@@ -333,8 +359,11 @@ def loops(ir: str, assembly: str, processor: str) -> list[Loop]:
         spills = sum(1 for line in lines if re.search(r"(?:#|//).*(?:Spill|Reload)", line))
         cycles = math.nan if calls else _cycles(lines, processor)
         counts = [count / points for count in (len(names), divisions, spills, calls, cycles)]
-        found.append(Loop(_width(instructions), points, *counts))
-    return found
+        found.append((depth, Loop(_width(instructions, scale), points, *counts)))
+    if not any(loop.width > 64 for _, loop in found):  # an outer loop may be there again for few rounds of the inner
+        deepest = max((depth for depth, _ in found), default=0)
+        found = [(depth, loop) for depth, loop in found if depth == deepest]
+    return [loop for _, loop in found]
 
 
 def main_loop(found: Sequence[Loop]) -> Loop:
@@ -349,11 +378,11 @@ def main_loop(found: Sequence[Loop]) -> Loop:
     return max(working, key=lambda loop: loop.instructions * loop.points)
 
 
-def _innermost(assembly: str) -> Iterator[tuple[str, str, list[str]]]:
-    """Function, name of the first block in LLVM's IR, and instructions of every innermost loop."""
+def _innermost(assembly: str) -> Iterator[tuple[str, str, int, list[str]]]:
+    """Function, name of the first block in LLVM's IR, depth and instructions of every innermost loop."""
     function, header, block = "", None, ""
     bodies: dict[str, list[str]] = {}
-    heads: dict[str, tuple[str, str]] = {}
+    heads: dict[str, tuple[str, str, int]] = {}
     for line in assembly.splitlines():
         label = _LABEL.match(line)
         if label and not label[1].lstrip(".L").startswith("BB"):
@@ -366,31 +395,33 @@ def _innermost(assembly: str) -> Iterator[tuple[str, str, list[str]]]:
             inside = _INSIDE.search(line)
             header = inside[1] if inside else name
             if not inside:
-                heads[header] = function, block
+                depth = _DEPTH.search(line)
+                heads[header] = function, block, int(depth[1]) if depth else 1
         if (inside := _INSIDE.search(line)) and (label or line.startswith(("#", "//"))):
             header = inside[1]
         if line.startswith("\t") and header and not line.startswith("\t."):
             bodies.setdefault(header, []).append(line.strip())
-    for header, (function, block) in heads.items():
+    for header, (function, block, depth_of_loop) in heads.items():
         if not function.startswith(("_ZN7cpython", "cfunc.")):  # wrappers, with copies of what they call
-            yield function, block, bodies.get(header, [])
+            yield function, block, depth_of_loop, bodies.get(header, [])
 
 
-def _steps(ir: str) -> dict[tuple[str, str], int]:
+def _steps(ir: str, scale: int) -> dict[tuple[str, str], int]:
     """By function and first block of a loop: how far its counter goes at once; 0 for a loop over the rest of numbers.
 
-    The counter is that of LLVM's vectoriser; in a loop that it did not make, it is the one of the largest steps.
+    The counter is that of LLVM's vectoriser; in a loop that it did not make, it is the one that goes farthest, or a
+    pointer. *scale* is the length of scalable vectors.
     """
     steps = {}
     for text in re.split(r"^define ", ir, flags=re.MULTILINE)[1:]:
         function = re.search(r'@("?)([^"(]+)\1\(', text)
-        added = dict(re.findall(r"%(\S+) = add (?:nuw )?(?:nsw )?i64 %(\S+, -?\d+)$", text, re.MULTILINE))
+        added = _additions(text, scale)
         counters: dict[str, dict[str, list[tuple[str, str]]]] = {}
         block = ""
         for line in text.splitlines():
             if label := re.match(r'^"?([\w.$-]+)"?:', line):
                 block = label[1]
-            elif counter := re.match(r"\s+%(\S+) = phi i64 (.*)$", line):
+            elif counter := re.match(r"\s+%(\S+) = phi (?:i64|ptr) (.*)$", line):
                 counters.setdefault(block, {})[counter[1]] = re.findall(r"\[ ([^ ,]+), %([^ ]+) \]", counter[2])
         phis = {name: incoming for found in counters.values() for name, incoming in found.items()}
         for block, found in counters.items():
@@ -406,13 +437,34 @@ def _steps(ir: str) -> dict[tuple[str, str], int]:
     return steps
 
 
-def _step(name: str, incoming: Sequence[tuple[str, str]], added: dict[str, str]) -> int:
+def _additions(text: str, scale: int) -> dict[str, tuple[str, int]]:
+    """What is added to what, by the name of the sum; a pointer that goes to the next number goes 1 ahead."""
+    scales = dict.fromkeys(re.findall(r"%(\S+) = (?:tail )?call i64 @llvm\.vscale", text), scale)
+    for name, how, base, amount in re.findall(r"%(\S+) = (shl|mul) (?:nuw )?(?:nsw )?i64 %(\S+), (\d+)$", text, re.M):
+        if base in scales:
+            scales[name] = scales[base] << int(amount) if how == "shl" else scales[base] * int(amount)
+    added = {}
+    for name, base, amount in re.findall(r"%(\S+) = add (?:nuw )?(?:nsw )?i64 %(\S+), (-?\d+|%\S+)$", text, re.M):
+        known = scales.get(amount[1:]) if amount.startswith("%") else int(amount)
+        if known is not None:
+            added[name] = base, known
+    size = min((int(bits) // 8 for bits in re.findall(r"load (?:double|float|i)(\d+)", _with_sizes(text))), default=8)
+    for name, base, offset in re.findall(r"%(\S+) = getelementptr [^,]*i8, ptr %(\S+), i64 (\S+)$", text, re.M):
+        added[name] = base, 1 if offset.startswith("%") else max(abs(int(offset)) // size, 1)
+    return added
+
+
+def _with_sizes(text: str) -> str:
+    return text.replace("load double", "load double64").replace("load float", "load float32")
+
+
+def _step(name: str, incoming: Sequence[tuple[str, str]], added: dict[str, tuple[str, int]]) -> int:
     """How far a counter goes in a round of its loop, by the additions that lead back to it; 0 if none do."""
     for value, _ in incoming:
         step, at = 0, value.removeprefix("%")
         while at in added:
-            at, amount = added[at].split(", ")
-            step += int(amount)
+            at, amount = added[at]
+            step += amount
         if at == name and step:
             return abs(step)
     return 0
@@ -430,7 +482,7 @@ def _follows_vectors(name: str, phis: dict[str, list[tuple[str, str]]], seen: se
 _BITS = {"x": 128, "y": 256, "z": 512}
 
 
-def _width(instructions: Sequence[Sequence[str]]) -> int:
+def _width(instructions: Sequence[Sequence[str]], scale: int) -> int:
     widths = [0]
     for name, *rest in instructions:
         if not _ARITHMETIC.match(name):
@@ -439,8 +491,8 @@ def _width(instructions: Sequence[Sequence[str]]) -> int:
         if registers := re.findall(r"%([xyz])mm", operands):
             scalar = 64 if name.endswith("sd") else 32 if name.endswith("ss") else None
             widths.append(scalar or _BITS[max(registers)])
-        elif re.search(r"\b[vz]\d+\.", operands):
-            widths.append(128)
+        elif registers := re.findall(r"\b([vz])\d+\.", operands):
+            widths.append(128 * (scale if "z" in registers else 1))
         else:
             widths.append(32 if re.search(r"\bs\d+\b", operands) else 64)
     return max(widths)
@@ -458,13 +510,14 @@ def _cycles(lines: Sequence[str], processor: str) -> float:
     return int(total[1]) / MCA_ITERATIONS if total else math.nan
 
 
+_KINDS = r"array\((float|complex)", r"\b(float|complex)", r"array\((u?int)"
+
+
 def _label(recorded: Recorded) -> str:
     """The function's name with the types of its arrays, or those of its numbers if it has none."""
     while not recorded.types and recorded.linked:  # a ufunc's loop, which Numba makes around the function
         recorded = recorded.linked[0]
-    kinds = re.findall(r"array\((float|complex)(\d+)", recorded.types) or re.findall(
-        r"\b(float|complex)(\d+)", recorded.types
-    )
+    kinds = next(filter(None, (re.findall(rf"{kind}(\d+)", recorded.types) for kind in _KINDS)), [])
     short = sorted({f"{kind[0]}{int(bits) // 8}" for kind, bits in kinds})
     return f"{recorded.name.split('.')[-1]}[{' '.join(short)}]"
 
@@ -476,23 +529,31 @@ def _measure(code: str, processors: Sequence[str]) -> Figures:
             exec(compile(code, "<code to be compiled>", "exec"), {"__name__": "__main__"})
         except SystemExit as end:
             if end.code not in (None, 0):
-                raise RuntimeError(f"it ended by sys.exit({end.code!r})") from end
+                sys.exit(f"it ended by sys.exit({end.code!r})")
+        except Exception as error:
+            # the frames of the code, without this one
+            traceback.print_exception(error.with_traceback(error.__traceback__ and error.__traceback__.tb_next))
+            sys.exit(1)
     from numba.core import config
 
     config.OPT = config._OptLevel(3)
     linked = {id(other) for library in recorded for other in library.linked}
     roots = [library for library in recorded if library.modules and id(library) not in linked]
+    labels: dict[str, Recorded] = {}
+    seen: Counter[str] = Counter()
+    for root in roots:
+        label = _label(root)
+        seen[label] += 1
+        labels[f"{label} {seen[label]}" if seen[label] > 1 else label] = root
     found = Figures()
     for processor in processors:
         compiled = pipeline(processor)
-        seen: dict[str, int] = {}
-        for library in filter(lambda root: root.is_for(triple_of(processor)), roots):
-            ir, assembly = compiled(library)
+        for label, root in labels.items():
+            if not root.is_for(triple_of(processor)):
+                continue
+            ir, assembly = compiled(root)
             if measured := loops(ir, assembly, processor):
-                label = _label(library)
-                seen[label] = seen.get(label, 0) + 1
-                name = label if seen[label] == 1 else f"{label} {seen[label]}"
-                found.setdefault(name, {})[processor] = main_loop(measured)._asdict()
+                found.setdefault(label, OfProcessors())[processor] = main_loop(measured)._asdict()
     return found
 
 
@@ -506,7 +567,7 @@ def _work() -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Print the figures of machine code that Numba makes.")
-    parser.add_argument("code", nargs="?", help="Python code that calls what is to be looked at")
+    parser.add_argument("code", nargs="?", help="Python code, or a file, that calls what is looked at")
     parser.add_argument("processors", nargs="*", help="LLVM's names, such as znver4 or apple-m1")
     parser.add_argument("--list", action="store_true", help="print the names of all processors")
     parser.add_argument("--task", action="store_true", help=argparse.SUPPRESS)
@@ -519,9 +580,12 @@ def main() -> int:
         parser.error("give code and names of processors, or --list")
     else:
         sys.path.insert(0, os.getcwd())  # as ``python -c`` does
+        code = arguments.code
         try:
-            print(json.dumps(figures(arguments.code, arguments.processors), indent=1))
-        except (ValueError, RuntimeError) as reason:
+            if code.endswith(".py") and "\n" not in code:
+                code = Path(code).read_text(encoding="utf-8")
+            print(json.dumps(figures(code, arguments.processors), indent=1))
+        except (OSError, ValueError, RuntimeError) as reason:
             print(f"{parser.prog}: {reason}", file=sys.stderr)
             return 2
     return 0

@@ -27,6 +27,8 @@ def main() -> int:
     parser.add_argument("--processors", nargs="+", metavar="NAME", help="print the figures of these, and write nothing")
     arguments = parser.parse_args()
     check = arguments.check
+    if check and arguments.processors:
+        parser.error("--check compares the committed processors; leave out --processors")
     if arguments.processors:
         try:
             print(_table(asv_bench_numba.figures(CODE, arguments.processors)))

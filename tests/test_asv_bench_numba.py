@@ -68,7 +68,20 @@ def copied(x, out):
     for i in range(x.size):
         out[i] = x[i]
 
+@numba.njit(fastmath=True)
+def in_any_order(x):
+    total = 0.0
+    for i in range(x.size):
+        total += x[i]
+    return total
+
+@numba.njit
+def sums_of_rows(x, out):
+    for i in range(x.shape[0]):
+        out[i] = x[i].sum()
+
 x, out = np.ones((2, 9))
+in_any_order(x), sums_of_rows(np.ones((9, 9)), out)
 for kind in ("f8", "f4"):
     divide(*np.ones((3, 9), kind))
 in_order(x), reciprocals(np.ones(9, "f4")), largest(x), exponentials(x, out), squares(1j * x, 1j * out), copied(x, out)
@@ -118,6 +131,24 @@ def test_the_loop_for_the_rest_of_the_numbers_does_not_do_the_work(
 
 
 @pytest.mark.parametrize("processor", PROCESSORS)
+def test_a_loop_that_moves_a_pointer_is_counted_by_numbers(figures: asv_bench_numba.Figures, processor: str) -> None:
+    """NumPy's functions, which Numba unrolls twice, and which have a loop for short rows beside."""
+    assert 1 < figures["sums_of_rows[f8]"][processor]["instructions"] <= 2
+
+
+@pytest.mark.parametrize(("processor", "bits"), [("neoverse-v1", 256), ("neoverse-v2", 128), ("a64fx", 512)])
+def test_scalable_vectors_have_the_length_that_the_processor_has(processor: str, bits: int) -> None:
+    figures = asv_bench_numba.figures(CODE, [processor])
+    loop = figures["in_any_order[f8]"][processor]
+    assert loop["width"] == bits
+    assert loop["points"] % (bits // 64) == 0
+    assert (
+        loop["instructions"] <= 3.5 * 64 / bits
+    )  # two loads and additions, a step, a comparison and a jump, for two vectors
+    assert "sums_of_rows[f8]" in figures, "there are additions of vectors in order, fadda"
+
+
+@pytest.mark.parametrize("processor", PROCESSORS)
 def test_calls_of_functions_are_counted(figures: asv_bench_numba.Figures, processor: str) -> None:
     loop = figures["exponentials[f8]"][processor]
     assert (loop["width"], loop["calls"]) == (0, 1)
@@ -130,8 +161,12 @@ def test_functions_are_named_with_the_types_of_their_numbers(figures: asv_bench_
 
 def test_a_function_without_such_a_loop_is_named() -> None:
     figures = asv_bench_numba.figures(CODE, ["znver4"])
-    with pytest.raises(KeyError, match=r"no loop over floating-point numbers in a function 'copied\[f8\]'; there are"):
+    with pytest.raises(
+        KeyError, match=r"no loop with floating-point arithmetic in a function 'copied\[f8\]'; there are"
+    ):
         figures["copied[f8]"]
+    with pytest.raises(KeyError, match=r"no loop with floating-point arithmetic for 'znver5'; there are znver4"):
+        figures["divide[f8]"]["znver5"]
 
 
 def test_figures_have_no_noise(figures: asv_bench_numba.Figures) -> None:
@@ -167,6 +202,18 @@ def test_the_nearest_names_are_suggested(name: str, suggested: str) -> None:
         asv_bench_numba.figures(CODE, [name])
 
 
+def test_code_is_a_string() -> None:
+    with pytest.raises(TypeError, match="code is a string of Python, got None"):
+        asv_bench_numba.figures(None, ["znver4"])  # type: ignore[arg-type]
+
+
+def test_an_error_in_the_code_is_shown_without_the_frames_around_it() -> None:
+    with pytest.raises(RuntimeError) as caught:
+        asv_bench_numba.figures("def f():\n    return 1 / 0\nf()", ["znver4"])
+    assert "asv_bench_numba.py" not in str(caught.value)
+    assert 'File "<code to be compiled>", line 2, in f' in str(caught.value)
+
+
 def test_processors_are_a_list_of_names() -> None:
     with pytest.raises(TypeError, match=r"give a list of names, \['znver4'\]"):
         asv_bench_numba.figures(CODE, "znver4")
@@ -180,7 +227,7 @@ def test_processors_are_a_list_of_names() -> None:
         ("1 / 0", "ZeroDivisionError"),
         ("import sys; sys.exit(3)", r"sys\.exit\(3\)"),
         ("import os; os._exit(4)", "status 4, and printed no error"),
-        ("import numpy", "no function with a loop over floating-point numbers"),
+        ("import numpy", "no function with a loop of floating-point arithmetic"),
     ],
 )
 def test_code_that_fails_says_why(code: str, message: str) -> None:
@@ -205,6 +252,8 @@ def test_code_finds_the_modules_that_its_caller_finds(monkeypatch: pytest.Monkey
     command = [sys.executable, asv_bench_numba.__file__, "import kernels", "znver4"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "divide[f8]" in json.loads(done.stdout)
+    command[2] = "kernels.py"
+    assert subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout == done.stdout
 
 
 def test_as_a_command_it_lists_the_processors_and_says_in_one_line_what_is_wrong() -> None:
