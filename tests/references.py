@@ -163,6 +163,11 @@ def _beta_moments(a, b):
     return entropy, a / c, a * b / (c**2 * (c + 1))
 
 
+def _gumbel_divergence(m, s, loc, scale):
+    r = s / scale
+    return -mp.log(r) + mp.euler * (r - 1) + (m - loc) / scale + mp.exp((loc - m) / scale) * mp.gamma(1 + r) - 1
+
+
 CLOSE = 1.0 + 1e-6
 
 WIDE_LINE = Grid.uniform(-14, 14, 401)
@@ -229,6 +234,30 @@ REFERENCES = {
         shape=(0.3, 1.1),
         grid_of_shape=WIDE_LINE,
         scored=[(0.31, 0.8), (1.2, 0.4)],
+    ),
+    "gumbel": Reference(
+        lambda loc, scale: lambda x: -mp.log(scale) - (x - loc) / scale - mp.exp((loc - x) / scale),
+        lambda x, loc, scale: mp.exp(-mp.exp((loc - x) / scale)),
+        instances=[(0, 1), (1.5, 0.3), (-1e3, 20.0), (1e-3, 1e-6)],
+        tame=[(0, 1), (1, 2), (-0.5, 0.7)],
+        member=(1, 2),
+        grid=Grid.uniform(-9, 81, 1400 // FEWER),
+        shape=(0.3, 1.1),
+        grid_of_shape=Grid.uniform(-4, 24, 401),
+        scored=[(0.31, 0.8), (1.2, 0.9)],
+        divergence=_gumbel_divergence,
+        pairs=[
+            ((0, 1), (1, 2)),
+            ((0, 1), (5, 0.3)),
+            ((0, 0.01), (0.5, 20)),
+            ((3, 1), (0, 4)),
+            ((1, 2), (1, 2 * CLOSE)),
+            ((1, 2), (CLOSE, 2)),
+            ((1, 2), (CLOSE, 2 / CLOSE)),
+            ((1, 2 / CLOSE), (CLOSE, 2)),
+        ],
+        moments=lambda loc, scale: (mp.log(scale) + mp.euler + 1, loc + mp.euler * scale, (mp.pi * scale) ** 2 / 6),
+        to_normal=[((0, 1), (0.6, 1.3)), ((0, 1), (3, 0.5)), ((0, 1), (CLOSE, 20)), ((5, 0.01), (5, 1))],
     ),
     "student_t": Reference(
         _student_t,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastkl.families.beta import Beta
 from fastkl.families.gamma import Gamma
+from fastkl.families.gumbel import Gumbel
 from fastkl.families.laplace import Laplace
 from fastkl.families.log_normal import LogNormal
 from fastkl.families.logistic import Logistic
@@ -14,6 +15,7 @@ __all__ = [  # noqa: RUF022  # in the order of the documentation
     "Normal",
     "Laplace",
     "Logistic",
+    "Gumbel",
     "StudentT",
     "Gamma",
     "Beta",
