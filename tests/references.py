@@ -168,6 +168,17 @@ def _gumbel_divergence(m, s, loc, scale):
     return -mp.log(r) + mp.euler * (r - 1) + (m - loc) / scale + mp.exp((loc - m) / scale) * mp.gamma(1 + r) - 1
 
 
+def _weibull_divergence(k, _, s, c, __, scale):
+    powers = mp.log(k / s**k) - mp.log(c / scale**c) + (k - c) * (mp.log(s) - mp.euler / k)
+    return powers + (s / scale) ** c * mp.gamma(c / k + 1) - 1
+
+
+def _weibull_moments(c, loc, scale):
+    first, second = (mp.gamma(1 + k / c) for k in (1, 2))
+    entropy = mp.euler * (1 - 1 / c) + mp.log(scale / c) + 1
+    return entropy, loc + scale * first, scale**2 * (second - first**2)
+
+
 CLOSE = 1.0 + 1e-6
 
 WIDE_LINE = Grid.uniform(-14, 14, 401)
@@ -369,8 +380,33 @@ REFERENCES = {
             ((0.01, 2), (0.01 / CLOSE, 2 * CLOSE)),
         ],
     ),
+    "weibull": Reference(
+        lambda c, loc, scale: (
+            lambda x: mp.log(c / scale) + (c - 1) * mp.log((x - loc) / scale) - ((x - loc) / scale) ** c
+        ),
+        lambda x, c, loc, scale: -mp.expm1(-(((x - loc) / scale) ** c)),
+        instances=[(1, 0, 1), (2.5, -1, 3), (0.4, 0, 2), (30, 0, 0.1), (1.001, 0, 1e-4)],
+        extreme=[(1e4, 0, 1), (1e6, 0, 1e-3)],
+        tame=[(1, 0, 1), (2.5, 0, 3), (4, 0, 0.5)],
+        member=(3, 0, 2),
+        grid=_squares(9),
+        shape=(3.3, 0, 6),
+        grid_of_shape=HALF_LINE,
+        scored=[(0.8, 0, 0.5), (4.0, 0, 0.7)],
+        divergence=_weibull_divergence,
+        pairs=[
+            ((2, 0, 1), (3, 0, 2)),
+            ((0.5, 0, 1), (0.7, 0, 3)),
+            ((3, 0, 2), (0.3, 0, 0.1)),
+            ((2, 1, 3), (2 * CLOSE, 1, 3)),
+            ((2, 1, 3), (2, 1, 3 * CLOSE)),
+            ((2, 1, 3), (2 * CLOSE, 1, 3 / CLOSE)),
+            ((40, 0, 3), (40 * CLOSE, 0, 3 * CLOSE)),
+        ],
+        moments=_weibull_moments,
+        to_normal=[((2, 0, 1), (1, 0.5)), ((0.6, 1, 3), (0, 4)), ((3.6, 0, 1), (0.9, 0.28)), ((40, 0, 1), (1, 0.03))],
+    ),
 }
-
 
 function = holes("function")
 

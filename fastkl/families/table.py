@@ -10,6 +10,7 @@ from fastkl.families.log_normal import LogNormal
 from fastkl.families.logistic import Logistic
 from fastkl.families.normal import Normal
 from fastkl.families.student_t import StudentT
+from fastkl.families.weibull import Weibull
 
 __all__ = [  # noqa: RUF022  # in the order of the documentation
     "Normal",
@@ -20,4 +21,5 @@ __all__ = [  # noqa: RUF022  # in the order of the documentation
     "Gamma",
     "Beta",
     "LogNormal",
+    "Weibull",
 ]
