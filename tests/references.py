@@ -157,6 +157,11 @@ def _gamma_moments(a, loc, scale):
     return entropy, loc + a * scale, a * scale**2
 
 
+def _inverse_gamma_moments(a, loc, scale):
+    entropy = a + mp.log(scale) + mp.loggamma(a) - (1 + a) * mp.psi(0, a)
+    return entropy, loc + scale / (a - 1), scale**2 / ((a - 1) ** 2 * (a - 2))
+
+
 def _beta_moments(a, b):
     c = a + b
     entropy = _log_beta(a, b) - (a - 1) * mp.psi(0, a) - (b - 1) * mp.psi(0, b) + (c - 2) * mp.psi(0, c)
@@ -317,6 +322,40 @@ REFERENCES = {
             ((8.1, 0, 1), (8.1, 8.1**0.5)),
             ((1e4, 0, 1), (1e4, 100)),
             ((1, 0, 1), (50, 0.7)),
+        ],
+    ),
+    "inverse_gamma": Reference(
+        lambda a, loc, scale: (
+            lambda x: a * mp.log(scale) - mp.loggamma(a) - (a + 1) * mp.log(x - loc) - scale / (x - loc)
+        ),
+        lambda x, a, loc, scale: mp.gammainc(a, scale / (x - loc), mp.inf, regularized=True),
+        instances=[(1, 0, 1), (2.5, -1, 3), (0.4, 0, 2), (30, 100, 0.1), (1.001, 0, 1e-4)],
+        extreme=[(1e4, 0, 1), (1e6, 0, 1e-3)],
+        tame=[(3, 0, 1), (4, 0, 3), (40, 0, 50)],
+        member=(5, 0, 3),
+        grid=_squares(400),
+        shape=(3.5, 0, 15),
+        grid_of_shape=HALF_LINE,
+        scored=[(0.4, 0, 0.3), (30.0, 0, 15.0)],
+        at_ends=(3.4, 0, 0.8),
+        statistics=lambda x, a, loc, scale: (np.log(scale / a / x), scale / a / x - 1),
+        divergence=lambda a, _, s, shape, __, scale: _gamma_divergence(a, _, 1 / s, shape, __, 1 / scale),
+        pairs=[
+            ((2, 0, 1), (3, 0, 2)),
+            ((0.5, 0, 1), (0.1, 0, 3)),
+            ((0.3, 0, 2), (30, 0, 0.1)),
+            ((2, 1, 3), (2 * CLOSE, 1, 3)),
+            ((2, 1, 3), (2, 1, 3 * CLOSE)),
+            ((2, 1, 3), (2 * CLOSE, 1, 3 * CLOSE)),
+            ((1e3, 0, 1), (1e3 * CLOSE, 0, CLOSE)),
+        ],
+        moments=_inverse_gamma_moments,
+        to_normal=[
+            ((3, 0, 1), (0.5, 0.5)),
+            ((7.9, 0, 1), (0.1, 0.3)),
+            ((8.1, 1, 3), (1.4, 0.2)),
+            ((1e4, 0, 1e4), (1, 0.1)),
+            ((5, 0, 1), (50, 0.7)),
         ],
     ),
     "beta": Reference(

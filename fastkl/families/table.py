@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastkl.families.beta import Beta
 from fastkl.families.gamma import Gamma
 from fastkl.families.gumbel import Gumbel
+from fastkl.families.inverse_gamma import InverseGamma
 from fastkl.families.laplace import Laplace
 from fastkl.families.log_normal import LogNormal
 from fastkl.families.logistic import Logistic
@@ -19,6 +20,7 @@ __all__ = [  # noqa: RUF022  # in the order of the documentation
     "Gumbel",
     "StudentT",
     "Gamma",
+    "InverseGamma",
     "Beta",
     "LogNormal",
     "Weibull",
