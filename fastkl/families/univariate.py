@@ -38,6 +38,9 @@ SMALLEST_POSITIVE = 2.0**-1022
 FAR = 45.0
 """Distance from the place of a density with exponential tails, in scales, at which it is below 3e-20."""
 
+ENDS_TOO_EARLY = 1e-7
+"""Share of its end by which a fitted density may end before p, because Newton's steps end at a gradient of gtol."""
+
 LINE = (-math.inf, math.inf)
 HALF_LINE = (0.0, math.inf)
 UNIT_INTERVAL = (0.0, 1.0)
@@ -189,6 +192,14 @@ class Univariate(Density):
     @abstractmethod
     def _place_and_scale(self) -> tuple[Any, Any]:
         """A place such as the mean or the median, and the scale on which the density changes; arrays for several."""
+
+    def _end(self) -> Any:
+        """The upper end of the support, or an array for several members, if it moves with the parameters; else inf."""
+        return math.inf
+
+    def _reaching(self, upper: float) -> Univariate:
+        """The member itself, or one that ends at *upper* if rounding alone keeps it from there."""
+        return self
 
     def _limit(self) -> str:
         """Message about a member at which the family ends, as far as a fit can tell; empty for any other member."""

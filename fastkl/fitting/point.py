@@ -21,6 +21,7 @@ class Outcome(enum.Enum):
         "is p still falling at its edge, or flat?"
     )
     AT_STEP = "q has shrunk to the step of the grid, {step:.3g}; take a finer grid"
+    AT_END = "no minimum: q would be closer to p if it ended before p does, where it may not be 0"
     AT_LIMIT = "no minimum: {limit}"
     OUT_OF_PASSES = "not converged: a gradient of {gradient:.2g} after max_passes; raise max_passes"
     STALLED = "not converged: the divergence no longer falls at a gradient of {gradient:.2g}, above gtol{hint}"

@@ -240,7 +240,7 @@ class Problem:
         if zero is None:
             return
         place = ", ".join(f"{x:.6g}" for x in zero)
-        start = f"p is 0 at x = {place}, so KL(q||p) is infinite for every q; "
+        start = f"p is 0 at x = {place}, so KL(q||p) is infinite for every q that is not 0 there; "
         if self.grid.ndim == 1 and not self.target.support[0] <= zero[0] <= self.target.support[1]:
             lower, upper = self.target.support
             raise ValueError(f"{start}p lives between {lower:g} and {upper:g}: take a family that does, or that grid")
@@ -267,7 +267,8 @@ def problem_of(
     known = checked_direction(direction)
     kind = family_of(family)
     target, grid, chosen = target_of(p, grid, log)
-    chart = chart_of(kind, target.ndim, covariance_type, n_components, df)
+    upper = target.support[1] if known == "forward" else -math.inf
+    chart = chart_of(kind, target.ndim, covariance_type, n_components, df, upper)
     if isinstance(chart, MixtureChart) and known == "reverse":
         raise ValueError("a mixture is fitted with direction='forward', by expectation maximisation; got 'reverse'")
     if grid is None:

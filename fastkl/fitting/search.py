@@ -126,14 +126,17 @@ class _Runs:
         active = np.array([k for k, outcome in enumerate(self.outcomes) if outcome is None], dtype=np.int64)
         while active.size:  # a scale below the floor needs no pass to be refused
             trial = self.chart.move(self.states[active], self.share[active, np.newaxis] * self.step[active])
-            fine = (self.chart.scales(trial) >= self.floor[active]).all(axis=1) & np.isfinite(trial).all(axis=1)
+            covers = self.chart.covers(trial)
+            fine = (
+                (self.chart.scales(trial) >= self.floor[active]).all(axis=1) & np.isfinite(trial).all(axis=1) & covers
+            )
             if fine.all():
                 break
             self.share[active[~fine]] *= 0.5
-            for k in active[~fine].tolist():
+            for k, reaches in zip(active[~fine].tolist(), covers[~fine].tolist(), strict=True):
                 near = (self.chart.scales(self.states[k : k + 1])[0] < 1.5 * self.floor[k]).any()
                 if self.share[k] < SMALLEST_SHARE or near:
-                    self.outcomes[k] = Outcome.AT_STEP
+                    self.outcomes[k] = Outcome.AT_STEP if reaches else Outcome.AT_END
             active = np.array([k for k in active.tolist() if self.outcomes[k] is None], dtype=np.int64)
         if not active.size:
             return False
@@ -148,7 +151,8 @@ class _Runs:
             if not taken[i]:
                 self.share[k] *= 0.5
                 if self.share[k] < SMALLEST_SHARE:
-                    self.outcomes[k] = Outcome.STALLED
+                    ahead = self.chart.move(self.states[k : k + 1], self.step[k : k + 1])
+                    self.outcomes[k] = Outcome.STALLED if self.chart.covers(ahead)[0] else Outcome.AT_END
             elif found.value[i] >= before[i] - rounding[i] and norms[i] >= norms_before[i] > self.gtol:
                 self.outcomes[k] = Outcome.STALLED
                 taken[i] = False

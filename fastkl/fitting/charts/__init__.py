@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, cast
 
 from fastkl.densities import Mixture
@@ -31,8 +32,15 @@ def family_of(family: Any) -> type[Any]:
     raise ValueError(f"family must be {', '.join(map(repr, FITTED))} or its class, got {family!r}")
 
 
-def chart_of(family: type[Any], ndim: int, covariance_type: str, n_components: int | None, df: float | None) -> Chart:
-    """The chart in which a fit moves within a family, for a target of *ndim* dimensions."""
+def chart_of(
+    family: type[Any],
+    ndim: int,
+    covariance_type: str,
+    n_components: int | None,
+    df: float | None,
+    upper: float = -math.inf,
+) -> Chart:
+    """The chart in which a fit moves within a family, for a target of *ndim* dimensions, which ends at *upper*."""
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be {', '.join(map(repr, COVARIANCE_TYPES))}, got {covariance_type!r}")
     if family is not MultivariateNormal and covariance_type != "full":
@@ -55,10 +63,10 @@ def chart_of(family: type[Any], ndim: int, covariance_type: str, n_components: i
     if family is Normal:
         return NormalChart(1, line=True)
     if df is None:
-        return LineChart(family, {})
+        return LineChart(family, {}, upper)
     if not as_real(df, "df") > 0.0:
         raise ValueError(f"df must be > 0, got {df!r}")
-    return LineChart(family, {"df": float(df)})
+    return LineChart(family, {"df": float(df)}, upper)
 
 
 __all__ = ["COVARIANCE_TYPES", "FITTED", "Chart", "LineChart", "MixtureChart", "NormalChart", "chart_of", "family_of"]

@@ -55,6 +55,10 @@ class Chart(ABC):
     def scales(self, states: Floats) -> Floats:
         """The scales on which the members change along each axis, shape (n, ndim)."""
 
+    def covers(self, states: Floats) -> Any:
+        """Whether each member reaches up to where p ends, in a forward fit, shape (n,)."""
+        return np.ones(len(states), bool)
+
     def limit(self, state: Floats) -> str:
         """Message about a state at which the family ends, as far as a fit can tell; empty for any other state."""
         return ""

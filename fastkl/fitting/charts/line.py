@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from fastkl.density import Density
 from fastkl.families import Exponential, Univariate
+from fastkl.families.univariate import ENDS_TOO_EARLY
 from fastkl.fitting.charts.chart import Chart
 from fastkl.validation import Floats
 
@@ -22,9 +24,12 @@ class LineChart(Chart):
         The class of the family.
     held : mapping
         Values of the parameters that the user holds, beside those that the family does.
+    upper : float
+        Where p ends, in a forward fit, up to where q has to reach.
     """
 
-    def __init__(self, family: type[Univariate], held: Mapping[str, float]) -> None:
+    def __init__(self, family: type[Univariate], held: Mapping[str, float], upper: float = -math.inf) -> None:
+        self.upper = upper
         self.family: type[Univariate] = family
         self.held = {**family._held, **held}
         self.coordinates = [c for c in family._coordinates if c.parameter not in held]
@@ -62,7 +67,7 @@ class LineChart(Chart):
 
     def density(self, state: Floats) -> Univariate:
         numbers = {c.parameter: number for c, number in zip(self.coordinates, state.tolist(), strict=True)}
-        return self.family(**self.held, **numbers)
+        return self.family(**self.held, **numbers)._reaching(self.upper)
 
     def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> Floats | None:
         if not cov[0, 0] > 0.0:
@@ -79,6 +84,12 @@ class LineChart(Chart):
 
     def scales(self, states: Floats) -> Floats:
         return np.asarray(self.members(states.T)._place_and_scale()[1])[:, np.newaxis]
+
+    def covers(self, states: Floats) -> Any:
+        if self.upper == -math.inf:
+            return np.ones(len(states), bool)
+        ends = np.broadcast_to(self.members(states.T)._end(), len(states))
+        return ends * (1.0 + ENDS_TOO_EARLY) >= self.upper
 
     def limit(self, state: Floats) -> str:
         return str(self.member(state)._limit())
