@@ -44,6 +44,8 @@ class Reference:
     grid_of_shape: Grid
     scored: Sequence[Numbers]
     """Two members for sums of scores, on [-6, 7], or on (0, 1) for a family on the half-line or on that interval."""
+    step: float = 0.01
+    """Step of central differences: its sixth power times an eighth derivative of the divergence is below 1e-9."""
     extreme: Sequence[Numbers] = ()
     """Members at which SciPy's log-density loses digits."""
     statistics: Callable[..., tuple[Any, Any]] | None = None
@@ -182,6 +184,21 @@ def _weibull_moments(c, loc, scale):
     first, second = (mp.gamma(1 + k / c) for k in (1, 2))
     entropy = mp.euler * (1 - 1 / c) + mp.log(scale / c) + 1
     return entropy, loc + scale * first, scale**2 * (second - first**2)
+
+
+def _log_t_over_c(c, z):
+    """log(1 + c z)/c; inf beyond the end of the support."""
+    return z if c == 0 else mp.log1p(c * z) / c if c * z > -1 else mp.inf
+
+
+def _generalized_pareto(c, loc, scale):
+    return lambda x: -mp.log(scale) - (1 + c) * _log_t_over_c(c, (x - loc) / scale)
+
+
+def _pareto_divergence(c, _, s, of_q, __, scale):
+    """From an exponential density: minus the entropy, and the mean of -log q."""
+    assert of_q == 0
+    return -mp.log(s) - c - 1 + mp.log(scale) + s / (1 - c) / scale
 
 
 CLOSE = 1.0 + 1e-6
@@ -444,6 +461,34 @@ REFERENCES = {
         ],
         moments=_weibull_moments,
         to_normal=[((2, 0, 1), (1, 0.5)), ((0.6, 1, 3), (0, 4)), ((3.6, 0, 1), (0.9, 0.28)), ((40, 0, 1), (1, 0.03))],
+    ),
+    "generalized_pareto": Reference(
+        _generalized_pareto,
+        lambda x, c, loc, scale: 1 - mp.exp(-_log_t_over_c(c, (x - loc) / scale)),
+        instances=[(0, 0, 1), (0.5, -1, 3), (2, 0, 2), (-0.25, 100, 3), (-0.5, 0, 1), (1e-9, 0, 1), (-1e-3, 0, 1e-4)],
+        extreme=[(1e-300, 0, 1), (-1, 0, 1), (30, 0, 1e-3)],
+        tame=[(0.1, 0, 1), (0.25, 0, 3), (0, 0, 0.5)],
+        member=(0.125, 0, 2),
+        grid=_squares(400),
+        shape=(0.1, 0, 8),
+        step=0.004,  # of c, which bends the tail
+        grid_of_shape=HALF_LINE,
+        scored=[(0.3, 0, 0.5), (-0.25, 0, 5.0)],
+        divergence=_pareto_divergence,
+        pairs=[
+            ((0.3, 0, 1), (0, 0, 2)),
+            ((-0.4, 1, 1), (0, 1, 3)),
+            ((0.9, 0, 1), (0, 0, 0.1)),
+            ((0, 0, 3), (0, 0, 3 * CLOSE)),
+            ((1e-6, 0, 3), (0, 0, 3 * CLOSE)),
+            ((-1e-6, 0, 3), (0, 0, 3)),
+        ],
+        moments=lambda c, loc, scale: (
+            mp.log(scale) + c + 1,
+            loc + scale / (1 - c),
+            scale**2 / ((1 - c) ** 2 * (1 - 2 * c)),
+        ),
+        to_normal=[((0, 0, 1), (1, 1)), ((0.3, 1, 3), (0, 4)), ((-0.5, 0, 1), (0.9, 0.28)), ((0.4, 0, 1), (1, 3))],
     ),
 }
 

@@ -8,6 +8,7 @@ import fastkl
 from fastkl import (
     Beta,
     Gamma,
+    GeneralizedPareto,
     Grid,
     Laplace,
     Logistic,
@@ -16,6 +17,7 @@ from fastkl import (
     Normal,
     StudentT,
     Tabulated,
+    Weibull,
     fit,
     kl_divergence,
 )
@@ -107,7 +109,8 @@ def test_derivatives(name, direction):
     x = grid.axes[0]
     u = (x - x[0]) / (x[-1] - x[0])
     p = Tabulated(grid, 3 * np.log(u + 0.1) + 5 * np.log(1.1 - u) + 0.3 * np.sin(9 * u), log=True)
-    check_derivatives(problem_of(p, name.split()[0], grid, direction, **options), q)
+    family = name.split()[0]
+    check_derivatives(problem_of(p, family, grid, direction, **options), q, REFERENCES[family].step)
 
 
 @slow
@@ -127,6 +130,43 @@ def test_derivatives_where_the_grid_holds_more_of_q_than_of_p(name, direction):
     else:  # what is fitted forward must hold more than q for the logarithm to be a constant
         narrow = Beta(30, 35) if support[1] == 1.0 else Gamma(40, 0, 0.1) if inside else Normal(0.4, 0.3)
         check_derivatives(problem_of(narrow, name, grid, direction), q)
+
+
+@slow
+@pytest.mark.parametrize(
+    ("p", "member"),
+    [
+        (GeneralizedPareto(-0.3, 0, 2), GeneralizedPareto(-0.3, 0, 2)),
+        (Beta(1, 3), GeneralizedPareto(-1 / 3, 0, 1 / 3)),
+        (Beta(1, 2.5), GeneralizedPareto(-0.4, 0, 0.4)),
+    ],
+)
+def test_forward_of_a_density_that_ends_where_p_does(p, member):
+    result = fit(p, "generalized_pareto", direction="forward")
+    assert result.success, result.message
+    assert result.q.support[1] >= p.support[1]
+    np.testing.assert_allclose(numbers(result.q), numbers(member), rtol=1e-7)
+    assert 0 <= result.divergence < 1e-14
+
+
+@slow
+@pytest.mark.parametrize(("p", "best"), [(Weibull(1.3, 0, 2), 0.0), (Beta(1.2, 4), None)])
+def test_forward_where_q_would_end_before_p_there_is_no_minimum(p, best):
+    result = fit(p, "generalized_pareto", direction="forward")
+    assert not result.success
+    assert "q would be closer to p if it ended before p does" in result.message
+    if best is None:
+        assert result.q.support[1] == pytest.approx(p.support[1], rel=1e-6)
+    else:
+        assert result.q.c == pytest.approx(best, abs=1e-8)  # an exponential density, with the mean of p
+        assert result.q.scale == pytest.approx(p.mean, rel=1e-3)
+
+
+@slow
+def test_a_generalized_pareto_that_ends_too_steeply_says_so():
+    result = fit(Beta(1, 1.5), "generalized_pareto", direction="forward")
+    assert not result.success
+    assert "c has passed -0.5" in result.message
 
 
 LINE = Grid.uniform(-30, 30, 241 if JIT_DISABLED else 601)

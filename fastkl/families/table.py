@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastkl.families.beta import Beta
 from fastkl.families.gamma import Gamma
+from fastkl.families.generalized_pareto import GeneralizedPareto
 from fastkl.families.gumbel import Gumbel
 from fastkl.families.inverse_gamma import InverseGamma
 from fastkl.families.laplace import Laplace
@@ -24,4 +25,5 @@ __all__ = [  # noqa: RUF022  # in the order of the documentation
     "Beta",
     "LogNormal",
     "Weibull",
+    "GeneralizedPareto",
 ]
