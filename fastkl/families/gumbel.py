@@ -71,7 +71,7 @@ class Gumbel(LocationScale):
     >>> from fastkl import Gumbel
     >>> q = Gumbel(1, 2)
     >>> round(q.mean, 6), round(q.std, 6), q.mode
-    (2.154431, 2.565099, 1.0)
+    (2.154431, 2.5651, 1.0)
     """
 
     loc: float = real()
