@@ -28,8 +28,9 @@ from scipy.optimize import minimize
 from bench.pages import write_part
 from fastkl import FitResult, Grid, Mixture, MultivariateNormal, Normal, fit, kl_divergence
 from fastkl.fitting import point
-from fastkl.fitting.problem import problem_of
+from fastkl.fitting.reading import Reading
 from fastkl.fitting.search import descend
+from fastkl.fitting.task import task_of
 
 SEED = 20260302
 COUNTS = {1: 500, 2: 500}
@@ -356,9 +357,9 @@ def _newton(line: Line, x: Any, states: Any) -> Iterator[tuple[float, float]]:
 
 
 def _in_plane(p: Mixture, grid: Grid) -> list[Any]:
-    whole = problem_of(p, MultivariateNormal, grid, "reverse")
+    whole = Reading(task_of(p, MultivariateNormal, grid, "reverse"))
     starts = [*_random_starts(p, _seed(2, len(p.components), 1), RANDOM_STARTS), *_moments_of_sets(p)]
-    states = np.array([whole.chart.state(q) for q in starts])
+    states = np.array([whole.task.chart.state(q) for q in starts])
     ends = descend(whole.objective, states, gtol=1e-9, max_passes=200)
     return [end.q for end in ends if end.outcome is point.Outcome.CONVERGED]
 

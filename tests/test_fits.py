@@ -9,7 +9,6 @@ from scipy.optimize import minimize
 
 import fastkl
 from fastkl import Grid, Mixture, Normal, Tabulated, fit, kl_divergence
-from fastkl.fitting.problem import problem_of
 from fastkl.jit import JIT_DISABLED
 from tests.derivatives import check_derivatives
 
@@ -142,7 +141,7 @@ def test_uneven_nodes():
 def test_gradient_and_hessian_are_those_of_the_divergence(loc, scale):
     grid = Grid.uniform(-4, 4.5, 300)  # p and q are cut off, so that the logarithm of the masses takes part
     p = Mixture([Normal(-2, 0.9), Normal(2, 1.6)])
-    check_derivatives(problem_of(p, "normal", grid, "reverse"), Normal(loc, scale))
+    check_derivatives(p, "normal", Normal(loc, scale), grid, "reverse")
 
 
 def test_a_falling_p_has_its_infimum_at_infinity_and_is_no_success():

@@ -5,8 +5,9 @@ import pytest
 
 from fastkl import Grid, Mixture, MultivariateNormal, Normal, Tabulated, fit, kl_divergence
 from fastkl.fitting.charts import MixtureChart
-from fastkl.fitting.methods.mixture import _Expectation
-from fastkl.fitting.problem import problem_of
+from fastkl.fitting.methods.mixture import Expectation
+from fastkl.fitting.reading import Reading
+from fastkl.fitting.task import task_of
 from fastkl.jit import JIT_DISABLED
 
 slow = pytest.mark.skipif(JIT_DISABLED, reason="passes over thousands of points take minutes without compiled code")
@@ -85,8 +86,8 @@ def test_a_component_too_many_is_no_success():
 @pytest.mark.parametrize("ndim", [1, pytest.param(2, marks=slow)])
 def test_the_gradient_is_that_of_the_divergence(ndim):
     p, grid = (THREE, Grid.uniform(-9, 9, 61)) if ndim == 1 else (IN_PLANE, PLANE)
-    problem = problem_of(p, "mixture", grid, "forward", n_components=2)
-    chart = problem.chart
+    task = task_of(p, "mixture", grid, "forward", n_components=2)
+    chart = task.chart
     assert isinstance(chart, MixtureChart)
     if ndim == 1:
         q = Mixture([Normal(-1.5, 1.2), Normal(1.7, 1.6)], [0.3, 0.7])
@@ -97,7 +98,7 @@ def test_the_gradient_is_that_of_the_divergence(ndim):
         ]
         q = Mixture(parts, [0.3, 0.7])
     state = chart.state(q)
-    step = _Expectation(problem, chart, [1] * ndim)(state)
+    step = Expectation(Reading(task), [1] * ndim)(state)
     np.testing.assert_allclose(step.value, kl_divergence(p, q, grid), rtol=1e-12)
     # central differences: h**2 times a third derivative of about 1
     h = 1e-4

@@ -16,7 +16,6 @@ from fastkl import (
     kl_divergence,
     kl_objective,
 )
-from fastkl.fitting.problem import problem_of
 from fastkl.jit import JIT_DISABLED
 from tests.derivatives import check_derivatives
 
@@ -170,7 +169,7 @@ def test_derivatives(ndim, direction, covariance_type):
     p = bent(Grid.uniform(-6, 7, POINTS[ndim]) if ndim == 1 else Grid.uniform([-6] * ndim, [7] * ndim, POINTS[ndim]))
     q = independent(ndim, covariance_type)
     q = MultivariateNormal(q.mean + 0.2, 1.3 * q.cov)
-    check_derivatives(problem_of(p, NAME, p.grid, direction, covariance_type=covariance_type), q)
+    check_derivatives(p, NAME, q, p.grid, direction, covariance_type=covariance_type)
 
 
 @slow
@@ -180,7 +179,7 @@ def test_derivatives_where_the_grid_cuts_q_more_than_p(covariance_type):
     q = MultivariateNormal(q.mean + 0.3, 1.5 * q.cov)
     grid = Grid.uniform([-1, -3], [2.5, 1.5], POINTS[2])
     for target in (p, MultivariateNormal(q.mean, 6 * np.eye(2))):  # which holds less, and more
-        check_derivatives(problem_of(target, NAME, grid, "reverse", covariance_type=covariance_type), q)
+        check_derivatives(target, NAME, q, grid, "reverse", covariance_type=covariance_type)
 
 
 TWO = Mixture(

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import numpy as np
+
 from fastkl.closed_forms import closed_form
 from fastkl.fitting.charts import MixtureChart
+from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.point import Outcome, Point
-from fastkl.fitting.problem import Problem
+from fastkl.fitting.reading import Reading
 from fastkl.grids.panels import DivergentTailError
-from fastkl.integrals import Integral, common_grid, integrate, mass_outside, quadrature_error, too_coarse
+from fastkl.integrals import (
+    Integral,
+    common_grid,
+    integral_of_sums,
+    integrate,
+    mass_outside,
+    quadrature_error,
+    too_coarse,
+)
+
+RESOLVED = 2.0
+"""Number of steps in a scale from which a sum over the nodes counts as an integral."""
 
 SAME_DIGITS = 1e-9
 """Relative difference of two quadratures that are both right."""
@@ -29,7 +43,7 @@ class Tolerances(NamedTuple):
 class Evidence(NamedTuple):
     """The fit that is judged, and the figures that the gates look at."""
 
-    problem: Problem
+    reading: Reading
     best: Point
     runs: int
     whole: Integral
@@ -45,14 +59,34 @@ class Evidence(NamedTuple):
         return self.tolerances.rtol * self.whole.divergence + self.tolerances.atol
 
 
-def evidence(problem: Problem, best: Point, runs: int, tolerances: Tolerances) -> Evidence:
+def evidence(reading: Reading, best: Point, runs: int, tolerances: Tolerances) -> Evidence:
     """The figures of the best end of all runs, which take up to three passes over the grid."""
-    whole = problem.integral(best)
-    error = quadrature_error(*problem.order(best.q), problem.grid, whole)
-    mass_p, mass_q = (whole.mass_a, whole.mass_b) if problem.direction == "forward" else (whole.mass_b, whole.mass_a)
-    outside_p = mass_outside(problem.target, problem.grid, mass_p)
-    outside_q = mass_outside(best.q, problem.grid, mass_q)
-    return Evidence(problem, best, runs, whole, error, outside_p, outside_q, tolerances)
+    task, whole = reading.task, _integral(reading, best)
+    error = quadrature_error(*task.order(best.q), task.grid, whole)
+    mass_p, mass_q = (whole.mass_a, whole.mass_b) if task.direction == "forward" else (whole.mass_b, whole.mass_a)
+    outside_p = mass_outside(task.target, task.grid, mass_p)
+    outside_q = mass_outside(best.q, task.grid, mass_q)
+    return Evidence(reading, best, runs, whole, error, outside_p, outside_q, tolerances)
+
+
+def _integral(reading: Reading, end: Point) -> Integral:
+    """The divergence at the end of a run, without another pass if an earlier one has given it."""
+    task, q, state = reading.task, end.q, end.state[np.newaxis]
+    order = task.order(q)
+    if isinstance(task.chart, MixtureChart):
+        return integrate(*order, task.grid)
+    objective = reading.objective
+    if isinstance(objective, ForwardExponential):
+        fallen = objective.fallen(end.state)
+        whole = None if fallen is None else integral_of_sums(*order, task.grid, objective.found.sums)
+        if fallen is not None and whole is not None:
+            return whole._replace(divergence=max(whole.divergence - fallen, 0.0))
+    resolved = (task.chart.scales(state) >= RESOLVED * objective.steps(state)).all()
+    if reading.is_own_table and resolved and end.outcome is Outcome.CONVERGED and end.value > objective.digits_above:
+        mass_q = 1.0 - q.mass_outside(task.grid)
+        mass_a, mass_b = (1.0, mass_q) if task.direction == "forward" else (mass_q, 1.0)
+        return Integral(end.value, mass_a, mass_b, 0)
+    return integrate(*order, task.grid)
 
 
 def complaint(found: Evidence) -> str:
@@ -73,11 +107,11 @@ def _has_converged(found: Evidence) -> str:
 
 
 def _grid_resolves_p(found: Evidence) -> str:
-    return too_coarse(found.problem.target, found.problem.grid)
+    return too_coarse(found.reading.task.target, found.reading.task.grid)
 
 
 def _mass_is_inside(found: Evidence) -> str:
-    forward = found.problem.direction == "forward"
+    forward = found.reading.task.direction == "forward"
     outside, name = (found.outside_p, "p") if forward else (found.outside_q, "q")
     if outside <= found.tolerances.mass_tol:
         return ""
@@ -94,10 +128,10 @@ def _error_is_small(found: Evidence) -> str:
 
 def _another_grid_agrees(found: Evidence) -> str:
     """Nothing, if a grid that is chosen for p and this q gives the same divergence as the one of the fit."""
-    problem, q, divergence = found.problem, found.best.q, found.whole.divergence
-    if not problem.chosen or (problem.target._is_normal and q._is_normal):
+    task, q, divergence = found.reading.task, found.best.q, found.whole.divergence
+    if not task.chosen or (task.target._is_normal and q._is_normal):
         return ""
-    order = problem.order(q)
+    order = task.order(q)
     try:
         again = closed_form(*order)
         again = integrate(*order, common_grid(*order)).divergence if again is None else again

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -13,10 +12,12 @@ from fastkl.densities import Density
 from fastkl.fitting.certificate import SUCCESS, Tolerances, complaint, evidence
 from fastkl.fitting.methods import Options, solve
 from fastkl.fitting.point import Outcome, Point
-from fastkl.fitting.problem import Problem, problem_of
+from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import FitResult, Minimum
+from fastkl.fitting.starts import given_states
+from fastkl.fitting.task import task_of
 from fastkl.grids import Grid
-from fastkl.validation import Floats, as_count, as_real
+from fastkl.validation import as_count, as_real
 
 TIE = 1e-12
 """Difference up to which divergences count as equal, so that their minima are ordered by loc."""
@@ -112,48 +113,42 @@ def fit(
     for name, tolerance in (("gtol", gtol), ("rtol", rtol), ("atol", atol), ("mass_tol", mass_tol)):
         if as_real(tolerance, name) < 0.0:
             raise ValueError(f"{name} must be >= 0, got {tolerance!r}")
-    problem = problem_of(
-        p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df
+    reading = Reading(
+        task_of(p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df)
     )
     with np.errstate(all="ignore"):  # of runs that have left the grid, whose numbers are not used
-        search = solve(problem, Options(_states(problem, starts), gtol, max_passes))
-    problem, ends = search.problem, search.ends
+        options = Options(given_states(reading, starts), gtol, max_passes)
+        if reading.task.direction == "reverse":
+            reading.refuse_zeros()
+        search = solve(reading, options)
+    task, ends = search.reading.task, search.ends
+    points = reading.count.points
     found = _ordered([end for end in ends if end.outcome is Outcome.CONVERGED])
     best = _best(ends, found[0] if found else None)
-    seen = evidence(problem, best, len(ends), Tolerances(rtol, atol, mass_tol))
+    seen = evidence(search.reading, best, len(ends), Tolerances(rtol, atol, mass_tol))
     reason = complaint(seen)
     divergence = seen.whole.divergence
     return FitResult(
         q=best.q,
-        p=problem.target,
-        grid=problem.grid,
-        direction=problem.direction,
+        p=task.target,
+        grid=task.grid,
+        direction=task.direction,
         divergence=divergence,
         minima=tuple(_minimum(end, divergence if end is best else end.value) for end in found),
         hessian=best.chart.in_parameters(best.state, best.gradient, best.hessian)[1],
         parameter_names=best.chart.parameter_names,
         gradient_norm=best.gradient_norm,
         min_eigenvalue=best.min_eigenvalue,
-        log_normalizer=problem.target.log_normalizer,
+        log_normalizer=task.target.log_normalizer,
         quadrature_error=seen.quadrature_error,
         mass_outside=seen.outside_q,
         mass_outside_p=seen.outside_p,
         nit=best.nit,
-        passes=search.points_read / problem.grid.size,
+        passes=points / task.grid.size,
         converged=best.outcome is Outcome.CONVERGED,
         success=not reason,
         message=reason or SUCCESS,
     )
-
-
-def _states(problem: Problem, starts: Iterable[Any] | None) -> list[Floats]:
-    """The states of the starts that were given."""
-    if isinstance(starts, Density) or not isinstance(starts, Iterable | None):
-        raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {starts!r}")
-    states = [problem.as_state(start) for start in (() if starts is None else starts)]
-    if problem.direction == "reverse":
-        problem.refuse_zeros()
-    return states
 
 
 def _minimum(end: Point, divergence: float) -> Minimum:

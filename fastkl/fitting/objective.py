@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 
 from fastkl.densities import Density, Mixture
 from fastkl.fitting.charts import family_of
-from fastkl.fitting.problem import problem_of
+from fastkl.fitting.reading import Reading
+from fastkl.fitting.task import task_of
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_line
 
@@ -32,10 +33,10 @@ class KLObjective:
         The grid of the integrals.
     """
 
-    def __init__(self, problem: Any) -> None:
-        self._problem, self._chart = problem, problem.chart
-        self.grid: Grid = problem.grid
-        self.names: tuple[str, ...] = problem.chart.parameter_names
+    def __init__(self, reading: Reading) -> None:
+        self._reading, self._chart = reading, reading.task.chart
+        self.grid: Grid = reading.task.grid
+        self.names: tuple[str, ...] = reading.task.chart.parameter_names
         self._last: tuple[bytes, tuple[float, Floats, Floats]] | None = None
 
     def __call__(self, theta: ArrayLike) -> tuple[float, Floats, Floats]:
@@ -80,7 +81,7 @@ class KLObjective:
         if any(abs(x) > FARTHEST for x, name in zip(parameters.tolist(), self.names, strict=True) if "log(" in name):
             return beyond
         state = self._chart.state_of_parameters(parameters)
-        local = self._problem.objective(state[np.newaxis])
+        local = self._reading.objective(state[np.newaxis])
         if not (np.isfinite(local.value[0]) and local.inside[0] > OFF):
             return beyond
         return float(local.value[0]), *self._chart.in_parameters(state, local.gradient[0], local.hessian[0])
@@ -133,9 +134,10 @@ def kl_objective(
     """
     if family_of(family) is Mixture:
         raise ValueError("a mixture has no objective of this kind; fit it with fit(p, 'mixture', ...)")
-    problem = problem_of(p, family, grid, direction, log=log, covariance_type=covariance_type, df=df)
-    if problem.chosen and problem.chart.kinked:
+    task = task_of(p, family, grid, direction, log=log, covariance_type=covariance_type, df=df)
+    if task.chosen and task.chart.kinked:
         raise ValueError("the kink of a Laplace moves with loc, and no grid can be chosen for all: give grid=")
-    if problem.direction == "reverse":
-        problem.refuse_zeros()
-    return KLObjective(problem)
+    reading = Reading(task)
+    if task.direction == "reverse":
+        reading.refuse_zeros()
+    return KLObjective(reading)

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from fastkl.densities.moments import Moments
 from fastkl.density import Density
-from fastkl.fitting.charts import LineChart, NormalChart
+from fastkl.fitting.charts import Chart, ExponentialChart, LineChart, NormalChart
 from fastkl.grids import Grid
 from fastkl.jit import TILE
 from fastkl.kernels.integrals import MASS_P
@@ -30,6 +30,9 @@ from fastkl.kernels.records import GridRecords, Normals
 from fastkl.kernels.scores import Scored, score_sums
 from fastkl.kernels.statistics import LOG_RATIO, statistic_sums
 from fastkl.validation import Floats
+
+if TYPE_CHECKING:
+    from fastkl.fitting.reading import Reading
 
 POINTS_IN_SCALE = {1: (10, 80), 2: (5, 24), 3: (4, 8)}
 """Points in a scale on the coarse and the middle level, by the number of axes; q needs 2 for 15 digits, the rest is for
@@ -75,7 +78,6 @@ class Objective(ABC):
 
     chart: Any
     grid: Grid
-    points_read: int = 0
     digits_above: float = math.inf
     """Value above which the divergence has 13 digits; a smaller one is a difference of larger numbers."""
 
@@ -100,13 +102,10 @@ class Objective(ABC):
 class _OnGrid(Objective):
     """A divergence from sums over the grid, in tasks: runs of points for one state each."""
 
-    def __init__(self, p: Density, grid: Grid, *, mass: float, log_mass_inside: float) -> None:
-        """*mass* is the sum of p over the grid, *log_mass_inside* the logarithm of `fastkl.integrals.mass_inside`."""
-        self.p = p._evaluation(grid)
-        self.record = grid._record()
-        self.grid = grid
-        self.log_mass = math.log(mass)
-        self.log_mass_inside = log_mass_inside
+    def __init__(self, reading: Reading) -> None:
+        self.grid, self.chart, self.count = reading.task.grid, reading.task.chart, reading.count
+        self.p, self.record = reading.task.target._evaluation(self.grid), self.grid._record()
+        self.log_mass, self.log_mass_inside = math.log(reading.mass), reading.log_mass_inside
 
     def _tasks(self, strides: Any, lower: Floats, upper: Floats) -> tuple[Any, GridRecords]:
         """The tasks, each (index of a state, first point, one behind the last), and the grid of each state.
@@ -118,7 +117,7 @@ class _OnGrid(Objective):
             rest = math.prod(axis.count(s) for axis, s in zip(self.grid._parts[1:], own[1:], strict=True))
             first, count = first_axis.window(lower[k], upper[k], own[0])
             begin, end = first * rest, (first + count) * rest
-            self.points_read += end - begin
+            self.count.points += end - begin
             tasks += [(k, at, min(at + TILE, end)) for at in range(begin, end, TILE)]
         return np.array(tasks, dtype=np.int64), GridRecords.of_strides(self.record, strides)
 
@@ -151,11 +150,8 @@ def _outer(a: Floats, b: Floats) -> Floats:
 class ReverseNormal(_OnGrid):
     """KL(q||p) for Normals q of any dimension."""
 
+    chart: NormalChart
     digits_above = 0.05
-
-    def __init__(self, p: Density, grid: Grid, chart: NormalChart, *, mass: float, log_mass_inside: float) -> None:
-        super().__init__(p, grid, mass=mass, log_mass_inside=log_mass_inside)
-        self.chart: NormalChart = chart
 
     def __call__(self, states: Floats, strides: Any = None) -> Local:
         chart, D = self.chart, self.grid.ndim
@@ -215,8 +211,11 @@ class ForwardNormal(Objective):
 
     digits_above = 0.05
 
-    def __init__(self, grid: Grid, chart: NormalChart, moments: Moments, log_mass_inside: float) -> None:
-        self.grid, self.chart, self.moments, self.log_mass_inside = grid, chart, moments, log_mass_inside
+    chart: NormalChart
+
+    def __init__(self, reading: Reading) -> None:
+        self.grid, self.chart = reading.task.grid, reading.task.chart  # type: ignore[assignment]
+        self.moments, self.log_mass_inside = reading.moments, reading.log_mass_inside
 
     def __call__(self, states: Floats, strides: Any = None) -> Local:
         chart, D = self.chart, self.grid.ndim
@@ -238,11 +237,8 @@ class ForwardNormal(Objective):
 class _Univariate(_OnGrid):
     """A divergence for a family on the line, from sums of its scores."""
 
+    chart: LineChart
     by_p = False
-
-    def __init__(self, p: Density, grid: Grid, chart: LineChart, *, mass: float, log_mass_inside: float) -> None:
-        super().__init__(p, grid, mass=mass, log_mass_inside=log_mass_inside)
-        self.chart: LineChart = chart
 
     def _expected(self, states: Floats, strides: Any) -> Expected:
         chart, k = self.chart, len(self.chart.parameter_names)
@@ -323,7 +319,7 @@ class Statistics(NamedTuple):
         return float(self.sums[MASS_P])
 
 
-def statistics(p: Density, grid: Grid, chart: LineChart, state: Floats, stride: int = 1) -> Statistics:
+def statistics(p: Density, grid: Grid, chart: ExponentialChart, state: Floats, stride: int = 1) -> Statistics:
     """The statistics of p relative to the member *state*, in one pass over every *stride*-th node."""
     evaluation, member = p._evaluation(grid), chart.member(state)
     sums = statistic_sums.total(
@@ -341,10 +337,19 @@ def statistics(p: Density, grid: Grid, chart: LineChart, state: Floats, stride: 
 class ForwardExponential(Objective):
     """KL(p||q) for an exponential family: a function of the means of its statistics under p."""
 
-    def __init__(self, grid: Grid, chart: LineChart, found: Statistics, log_mass_inside: float) -> None:
+    chart: ExponentialChart
+
+    def __init__(self, grid: Grid, chart: ExponentialChart, found: Statistics, log_mass_inside: float) -> None:
         self.grid, self.chart, self.found = grid, chart, found
         log_q, _, _ = chart.member(found.state)._expected(found.means)
         self.constant = found.log_ratio - math.log(found.mass) + log_mass_inside + log_q
+
+    @classmethod
+    def of(cls, reading: Reading) -> ForwardExponential:
+        """The objective from the statistics of all points."""
+        chart = reading.task.chart
+        assert isinstance(chart, ExponentialChart)
+        return cls(reading.task.grid, chart, reading.statistics, reading.log_mass_inside)
 
     def fallen(self, state: Floats) -> float | None:
         """Drop of the divergence from the member of the pass to the minimum *state*; None if they are far apart."""
@@ -361,3 +366,14 @@ class ForwardExponential(Objective):
     def steps(self, states: Floats) -> Floats:
         """Steps of 0: no node matters, since the statistics are all that is known of p."""
         return np.zeros((len(states), 1))
+
+
+OBJECTIVES: dict[tuple[str, type[Chart]], Callable[[Reading], Objective]] = {
+    ("forward", NormalChart): ForwardNormal,
+    ("reverse", NormalChart): ReverseNormal,
+    ("forward", LineChart): ForwardUnivariate,
+    ("reverse", LineChart): ReverseUnivariate,
+    ("forward", ExponentialChart): ForwardExponential.of,
+    ("reverse", ExponentialChart): ReverseUnivariate,
+}
+"""Objectives by direction and chart; a mixture has one of its own (`fastkl.fitting.methods.mixture`)."""

@@ -14,8 +14,9 @@ from fastkl.families.normal import Normal
 from fastkl.families.stirling import LOG_SQRT_2PI
 from fastkl.fitting.fit import fit
 from fastkl.fitting.objectives import ForwardNormal
-from fastkl.fitting.problem import Problem, problem_of
+from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import Direction, Minimum
+from fastkl.fitting.task import task_of
 from fastkl.grids import Grid
 from fastkl.integrals import mass_inside
 from fastkl.kernels.surface import surface_sums
@@ -105,42 +106,40 @@ def kl_surface(
             raise ValueError(f"{name} needs at least one number, got none")
     if not (scales > 0.0).all():
         raise ValueError(f"every scale must be > 0, got {float(scales[scales <= 0.0][0])!r}")
-    problem = problem_of(p, Normal, grid, direction, log=log)
-    divergence = (_forward if problem.direction == "forward" else _reverse)(problem, locs, scales)
-    result = fit(
-        problem.target, Normal, problem.grid, direction=problem.direction, starts=_pits(divergence, locs, scales)
-    )
+    task = task_of(p, Normal, grid, direction, log=log)
+    divergence = (_forward if task.direction == "forward" else _reverse)(Reading(task), locs, scales)
+    result = fit(task.target, Normal, task.grid, direction=task.direction, starts=_pits(divergence, locs, scales))
     inside = tuple(
         m for m in result.minima if locs.min() <= m.q.loc <= locs.max() and scales.min() <= m.q.scale <= scales.max()
     )
-    return KLSurface(divergence, locs, scales, inside, problem.direction)
+    return KLSurface(divergence, locs, scales, inside, task.direction)
 
 
-def _reverse(problem: Problem, locs: Floats, scales: Floats) -> Floats:
+def _reverse(reading: Reading, locs: Floats, scales: Floats) -> Floats:
     """Reverse divergences from sums over the grid; see `fastkl.fitting.objectives`."""
     every_loc, every_scale = np.repeat(locs, scales.size), np.tile(scales, locs.size)
-    sums, p = np.zeros((every_loc.size, 2)), problem.target._evaluation(problem.grid)
+    sums, p = np.zeros((every_loc.size, 2)), reading.task.target._evaluation(reading.task.grid)
     surface_sums(
-        every_loc.size, every_loc, every_scale, p.by_logs(), problem.grid._record(), sums, length=TOGETHER,
-        items=problem.grid.size, work=p.work,
+        every_loc.size, every_loc, every_scale, p.by_logs(), reading.task.grid._record(), sums, length=TOGETHER,
+        items=reading.task.grid.size, work=p.work,
     )  # fmt: skip
     total, tilted = sums.T
     with np.errstate(divide="ignore", invalid="ignore"):
         log_inside = np.minimum(np.log(total) - np.log(every_scale) - LOG_SQRT_2PI, 0.0)
-        value = tilted / total - np.log(total) + math.log(problem.mass)
-    more = log_inside - math.log(mass_inside(problem.target, problem.mass))
+        value = tilted / total - np.log(total) + math.log(reading.mass)
+    more = log_inside - math.log(mass_inside(reading.task.target, reading.mass))
     value = np.where(total > 0.0, np.maximum(value, 0.0) + np.maximum(more, 0.0), np.inf)
     return np.asarray(value.reshape(locs.size, scales.size))
 
 
-def _forward(problem: Problem, locs: Floats, scales: Floats) -> Floats:
+def _forward(reading: Reading, locs: Floats, scales: Floats) -> Floats:
     """Forward divergences from the moments of p; if the grid holds more of q (B) than of p (A), they add log(B/A)."""
-    objective = problem.objective
+    objective = reading.objective
     assert isinstance(objective, ForwardNormal)
     states = np.column_stack([np.repeat(locs, scales.size), np.tile(scales, locs.size)])
     more = [
         math.log1p(-outside) - objective.log_mass_inside if outside < 1.0 else 0.0
-        for outside in (Normal(*state).mass_outside(problem.grid) for state in states.tolist())
+        for outside in (Normal(*state).mass_outside(reading.task.grid) for state in states.tolist())
     ]
     value = np.maximum(objective(states).value, 0.0) + np.maximum(more, 0.0)
     return np.asarray(value.reshape(locs.size, scales.size))

@@ -8,9 +8,9 @@ from typing import Any, cast
 from fastkl.densities import Mixture
 from fastkl.families import FAMILIES, MultivariateNormal
 from fastkl.families.normal import Normal
-from fastkl.families.univariate import Univariate
+from fastkl.families.univariate import Exponential, Univariate
 from fastkl.fitting.charts.chart import Chart
-from fastkl.fitting.charts.line import LineChart
+from fastkl.fitting.charts.line import ExponentialChart, LineChart
 from fastkl.fitting.charts.mixture import MixtureChart
 from fastkl.fitting.charts.normal import NormalChart
 from fastkl.validation import as_count, as_real
@@ -62,11 +62,20 @@ def chart_of(
         )
     if family is Normal:
         return NormalChart(1, line=True)
-    if df is None:
-        return LineChart(family, {}, upper)
-    if not as_real(df, "df") > 0.0:
+    if df is not None and not as_real(df, "df") > 0.0:
         raise ValueError(f"df must be > 0, got {df!r}")
-    return LineChart(family, {"df": float(df)}, upper)
+    held = {} if df is None else {"df": float(df)}
+    return (ExponentialChart if issubclass(family, Exponential) else LineChart)(family, held, upper)
 
 
-__all__ = ["COVARIANCE_TYPES", "FITTED", "Chart", "LineChart", "MixtureChart", "NormalChart", "chart_of", "family_of"]
+__all__ = [
+    "COVARIANCE_TYPES",
+    "FITTED",
+    "Chart",
+    "ExponentialChart",
+    "LineChart",
+    "MixtureChart",
+    "NormalChart",
+    "chart_of",
+    "family_of",
+]

@@ -26,8 +26,8 @@ class Chart(ABC):
     ndim: int = 1
     support: tuple[float, float] = (-math.inf, math.inf)
     """Interval on which every member is positive, in one dimension."""
-    is_exponential: bool = False
-    """Whether a forward fit needs but the means of two statistics (`fastkl.families.univariate.Exponential`)."""
+    is_correlated: bool = False
+    """Whether the members may have correlations, so that they are spread in every direction."""
     kinked: bool = False
     """Whether the members have a kink, which gives a sum over nodes a kink wherever it meets a node."""
 

@@ -36,7 +36,6 @@ class LineChart(Chart):
         self.parameter_names = tuple(c.name for c in self.coordinates)
         self.scores = next((family._scores_of_held[name] for name in held), family._scores)
         self.support, self.window, self.kinked = family._common_support, family._window, family._has_kink
-        self.is_exponential = issubclass(family, Exponential)
         self.is_log = np.array([c.log for c in self.coordinates])
 
     def members(self, state: Any) -> Any:
@@ -106,3 +105,9 @@ class LineChart(Chart):
     def apart(self, state: Floats, other: Floats) -> float:
         shifts = np.abs(np.where(self.is_log, np.log(state / other), state - other))
         return float((shifts / np.minimum(self.units(state), self.units(other))).max())
+
+
+class ExponentialChart(LineChart):
+    """Chart of an exponential family: a forward fit needs but the means of two statistics."""
+
+    family: type[Exponential]

@@ -27,6 +27,9 @@ class MixtureChart(NormalChart):
     def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
         return gradient, hessian  # the parameters of a mixture are its local coordinates
 
+    def of_moments(self, mean: Floats, cov: Floats, direction: str = "forward") -> None:
+        """Nothing: many mixtures have the same moments."""
+
     def rows(self, state: Floats) -> Floats:
         """A state as a matrix with a row for each component."""
         return state.reshape(self.parts, -1)

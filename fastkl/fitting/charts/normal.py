@@ -32,6 +32,7 @@ class NormalChart(Chart):
         self.line = line
         self.family = Normal if line else MultivariateNormal
         self.covariance_type = covariance_type
+        self.is_correlated = ndim > 1 and covariance_type == "full"
         self.entries = [(i, j) for i in range(ndim) for j in range(i + 1)]
         full = ndim + len(self.entries)
         factors = [f"log(L[{i},{i}])" if i == j else f"L[{i},{j}]" for i, j in self.entries]

@@ -10,7 +10,7 @@ from fastkl.families.laplace import Laplace
 from fastkl.families.normal import Normal
 from fastkl.fitting.methods import laplace, mixture, moments, newton
 from fastkl.fitting.methods.method import Method, Options, Search
-from fastkl.fitting.problem import Problem
+from fastkl.fitting.reading import Reading
 
 METHODS: dict[tuple[str, type[Any]], Method] = {
     ("forward", Normal): moments.solve,
@@ -22,9 +22,10 @@ METHODS: dict[tuple[str, type[Any]], Method] = {
 """Methods by direction and family; all others are solved by Newton's."""
 
 
-def solve(problem: Problem, options: Options) -> Search:
-    """The ends of all runs, by the method for this direction and family."""
-    return METHODS.get((problem.direction, problem.chart.family), newton.solve)(problem, options)
+def solve(reading: Reading, options: Options) -> Search:
+    """The ends of all runs, by the method for the direction and the family of the task."""
+    task = reading.task
+    return METHODS.get((task.direction, task.chart.family), newton.solve)(reading, options)
 
 
 __all__ = ["METHODS", "Options", "Search", "solve"]

@@ -7,7 +7,7 @@ at the kink, so that sums and their gradients are exact, and every step takes a 
 
 from __future__ import annotations
 
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -17,49 +17,47 @@ from fastkl.fitting.methods.method import Options, Search
 from fastkl.fitting.methods.newton import distinct, ends_from, of_minima
 from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
-from fastkl.fitting.problem import Problem
-from fastkl.fitting.search import SUFFICIENT, newton_steps
+from fastkl.fitting.reading import Reading
+from fastkl.fitting.search import descend
+from fastkl.fitting.starts import starts, state_of_moments
 from fastkl.grids import Grid
 from fastkl.jit import TILE
 from fastkl.kernels.integrals import mass
 from fastkl.validation import Floats
 
 MAX_GRIDS = 30
-SMALLEST_SHARE = 1e-6
-ROUNDING = 1e-13
+"""Largest number of grids that a run may take on its way to a minimum."""
 
 
-def solve_forward(problem: Problem, options: Options) -> Search:
+def solve_forward(reading: Reading, options: Options) -> Search:
     """The weighted median of p and the mean distance from it."""
     gtol = options.gtol
-    problem.state_of_moments(problem.moments.mean, problem.moments.cov)  # refuses a p without spread
-    median, weight = _weighted_median(problem)
+    state_of_moments(reading.task, reading.moments.mean, reading.moments.cov)  # refuses a p without spread
+    target = reading.task.target
+    median, weight = _weighted_median(reading)
     state = np.array([median, 1.0])
-    objective = problem.objective
-    state[1] = _mean_distance(objective, state)
-    for _ in range(MAX_GRIDS if problem.chosen else 0):
+    state[1] = _mean_distance(reading.objective, state)
+    for _ in range(MAX_GRIDS if reading.task.chosen else 0):
         # with panels that end at the median its kink costs nothing, and the median need not be a node
-        problem = replace(problem, grid=Grid.cover(problem.target, Laplace(*state)))
-        objective, weight = problem.objective, 0.0
+        reading = reading.on(reading.task.on(Grid.cover(target, Laplace(*state))))
+        objective, weight = reading.objective, 0.0
         state[1] = _mean_distance(objective, state)
         above = -float(objective(state[np.newaxis]).gradient[0, 0])  # P(x > loc) - P(x < loc)
-        slope = 2.0 * float(problem.target.pdf(state[0]))
+        slope = 2.0 * float(target.pdf(state[0]))
         step = above / slope if slope > 0.0 else 0.0
         if abs(step) < 0.1 * gtol * state[1]:
             break
         state[0] += step
-    local = objective(state[np.newaxis])
+    local = reading.objective(state[np.newaxis])
     gradient = local.gradient[0]
     # the gradient jumps by twice the weight of the node at the median: 0 is one of the values between
     gradient[0] = np.sign(gradient[0]) * max(abs(gradient[0]) - weight, 0.0)
     hessian = local.hessian[0]
-    hessian[0, 0] = 2.0 * state[1] * float(problem.target.pdf(state[0])) / problem.mass
+    hessian[0, 0] = 2.0 * state[1] * float(target.pdf(state[0])) / reading.mass
     hessian[0, 1] = hessian[1, 0] = 0.0
     good = np.abs(gradient).max() <= gtol and np.linalg.eigvalsh(hessian)[0] > 0.0
-    end = Point(
-        problem.chart, state, float(local.value[0]), gradient, hessian, Outcome.CONVERGED if good else Outcome.STALLED
-    )
-    return Search(problem, [end], objective.points_read + problem.grid.size)
+    outcome = Outcome.CONVERGED if good else Outcome.STALLED
+    return Search(reading, [Point(reading.task.chart, state, float(local.value[0]), gradient, hessian, outcome)])
 
 
 def _mean_distance(objective: Objective, state: Floats) -> float:
@@ -67,59 +65,55 @@ def _mean_distance(objective: Objective, state: Floats) -> float:
     return float((1.0 - objective(state[np.newaxis]).gradient[0, 1]) * state[1])
 
 
-def _weighted_median(problem: Problem) -> tuple[float, float]:
+def _weighted_median(reading: Reading) -> tuple[float, float]:
     """The node at which half of the mass is passed, and its share of the mass."""
-    grid, p = problem.grid, problem.target._evaluation(problem.grid)
+    target, grid = reading.task.target, reading.task.grid
+    p = target._evaluation(grid)
+    reading.count.points += grid.size
     of_tiles = mass(grid.size, p.by_logs(), grid._record(), work=p.work)[:, 0]
     passed = np.cumsum(of_tiles)
     tile = int(np.searchsorted(passed, 0.5 * passed[-1]))
     start, stop = tile * TILE, min(tile * TILE + TILE, grid.size)
-    logs = log_values(problem.target, grid, start, stop)
+    logs = log_values(target, grid, start, stop)
     weights = grid.weights[0][start:stop] * np.exp(logs)
     inside = np.cumsum(weights) + (passed[tile - 1] if tile else 0.0)
     at = min(int(np.searchsorted(inside, 0.5 * passed[-1])), logs.size - 1)
     return grid._line.node(start + at), float(weights[at] / passed[-1]) * (1.0 + 1e-9)
 
 
-def solve_reverse(problem: Problem, options: Options) -> Search:
+def solve_reverse(reading: Reading, options: Options) -> Search:
     """The ends of Newton's steps; where the grid was chosen, each is polished on grids of its own."""
-    ends = ends_from(problem, [*problem.starts(), *options.starts], options)
-    read, kept = problem.points_read, of_minima(ends)
-    if not kept or not problem.chosen:
-        return Search(problem, ends, read)
-    polished = [_polished(problem, end, options.gtol) for end in kept]
+    ends = ends_from(reading, [*starts(reading), *options.starts], options)
+    kept = of_minima(ends)
+    if not kept or not reading.task.chosen:
+        return Search(reading, ends)
+    states, nits = np.array([end.state for end in kept]), np.array([end.nit for end in kept])
+    polished = descend(AtKink(reading), states, gtol=options.gtol, max_passes=MAX_GRIDS, nits=nits)
     found = [end.q for end in polished if end.outcome is Outcome.CONVERGED]
-    return Search(problem.covering(found) if found else problem, distinct(polished), read)
+    task = reading.task.covering(found) if found else reading.task
+    return Search(reading.on(task), distinct(polished))
 
 
-def _polished(problem: Problem, end: Point, gtol: float) -> Point:
-    state, local, nit, outcome = end.state, _at_kink(problem, end.state), end.nit, Outcome.STALLED
-    for _ in range(MAX_GRIDS):
-        step, slope, lowest = newton_steps(local)
-        if np.abs(local.gradient).max() <= gtol:
-            outcome = Outcome.CONVERGED if lowest[0] > 0.0 else Outcome.STALLED
-            break
-        share = 1.0
-        while share > SMALLEST_SHARE:
-            trial = problem.chart.move(state[np.newaxis], share * step)[0]
-            found = _at_kink(problem, trial)
-            if found.value[0] <= local.value[0] + SUFFICIENT * share * slope[0] + ROUNDING:
-                break
-            share *= 0.5
-        else:
-            break
-        state, local, nit = trial, found, nit + 1
-    return Point(problem.chart, state, float(local.value[0]), local.gradient[0], local.hessian[0], outcome, nit)
+class AtKink(Objective):
+    """KL(q||p), for each Laplace density q on panels that end at its kink.
 
-
-def _at_kink(problem: Problem, state: Floats) -> Local:
-    """The divergence on panels that end at loc; its Hessian includes the term that the jump of the slope adds there.
-
-    The derivative of the score sign(x - loc) is -2 scale at loc alone, whose mean is -1: the Hessian changes by
-    -(G(loc) - E G), G = log(q/p).
+    The Hessian includes the term that the jump of the slope adds there: the derivative of the score sign(x - loc) is
+    -2 scale at loc alone, whose mean is -1, so the Hessian changes by -(G(loc) - E G), G = log(q/p).
     """
-    q = Laplace(*state)
-    own = problem.covering([q])
-    local = own.objective(state[np.newaxis])
-    local.hessian[0, 0, 0] -= float(q.logpdf(q.loc) - problem.target.logpdf(q.loc)) - float(local.value[0])
-    return local
+
+    def __init__(self, reading: Reading) -> None:
+        self.reading, self.chart, self.grid = reading, reading.task.chart, reading.task.grid
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        found = [self._at(state) for state in states]
+        return Local(*(np.concatenate(arrays) for arrays in zip(*found, strict=True)))
+
+    def _at(self, state: Floats) -> Local:
+        q, target = Laplace(*state), self.reading.task.target
+        local = self.reading.on(self.reading.task.covering([q])).objective(state[np.newaxis])
+        local.hessian[0, 0, 0] -= float(q.logpdf(q.loc) - target.logpdf(q.loc)) - float(local.value[0])
+        return local
+
+    def steps(self, states: Floats) -> Floats:
+        """Steps of 0: every q has nodes of its own."""
+        return np.zeros((len(states), 1))

@@ -1,4 +1,4 @@
-"""The interface of a method: a problem and options in, the ends of a search out."""
+"""The interface of a method: a reading of p and options in, the ends of a search out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from fastkl.fitting.point import Point
-from fastkl.fitting.problem import Problem
+from fastkl.fitting.reading import Reading
 from fastkl.validation import Floats
 
 
@@ -22,11 +22,9 @@ class Options(NamedTuple):
 class Search(NamedTuple):
     """The outcome of a method."""
 
-    problem: Problem
-    """The problem on the last grid, which may have been chosen anew."""
+    reading: Reading
+    """The reading of p on the last grid, which may have been chosen anew."""
     ends: list[Point]
-    points_read: int
-    """Points at which densities were evaluated."""
 
 
-Method = Callable[[Problem, Options], Search]
+Method = Callable[[Reading, Options], Search]

@@ -18,7 +18,7 @@ from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.landscape import Landscape
 from fastkl.fitting.methods.method import Options, Search
 from fastkl.fitting.point import Outcome, Point
-from fastkl.fitting.problem import Problem
+from fastkl.fitting.reading import Reading
 from fastkl.fitting.search import MAX_STEP, SAME_MINIMUM, add_new
 from fastkl.kernels.moments import DEGREE
 from fastkl.kernels.polynomials import exponents, monomials
@@ -54,14 +54,15 @@ class _Step:
     """State to which a step of EM leads."""
 
 
-class _Expectation:
+class Expectation:
     """KL(p||q) for mixtures q, summed over every stride-th node of each axis."""
 
-    def __init__(self, problem: Problem, chart: MixtureChart, strides: list[int]) -> None:
-        self.problem, self.chart = problem, chart
-        self.p, self.grid = problem.target._evaluation(problem.grid), problem.grid._record(strides)
-        self.size = problem.grid._count(strides)
-        self.points_read = 0
+    def __init__(self, reading: Reading, strides: list[int]) -> None:
+        task = reading.task
+        assert isinstance(task.chart, MixtureChart)
+        self.reading, self.chart = reading, task.chart
+        self.p, self.grid = task.target._evaluation(task.grid), task.grid._record(strides)
+        self.size = task.grid._count(strides)
         self.left = math.inf
         """Number of passes that a run may still take."""
 
@@ -80,7 +81,7 @@ class _Expectation:
             work=self.p.work + chart.parts,
             outputs=2 + chart.parts * M,
         )
-        self.points_read += self.size
+        self.reading.count.points += self.size
         self.left -= 1
         mass, log_q = sums[:2].tolist()
         own = sums[2:].reshape(chart.parts, M) / mass
@@ -88,8 +89,8 @@ class _Expectation:
         of_parts = shares[:, np.newaxis] * chart.slope_of_constant - own[:, chart.scores]
         weights = np.exp(logs)
         gradient = np.concatenate([of_parts.ravel(), (weights - shares)[:-1]])
-        moments = self.problem.moments
-        value = moments.log_p - math.log(moments.mass) + self.problem.log_mass_inside - log_q / mass
+        moments = self.reading.moments
+        value = moments.log_p - math.log(moments.mass) + self.reading.log_mass_inside - log_q / mass
         return _Step(value, gradient, self._next(normals, own))
 
     def _next(self, normals: Floats, own: Floats) -> Floats:
@@ -111,10 +112,10 @@ class _Expectation:
         return np.column_stack([np.log(shares), moved, factors.reshape(chart.parts, -1)]).ravel()
 
 
-def solve(problem: Problem, options: Options) -> Search:
+def solve(reading: Reading, options: Options) -> Search:
     """The minima that expectation maximisation leads to from several starts."""
-    assert isinstance(problem.chart, MixtureChart)
-    grid, landscape, chart = problem.grid, problem.landscape, problem.chart
+    grid, landscape, chart = reading.task.grid, reading.landscape, reading.task.chart
+    assert isinstance(chart, MixtureChart)
     parts = chart.parts
     held = int(min(grid.size, (landscape.peak > -np.inf).sum() * max(grid.size // landscape.peak.size, 1)))
     if parts * NODES_OF_PART > held:
@@ -124,7 +125,7 @@ def solve(problem: Problem, options: Options) -> Search:
         )
     most = COARSE_POINTS.get(grid.ndim, FEWEST_COARSE_POINTS)
     strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid._parts]
-    coarse, fine = _Expectation(problem, chart, strides), _Expectation(problem, chart, [1] * grid.ndim)
+    coarse, fine = Expectation(reading, strides), Expectation(reading, [1] * grid.ndim)
     floor = np.array([axis.step if axis.is_uniform else np.diff(axis.nodes).min() for axis in grid._parts])
     budget = COARSE_PASSES * options.max_passes
     ends: list[Point] = []
@@ -135,10 +136,10 @@ def solve(problem: Problem, options: Options) -> Search:
             continue
         end = _polished(coarse, fine, near, floor, options.gtol, options.max_passes)
         add_new(ends, end, SAME_MINIMUM)
-    return Search(problem, ends, 2 * grid.size + coarse.points_read + fine.points_read)
+    return Search(reading, ends)
 
 
-def _near_minimum(expectation: _Expectation, state: Floats, floor: Floats) -> Floats:
+def _near_minimum(expectation: Expectation, state: Floats, floor: Floats) -> Floats:
     """A state near a minimum, by steps of EM, extrapolated if that lowers the divergence."""
     chart, here = expectation.chart, expectation(state)
     while expectation.left > 0:
@@ -185,7 +186,7 @@ def _bound(chart: MixtureChart, free: Floats) -> Floats:
     return rows.ravel()
 
 
-def _hessian(expectation: _Expectation, state: Floats) -> Floats:
+def _hessian(expectation: Expectation, state: Floats) -> Floats:
     """The Hessian from differences of gradients; symmetry takes out the turning of the coordinates with a step."""
     chart, k = expectation.chart, len(expectation.chart.parameter_names)
     columns = []
@@ -199,7 +200,7 @@ def _hessian(expectation: _Expectation, state: Floats) -> Floats:
 
 
 def _polished(
-    coarse: _Expectation, fine: _Expectation, state: Floats, floor: Floats, gtol: float, max_passes: int
+    coarse: Expectation, fine: Expectation, state: Floats, floor: Floats, gtol: float, max_passes: int
 ) -> Point:
     """The end of Newton steps with one Hessian, on the coarse grid and then on the whole one."""
     chart, nit, outcome = coarse.chart, 0, Outcome.STALLED

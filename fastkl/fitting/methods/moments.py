@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastkl.fitting.methods.method import Options, Search
-from fastkl.fitting.problem import Problem
+from fastkl.fitting.reading import Reading
 from fastkl.fitting.search import descend
+from fastkl.fitting.starts import state_of_moments
 
 
-def solve(problem: Problem, options: Options) -> Search:
+def solve(reading: Reading, options: Options) -> Search:
     """The Normal with the moments of p, and the gradient there."""
-    state = problem.state_of_moments(problem.moments.mean, problem.moments.cov)
-    ends = descend(problem.objective, state[np.newaxis], gtol=options.gtol, max_passes=1)
-    return Search(problem, ends, problem.points_read)
+    state = state_of_moments(reading.task, reading.moments.mean, reading.moments.cov)
+    return Search(reading, descend(reading.objective, state[None], gtol=options.gtol, max_passes=1))

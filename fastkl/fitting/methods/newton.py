@@ -4,42 +4,44 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.fitting.charts import NormalChart
+from fastkl.families import MultivariateNormal
+from fastkl.families.normal import Normal
 from fastkl.fitting.methods.method import Options, Search
 from fastkl.fitting.point import Outcome, Point
-from fastkl.fitting.problem import Problem
+from fastkl.fitting.reading import Reading
 from fastkl.fitting.search import SAME_MINIMUM, add_new, descend, ends_of_runs
+from fastkl.fitting.starts import starts
 from fastkl.validation import Floats
 
 MAX_GRIDS = 3
 """Grids that are chosen, at most: for a guess, for the minima found, and for what became of them."""
 
 
-def solve(problem: Problem, options: Options) -> Search:
+def solve(reading: Reading, options: Options) -> Search:
     """The ends of the runs on a grid that fits them."""
+    task = reading.task
     # a grid for a mixture of Normals resolves the Normals that are near it as well
-    smooth = problem.target._is_normal and isinstance(problem.chart, NormalChart)
-    starts, read = [*problem.starts(), *options.starts], 0
-    for _ in range(MAX_GRIDS):
-        ends = ends_from(problem, starts, options)
-        read += problem.points_read
+    smooth = task.target._is_normal and task.chart.family in (Normal, MultivariateNormal)
+    begins = [*starts(reading), *options.starts]
+    for left in reversed(range(MAX_GRIDS)):
+        ends = ends_from(reading, begins, options)
         kept = of_minima(ends)
-        if not kept or not problem.chosen or smooth:
+        if not left or not kept or not task.chosen or smooth:
             break
         # the grid was chosen for a guess: take one for the minima, and see whether they move
-        moved = problem.covering([end.q for end in kept])
-        if moved.grid == problem.grid:
+        moved = reading.task.covering([end.q for end in kept])
+        if moved.grid == reading.task.grid:
             break
-        problem, starts = moved, [end.state for end in kept]
-    return Search(problem, ends, read)
+        reading, begins = reading.on(moved), [end.state for end in kept]
+    return Search(reading, ends)
 
 
-def ends_from(problem: Problem, starts: list[Floats], options: Options) -> list[Point]:
-    """The ends of the runs from these starts, each once."""
+def ends_from(reading: Reading, begins: list[Floats], options: Options) -> list[Point]:
+    """The ends of the runs from the given states, each once."""
     gtol, max_passes = options.gtol, options.max_passes
-    if problem.direction == "reverse":
-        return ends_of_runs(problem.objective, starts, gtol=gtol, max_passes=max_passes)
-    return distinct(descend(problem.objective, np.array(starts), gtol=gtol, max_passes=max_passes))
+    if reading.task.direction == "reverse":
+        return ends_of_runs(reading.objective, begins, gtol=gtol, max_passes=max_passes)
+    return distinct(descend(reading.objective, np.array(begins), gtol=gtol, max_passes=max_passes))
 
 
 def of_minima(ends: list[Point]) -> list[Point]:

@@ -1,0 +1,102 @@
+"""The states from which runs of a fit begin: members of the family with the moments of p or of parts of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastkl.densities import Density, Mixture
+from fastkl.families.normal import Normal
+from fastkl.fitting.objectives import ForwardExponential
+from fastkl.fitting.task import Task
+from fastkl.validation import Floats
+
+if TYPE_CHECKING:
+    from fastkl.fitting.reading import Reading
+
+FLAT = 1e-12
+"""Eigenvalue of the correlations of p below which p has no spread in some direction, up to rounding."""
+
+POINTLIKE = 1e-6
+"""Standard deviation of p, in steps of the grid, below which p sits on one node."""
+
+STEPS_OF_START = 2.0
+"""Smallest standard deviation of a start, in steps of the grid."""
+
+
+def starts(reading: Reading) -> list[Floats]:
+    """States at which the runs begin."""
+    if isinstance(reading.objective, ForwardExponential):
+        return [reading.objective.found.state]  # there is one minimum, and it is near
+    found = [_wide_enough(reading.task, *pair) for pair in _pairs(reading)]
+    return [state for state in found if state is not None]
+
+
+def _pairs(reading: Reading) -> Iterable[tuple[Floats, Floats]]:
+    """Pairs of a mean and a covariance."""
+    if reading.task.direction == "reverse":
+        yield from reading.landscape.starts()
+    else:
+        mean, cov = reading.guess.mean, reading.guess.cov
+        yield from ((mean, share * cov) for share in (1.0, 0.1))
+
+
+def given_states(reading: Reading, given: Iterable[Any] | None) -> list[Floats]:
+    """The states of the starts that the user gives, each a density or a pair (loc, scale)."""
+    if isinstance(given, Density) or not isinstance(given, Iterable | None):
+        raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {given!r}")
+    return [_as_state(reading, start) for start in (() if given is None else given)]
+
+
+def _as_state(reading: Reading, start: Any) -> Floats:
+    task, chart = reading.task, reading.task.chart
+    if not isinstance(start, Density):
+        try:
+            loc, scale = start
+        except (TypeError, ValueError):
+            raise TypeError(f"a start must be a density or a pair (loc, scale), got {start!r}") from None
+        start = Normal(loc, scale)
+    if start.ndim != task.grid.ndim:
+        raise ValueError(f"a start must have {task.grid.ndim} dimensions, got {start!r}")
+    if isinstance(start, Normal) and chart.family not in (Normal, Mixture):
+        return state_of_moments(task, np.array([start.loc]), np.array([[start.scale**2]]))
+    state = chart.state(start)
+    if task.direction == "reverse":
+        places, scales = chart.places(state[np.newaxis])[0], chart.scales(state[np.newaxis])[0]
+        if (scales < reading.objective.steps(state[np.newaxis])[0]).any():  # too narrow for the nodes to see
+            wider = _wide_enough(task, places, np.diag(scales**2))
+            return state if wider is None else wider
+    return state
+
+
+def state_of_moments(task: Task, mean: Floats, cov: Floats) -> Floats:
+    """The state of the member of the family with these moments of p; a ValueError if p has no spread."""
+    state = task.chart.of_moments(mean, cov, task.direction)
+    std = np.sqrt(np.maximum(np.diag(cov), 0.0))
+    flat = state is not None and task.chart.is_correlated and _least_share(cov, std) < FLAT
+    steps = _steps(task, mean)
+    if state is None or flat or (std < POINTLIKE * steps).any():
+        places = np.where(np.abs(mean) < 1e-9 * steps, 0.0, mean)
+        place = ", ".join(f"{x:.6g}" for x in places)
+        raise ValueError(
+            f"p sits on the single grid point x = {place}, or has no spread in some direction, which no q has"
+        )
+    return state
+
+
+def _wide_enough(task: Task, mean: Floats, cov: Floats) -> Floats | None:
+    """The state of the member with these moments, made wide enough for the nodes to see it; None if there is none."""
+    widths = STEPS_OF_START * _steps(task, mean)
+    return task.chart.of_moments(mean, cov + np.diag(np.square(widths)), task.direction)
+
+
+def _steps(task: Task, place: Floats) -> Floats:
+    """The distances between the nodes around a place, one for each axis."""
+    return np.array([axis.step_near(x) for axis, x in zip(task.grid._parts, place, strict=True)])
+
+
+def _least_share(cov: Floats, std: Floats) -> float:
+    """The smallest eigenvalue of the correlation matrix."""
+    return float(np.linalg.eigvalsh(cov / np.outer(std, std))[0])

@@ -1,0 +1,144 @@
+"""The task of a fit: the target, the grid, the family and the direction, all checked, and nothing computed."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastkl.densities import Density, Mixture, Tabulated
+from fastkl.fitting.charts import Chart, chart_of, family_of
+from fastkl.fitting.result import Direction
+from fastkl.grids import Grid, as_grid
+from fastkl.grids.panels import DivergentTailError
+from fastkl.integrals import common_grid
+
+DIRECTIONS = "'forward' (min KL(p||q), q covers all of p) or 'reverse' (min KL(q||p), q settles on a mode of p)"
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A search for the member q of a family with the least divergence from `target` on `grid`, in one direction."""
+
+    target: Density
+    grid: Grid
+    direction: Direction
+    chart: Chart
+    chosen: bool
+    """Whether the grid is chosen automatically, and so may be chosen anew."""
+
+    def order(self, q: Density) -> tuple[Density, Density]:
+        """The pair (p, q) forward, (q, p) in reverse: the fit minimises KL of the first from the second."""
+        return (self.target, q) if self.direction == "forward" else (q, self.target)
+
+    def on(self, grid: Grid) -> Task:
+        """The task on another grid."""
+        return replace(self, grid=grid)
+
+    def covering(self, minima: Iterable[Density]) -> Task:
+        """The task on a grid that covers the target and the minima."""
+        q = Mixture(minima)  # type: ignore[arg-type]
+        return self.on(common_grid(self.target, q) if self.direction == "forward" else _for_either(q, self.target))
+
+
+def task_of(
+    p: Density | ArrayLike,
+    family: Any,
+    grid: Grid | None,
+    direction: str | None,
+    *,
+    log: bool = False,
+    covariance_type: str = "full",
+    n_components: int | None = None,
+    df: float | None = None,
+) -> Task:
+    """The task that the arguments of `fit` state, all of them checked."""
+    known = checked_direction(direction)
+    kind = family_of(family)
+    target, grid, chosen = target_of(p, grid, log)
+    upper = target.support[1] if known == "forward" else -math.inf
+    chart = chart_of(kind, target.ndim, covariance_type, n_components, df, upper)
+    if kind is Mixture and known == "reverse":
+        raise ValueError("a mixture is fitted with direction='forward', by expectation maximisation; got 'reverse'")
+    if grid is None:
+        grid = _cover(target, chart, known)
+    task = Task(target, grid, known, chart, chosen)
+    _check_support(task, kind.__name__)
+    return task
+
+
+def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Density, Grid | None, bool]:
+    """(the density, the grid or None if it has to be chosen, whether it has to be chosen)."""
+    if isinstance(p, Density):
+        if log:
+            raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
+        if grid is not None and as_grid(grid).ndim != p.ndim:
+            dimensions = "1 dimension" if p.ndim == 1 else f"{p.ndim} dimensions"
+            raise ValueError(f"p has {dimensions}, but the grid is of shape {grid.shape}")
+        if isinstance(p, Tabulated):
+            return p, p.grid if grid is None else grid, False
+        return p, grid, grid is None
+    if grid is None:
+        raise TypeError(
+            f"p is not a density but a {type(p).__name__}: values at the nodes of a grid need grid=, "
+            "and raw observations go through Tabulated.from_samples"
+        )
+    return Tabulated(as_grid(grid), p, log=log), grid, False
+
+
+def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
+    """A grid for p and for a q that covers all of it, which may be wider than every part of p."""
+    try:
+        mean = np.atleast_1d(target.mean)
+    except TypeError:
+        raise TypeError(f"{target!r} does not say where it is: give grid=") from None
+    cov = np.atleast_2d(target.std**2 if target.ndim == 1 else target.cov)  # type: ignore[attr-defined]
+    if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
+        return common_grid(target)
+    state = chart.of_moments(mean, cov, direction)
+    if state is None:
+        return common_grid(target)
+    q = chart.density(state)
+    return common_grid(target, q) if direction == "forward" else _for_either(target, q)
+
+
+def _for_either(a: Density, b: Any) -> Grid:
+    """A grid for KL(a||b), or for KL(b||a) if KL(a||b) is infinite."""
+    try:
+        return common_grid(a, b)
+    except DivergentTailError:
+        return common_grid(b, a)
+
+
+def _check_support(task: Task, family: str) -> None:
+    lower, upper = task.chart.support
+    if math.isinf(lower) and math.isinf(upper):
+        return
+    line = task.grid._line
+    first, last = line.node(0), line.node(line.n - 1)
+    if first < lower or last > upper:
+        outside = first if first < lower else last
+        raise ValueError(
+            f"a {family} lives between {lower:g} and {upper:g}, but the grid has a node at {outside:.6g}, where it is 0"
+        )
+    if task.direction == "forward":
+        for x in (first, last):
+            if x in (lower, upper) and task.target.logpdf(x) > -math.inf:
+                raise ValueError(
+                    f"p is positive at x = {x:g}, where a {family} may be 0 or infinite: take a grid whose nodes lie "
+                    "inside (Grid.from_edges, Grid.gauss_legendre, or later nodes)"
+                )
+
+
+def checked_direction(direction: str | None) -> Direction:
+    """*direction* itself, or an error that explains both directions."""
+    if direction is None:
+        raise TypeError(f"a direction is required: {DIRECTIONS}")
+    for known in get_args(Direction):
+        if direction == known:
+            return known  # type: ignore[no-any-return]
+    raise ValueError(f"direction must be {DIRECTIONS}; got {direction!r}")
