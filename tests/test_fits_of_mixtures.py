@@ -104,7 +104,9 @@ def test_the_gradient_is_that_of_the_divergence(ndim):
     h = 1e-4
     slopes = []
     for s in h * np.eye(len(chart.parameter_names)):
-        ahead, behind = (kl_divergence(p, chart.density(chart.moved(state, sign * s)), grid) for sign in (1, -1))
+        ahead, behind = (
+            kl_divergence(p, chart.density(chart.move(state[None], sign * s[None])[0]), grid) for sign in (1, -1)
+        )
         slopes.append((ahead - behind) / (2 * h))
     np.testing.assert_allclose(step.gradient, slopes, atol=1e-7)
 

@@ -49,8 +49,10 @@ class MixtureChart(NormalChart):
         rows = [[math.log(w), *one.state(part)] for w, part in zip(q.weights, q.components, strict=True)]
         return np.array(rows).ravel()
 
-    def moved(self, state: Floats, step: Floats) -> Floats:
-        """The state to which a step from *state* leads."""
+    def move(self, states: Floats, steps: Floats) -> Floats:
+        return np.stack([self._moved(state, step) for state, step in zip(states, steps, strict=True)])
+
+    def _moved(self, state: Floats, step: Floats) -> Floats:
         rows, size = self.rows(state), len(self.basis)
         steps = step[: self.parts * size].reshape(self.parts, size)
         logs = rows[:, 0] + np.append(step[self.parts * size :], 0.0)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,9 +17,10 @@ import numpy as np
 from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.landscape import Landscape
 from fastkl.fitting.methods.method import Options, Search
+from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
-from fastkl.fitting.search import MAX_STEP, SAME_MINIMUM, add_new
+from fastkl.fitting.search import SAME_MINIMUM, add_new, descend
 from fastkl.kernels.moments import DEGREE
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.kernels.records import Normals
@@ -40,6 +41,8 @@ DIFFERENCE = 1e-4
 """Step of the differences that the Hessian is made of: the error of the Hessian is of the order of its square."""
 FLAT = 1e-7
 """Eigenvalue of the Hessian below which it is 0 within the precision of the differences."""
+NEWTON_PASSES = 20
+"""Passes over the coarse grid after which Newton's steps with one Hessian give way to EM again."""
 NODES_OF_PART = 4
 """Least number of nodes with mass for each component."""
 
@@ -189,56 +192,47 @@ def _bound(chart: MixtureChart, free: Floats) -> Floats:
 def _hessian(expectation: Expectation, state: Floats) -> Floats:
     """The Hessian from differences of gradients; symmetry takes out the turning of the coordinates with a step."""
     chart, k = expectation.chart, len(expectation.chart.parameter_names)
-    columns = []
-    for i in range(k):
-        step = np.zeros(k)
-        step[i] = DIFFERENCE
-        ahead, behind = (expectation(chart.moved(state, sign * step)).gradient for sign in (1.0, -1.0))
+    columns, pair = [], np.stack([state, state])
+    for step in DIFFERENCE * np.eye(k):
+        ahead, behind = (expectation(moved).gradient for moved in chart.move(pair, np.stack([step, -step])))
         columns.append((ahead - behind) / (2.0 * DIFFERENCE))
     hessian = np.array(columns)
     return 0.5 * (hessian + hessian.T)
 
 
+class AtHessian(Objective):
+    """The divergence of mixtures with the Hessian of a place nearby, which takes many passes."""
+
+    def __init__(self, expectation: Expectation, hessian: Floats, floor: Floats) -> None:
+        self.chart, self.grid = expectation.chart, expectation.reading.task.grid
+        self.expectation, self.hessian, self.floor = expectation, hessian, floor
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        found, n = [self.expectation(state) for state in states], len(states)
+        values, gradients = np.array([step.value for step in found]), np.array([step.gradient for step in found])
+        return Local(values, gradients, np.repeat(self.hessian[np.newaxis], n, axis=0), np.ones(n))
+
+    def steps(self, states: Floats) -> Floats:
+        """The smallest distance between nodes on each axis."""
+        return np.tile(self.floor, (len(states), 1))
+
+
 def _polished(
     coarse: Expectation, fine: Expectation, state: Floats, floor: Floats, gtol: float, max_passes: int
 ) -> Point:
-    """The end of Newton steps with one Hessian, on the coarse grid and then on the whole one."""
-    chart, nit, outcome = coarse.chart, 0, Outcome.STALLED
-    hessian = _hessian(coarse, state)
-    step = fine(state)
-    for expectation, tolerance, most in ((coarse, 0.1 * gtol, 60), (fine, gtol, max_passes)):
-        step, outcome = expectation(state), Outcome.OUT_OF_PASSES
-        for _ in range(most):
-            if coarse.left <= 0:
-                return _point(chart, state, step, hessian, Outcome.OUT_OF_PASSES, nit)
-            if (chart.scales(state[np.newaxis])[0] < floor).any():
-                return _point(chart, state, step, hessian, Outcome.AT_STEP, nit)
-            if np.abs(step.gradient).max() <= tolerance:
-                outcome = Outcome.CONVERGED
-                break
-            eigenvalues, vectors = np.linalg.eigh(hessian)
-            along = (vectors.T @ step.gradient) / np.maximum(np.abs(eigenvalues), FLAT)
-            newton = -vectors @ along
-            newton *= min(1.0, MAX_STEP / max(np.abs(newton).max(), 1e-300))
-            trial = chart.moved(state, newton)
-            found = expectation(trial)
-            nit += 1
-            if np.abs(found.gradient).max() > 0.5 * np.abs(step.gradient).max():
-                if expectation is fine:
-                    outcome = Outcome.STALLED
-                    break
-                # far from a minimum, or the Hessian belongs to another place: take EM again, and a new Hessian
-                trial = _near_minimum(coarse, step.next, floor)
-                found, hessian = coarse(trial), _hessian(coarse, trial)
-            state, step = trial, found
-    lowest = np.linalg.eigvalsh(hessian)[0]
-    if outcome is Outcome.CONVERGED and not lowest > FLAT:
-        outcome = Outcome.STALLED
-    return _point(chart, state, step, hessian, outcome, nit)
-
-
-def _point(chart: MixtureChart, state: Floats, step: _Step, hessian: Floats, outcome: Outcome, nit: int) -> Point:
-    return Point(chart, state, step.value, step.gradient, hessian, outcome, nit)
+    """The end of Newton's steps with one Hessian, on the coarse grid and then on the whole one."""
+    while True:
+        objective = AtHessian(coarse, _hessian(coarse, state), floor)
+        end = descend(objective, state[np.newaxis], gtol=0.1 * gtol, max_passes=NEWTON_PASSES)[0]
+        if end.outcome in (Outcome.CONVERGED, Outcome.AT_STEP) or coarse.left <= 0:
+            break
+        # far from a minimum, or the Hessian belongs to another place: take EM again, and a new Hessian
+        state = _near_minimum(coarse, coarse(end.state).next, floor)
+    if end.outcome is not Outcome.CONVERGED:
+        return replace(end, value=fine(end.state).value)
+    whole = AtHessian(fine, objective.hessian, floor)
+    end = descend(whole, end.state[np.newaxis], gtol=gtol, max_passes=max_passes, nits=end.nit)[0]
+    return end if end.min_eigenvalue > FLAT else replace(end, outcome=Outcome.STALLED)
 
 
 def _starts(landscape: Landscape, chart: MixtureChart, floor: Floats) -> Iterator[Floats]:
