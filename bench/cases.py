@@ -1,6 +1,6 @@
 """The work that is timed: one table for the gate, the asv suite, pytest-benchmark and the static figures.
 
-A test holds every case against its definition (`tests/test_cases.py`). Nothing here imports fastkl before a case is
+A test holds every case against its definition (`tests/bench/test_cases.py`). Nothing here imports fastkl before a case is
 made, and then only by public names, so that the same table runs on older versions.
 """
 

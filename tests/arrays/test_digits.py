@@ -15,6 +15,8 @@ import fastkl
 from fastkl.jit import JIT_DISABLED
 from tests.naive import kl_term, p_log_ratio, ulps
 
+pytestmark = pytest.mark.study
+
 TRIALS = 3 if JIT_DISABLED else 60
 SIZES = [2, 3, 10, 100] if JIT_DISABLED else [2, 3, 10, 100, 1000]
 

@@ -12,7 +12,7 @@ import fastkl
 from fastkl.jit import JIT_DISABLED
 from tests.arrays.strata import STRATA, Stratum
 
-pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="needs compiled code")
+pytestmark = [pytest.mark.cold, pytest.mark.skipif(JIT_DISABLED, reason="needs compiled code")]
 
 
 @numba.njit(fastmath=True)

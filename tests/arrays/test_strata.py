@@ -170,6 +170,7 @@ def test_weights_of_any_size(name: str) -> None:
         assert abs(mp.mpf(float(value)) - truth) <= 1e-13 * abs(truth), (exponent, value, truth)
 
 
+@pytest.mark.study
 @both_kinds
 def test_one_number_is_no_distance_from_another(kind: str) -> None:
     rng = np.random.default_rng(8)
@@ -184,6 +185,7 @@ def test_one_number_is_no_distance_from_another(kind: str) -> None:
 SPECIAL = [0.0, 5e-324, 1e-310, 1e-160, 1.0, 3.0, 1e160, 1e308]
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("name", ["entropy of both", "entropy of p", "jensenshannon"])
 def test_pairs_of_special_numbers_in_every_layout(name: str) -> None:
     rng = np.random.default_rng(9)

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from fastkl.jit import JIT_DISABLED
-from tests.jit.processes import ROOT, run_python
+from tests.processes import ROOT, run_python
 
-pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="needs compiled code")
+pytestmark = [pytest.mark.cold, pytest.mark.skipif(JIT_DISABLED, reason="needs compiled code")]
 
 P, Q = np.linspace(1.0, 2.0, 100), np.linspace(2.0, 1.0, 100)
 VALUE = float(np.sum(P * np.log(P / Q) - P + Q))

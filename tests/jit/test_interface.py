@@ -7,7 +7,9 @@ import pytest
 
 from fastkl.jit import JIT_DISABLED, Interface
 from fastkl.jit.options import tile
-from tests.jit.processes import run_python
+from tests.processes import run_python
+
+pytestmark = pytest.mark.cold
 
 CURVE = Interface("void(float64[::1], float64[::1])")
 

@@ -15,7 +15,7 @@ import pytest
 import fastkl
 from fastkl.jit import JIT_DISABLED, TILE, progress
 from fastkl.jit.driver import FIRST_SPAN_POINTS, SPAN_GROWTH, SPAN_SECONDS, next_span
-from tests.jit.processes import run_python
+from tests.processes import run_python
 
 PATIENCE = 0.2
 """Seconds that each thread may work until a signal is heard."""

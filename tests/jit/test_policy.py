@@ -17,7 +17,7 @@ import pytest
 import fastkl
 from fastkl.jit import JIT_DISABLED, TiledKernel, holes, instance, scalar
 from fastkl.jit.options import tile
-from tests.jit.processes import run_python
+from tests.processes import run_python
 
 PACKAGE = Path(fastkl.__file__).parent
 NUMBA_WORDS = re.compile(r"\bn?jit\s*\(|\bnjit\b|vectorize\b|\bprange\b|\b(?:import|from) (?:numba|llvmlite)\b")

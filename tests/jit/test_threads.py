@@ -13,7 +13,7 @@ import pytest
 from fastkl.jit import JIT_DISABLED
 from fastkl.jit.driver import Pace
 from fastkl.kernels.sums import kl_sums
-from tests.jit.processes import run_python
+from tests.processes import run_python
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="needs compiled code")
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

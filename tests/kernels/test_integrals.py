@@ -74,6 +74,7 @@ def test_kl_integral(grid, kernel):
     assert total[4] == 0  # points skipped
 
 
+@pytest.mark.study
 @pytest.mark.parametrize("grid", GRIDS_OF_MORE_AXES.values(), ids=GRIDS_OF_MORE_AXES)
 @pytest.mark.parametrize("scale", [1.0, 1e-4], ids=["densities", "logarithms"])
 @pytest.mark.parametrize("bounded", [False, True])

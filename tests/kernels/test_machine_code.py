@@ -17,10 +17,13 @@ from numba.extending import intrinsic
 from fastkl.jit import JIT_DISABLED
 from fastkl.kernels import sums
 from tests.arrays.strata import STRATA, Stratum
-from tests.jit.processes import run_python
+from tests.processes import run_python
 
 ON_X86 = platform.machine().lower() in ("x86_64", "amd64")
-pytestmark = pytest.mark.skipif(JIT_DISABLED or not ON_X86, reason="reads the machine code and flags of x86-64")
+pytestmark = [
+    pytest.mark.cold,
+    pytest.mark.skipif(JIT_DISABLED or not ON_X86, reason="reads the machine code and flags of x86-64"),
+]
 
 COMPILED = """
 import json

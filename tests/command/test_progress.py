@@ -12,7 +12,7 @@ import pytest
 
 from fastkl.jit import JIT_DISABLED
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ONE_THREAD = {**os.environ, "NUMBA_NUM_THREADS": "1"}
 """So that the work is as long on a machine with many cores."""
 COMMAND = ["kl", "0.5*N(-2,0.6)+0.5*N(2,0.6)", "N(0,2)", "--grid=-20:20:100000001"]

@@ -20,6 +20,8 @@ asv = pytest.importorskip("asv", reason="asv is not installed")
 
 from bench import history  # noqa: E402
 
+pytestmark = pytest.mark.study
+
 ROOT = history.ROOT
 LIBRARIES = {
     "jquery-3.3.1.min.js": ("jquery@3.3.1", "dist/jquery.min.js"),

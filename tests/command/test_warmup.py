@@ -9,8 +9,8 @@ import pytest
 from fastkl import warmup
 from fastkl.families import FAMILIES
 from fastkl.jit import JIT_DISABLED
-from tests.command import run
-from tests.jit.processes import run_python
+from tests.cli import run
+from tests.processes import run_python
 
 FIRST_CALLS = """
 import numpy as np
@@ -26,7 +26,7 @@ entropy(*np.random.default_rng(0).random((2, 50, 60)), axis=1)
 print(len(compiled))
 """
 
-pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled")
+pytestmark = [pytest.mark.cold, pytest.mark.skipif(JIT_DISABLED, reason="nothing is compiled")]
 
 
 def test_every_task_runs_and_the_next_process_compiles_nothing(capsys, tmp_path):

@@ -10,7 +10,7 @@ from scipy.optimize import minimize
 import fastkl
 from fastkl import Grid, Mixture, Normal, Tabulated, fit, kl_divergence
 from fastkl.jit import JIT_DISABLED
-from tests.derivatives import check_derivatives
+from tests.laws import check_derivatives
 
 P = Mixture([Normal(-2, 0.6), Normal(2, 0.6)])
 WIDE = Grid.uniform(-20, 20, 321 if JIT_DISABLED else 4001)

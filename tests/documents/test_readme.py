@@ -9,7 +9,7 @@ import pytest
 from fastkl.cli import main
 from fastkl.jit import JIT_DISABLED
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 

@@ -12,7 +12,7 @@ import pytest
 from bench import asv_bench_numba
 from fastkl.jit import JIT_DISABLED
 
-pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="reads machine code")
+pytestmark = [pytest.mark.cold, pytest.mark.skipif(JIT_DISABLED, reason="reads machine code")]
 
 CODE = """
 import numba, numpy as np
@@ -278,6 +278,6 @@ def test_the_module_stands_alone() -> None:
 
 def test_a_processor_that_llvm_does_not_know_gets_one_line() -> None:
     command = [sys.executable, "-m", "bench.machine_code", "--processors", "znver4", "znver44"]
-    done = subprocess.run(command, cwd=Path(__file__).parent.parent, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=Path(__file__).parents[2], capture_output=True, text=True)
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "knows no 64-bit processor 'znver44'; it knows znver4, " in done.stderr

@@ -17,7 +17,7 @@ from fastkl import (
     kl_objective,
 )
 from fastkl.jit import JIT_DISABLED
-from tests.derivatives import check_derivatives
+from tests.laws import check_derivatives
 
 NAME = "multivariate_normal"
 TYPES = ("full", "diag", "spherical")

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastkl
-from tests.command import run
+from tests.cli import run
 
 GRID = "--grid=-12:12:241"
 FORWARD = [GRID, "--direction", "forward"]

@@ -11,7 +11,7 @@ from fastkl import Mixture, Normal, Tabulated
 from fastkl.jit import JIT_DISABLED
 from fastkl.targets import parse_target
 
-IRIS = Path(__file__).parents[1] / "examples" / "iris_petal_length.csv"
+IRIS = Path(__file__).parents[2] / "examples" / "iris_petal_length.csv"
 
 FORMULAS = {
     "one Normal": ("N(0,1)", Normal(0, 1)),

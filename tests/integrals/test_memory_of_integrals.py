@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from fastkl.jit import JIT_DISABLED
-from tests.jit.processes import run_python
+from tests.processes import run_python
 
 MEBIBYTE = 2**20
 LIMIT = 8 * MEBIBYTE

@@ -24,7 +24,7 @@ from fastkl import (
 )
 from fastkl.families import FAMILIES
 from fastkl.jit import JIT_DISABLED
-from tests.derivatives import check_derivatives
+from tests.laws import check_derivatives
 from tests.references import REFERENCES, density
 
 slow = pytest.mark.skipif(

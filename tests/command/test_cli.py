@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.command import run
+from tests.cli import run
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 GRID = "--grid=-12:12:241"
 """Wide and fine enough for six digits of every number of the reference example."""
 

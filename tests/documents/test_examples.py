@@ -10,7 +10,7 @@ import pytest
 from fastkl.cli import main
 from fastkl.jit import JIT_DISABLED
 
-EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="grids of thousands of points take minutes without compiled code")
 
