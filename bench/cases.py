@@ -1,7 +1,7 @@
 """The work that is timed: one table for the gate, the asv suite, pytest-benchmark and the static figures.
 
-A test holds every case against its definition (`tests/bench/test_cases.py`). Nothing here imports fastkl before a case is
-made, and then only by public names, so that the same table runs on older versions.
+A test holds every case against its definition (`tests/bench/test_cases.py`). Nothing here imports fastkl before a case
+is made, and then only by public names, so that the same table runs on older versions.
 """
 
 from __future__ import annotations
