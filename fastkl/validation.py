@@ -24,6 +24,22 @@ def as_real(value: Any, name: str) -> float:
     return number
 
 
+def nats_per_unit(base: Any) -> float:
+    """Nats in a unit of logarithms to *base*: log(base), which is 0 for base 1, or 1 for None."""
+    if base is None:
+        return 1.0
+    if np.ndim(base) > 0:
+        raise TypeError(
+            f"`base` must be a positive number or `None`, got an array of shape {np.shape(base)}; only two arrays are "
+            "compared"
+        )
+    if not isinstance(base, int | float | np.integer | np.floating):
+        raise TypeError(f"`base` must be a positive number or `None`, got {base!r}")
+    if base <= 0:
+        raise ValueError(f"`base` must be a positive number or `None`, got {base!r}")
+    return math.log(base)
+
+
 def as_count(value: Any, name: str) -> int:
     """*value* as a whole number."""
     try:

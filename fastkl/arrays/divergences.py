@@ -12,8 +12,9 @@ from numpy.typing import ArrayLike
 
 from fastkl.arrays.along_axes import entropy_along, jensenshannon_along
 from fastkl.arrays.containers import as_array, checked_pseudocount, in_the_type_of
-from fastkl.arrays.operands import checked_base, checked_policy, operands
+from fastkl.arrays.operands import checked_policy, operands
 from fastkl.arrays.vectors import are_vectors, entropy_of_vector, js_of_vectors, kl_of_vectors
+from fastkl.validation import nats_per_unit
 
 
 def entropy(
@@ -103,10 +104,10 @@ def entropy(
     if is_plain and normalize and weights is None and are_vectors(p, p if q is None else q):
         found = entropy_of_vector(p) if q is None else kl_of_vectors(p, q)
         if isinstance(found, float):
-            unit = checked_base(base)
+            unit = nats_per_unit(base)
             return own(p.dtype.type(found if unit == 1.0 else _quotient(found, unit)))
         masses = found
-    unit = checked_base(base)
+    unit = nats_per_unit(base)
     checked_policy(nan_policy)
     arrays = (p,) if q is None else (p, q)
     given = operands("pk qk", arrays, axis, weights=weights, log=log, pseudocount=pseudocount)
@@ -179,9 +180,9 @@ def jensenshannon(
         if isinstance(found, float):
             if base is None:
                 return own(a.dtype.type(math.sqrt(found)))
-            return own(_root(found, checked_base(base)))
+            return own(_root(found, nats_per_unit(base)))
         masses = found
-    unit = checked_base(base)
+    unit = nats_per_unit(base)
     given = operands("p q", (a, b), axis, weights=weights, log=log, pseudocount=pseudocount, broadcast_first=False)
     divergence = given.evaluate(functools.partial(jensenshannon_along, masses=masses))
     result = _root(divergence, unit)
@@ -233,7 +234,7 @@ def jeffreys(
     own, a, b = _readable(p, q, "p", "q")
     if pseudocount != 0.0:
         pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=weights)
-    unit = checked_base(base)
+    unit = nats_per_unit(base)
     if axis == 0 and not (keepdims or log or pseudocount) and weights is None and are_vectors(a, b):
         forward, reverse = kl_of_vectors(a, b), kl_of_vectors(b, a)
         if isinstance(forward, float) and isinstance(reverse, float):

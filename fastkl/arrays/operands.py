@@ -21,22 +21,6 @@ SMALLEST = np.finfo(np.float64).smallest_subnormal
 POLICIES = ("propagate", "omit", "raise")
 
 
-def checked_base(base: Any) -> float:
-    """The unit of the result in nats: log(base), or 1 for no base."""
-    if base is None:
-        return 1.0
-    if np.ndim(base) > 0:
-        raise TypeError(
-            f"`base` must be a positive number or `None`, got an array of shape {np.shape(base)}; only two arrays are "
-            "compared"
-        )
-    if not isinstance(base, int | float | np.integer | np.floating):
-        raise TypeError(f"`base` must be a positive number or `None`, got {base!r}")
-    if base <= 0:
-        raise ValueError(f"`base` must be a positive number or `None`, got {base!r}")
-    return math.log(base)
-
-
 def checked_policy(policy: Any) -> None:
     """Refuse an unknown nan_policy."""
     if policy not in POLICIES:

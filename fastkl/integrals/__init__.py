@@ -1,6 +1,6 @@
 """Integrals of densities on grids: divergences and masses, with estimates of their errors."""
 
-from fastkl.integrals.divergence import KLResult, common_grid, kl_divergence, nats_per_unit
+from fastkl.integrals.divergence import KLResult, common_grid, kl_divergence
 from fastkl.integrals.error import quadrature_error, too_coarse
 from fastkl.integrals.quadrature import (
     Integral,
@@ -23,7 +23,6 @@ __all__ = [
     "kl_divergence",
     "mass_inside",
     "mass_outside",
-    "nats_per_unit",
     "quadrature_error",
     "refuse_poles",
     "require_mass",

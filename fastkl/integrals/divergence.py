@@ -13,7 +13,7 @@ from fastkl.grids import Grid, as_grid
 from fastkl.integrals.batches import batch_divergence, is_batch
 from fastkl.integrals.error import estimate, too_coarse
 from fastkl.integrals.quadrature import first_infinite, integrate, mass_outside
-from fastkl.validation import as_real
+from fastkl.validation import nats_per_unit
 
 CLOSED_FORM_ERROR = 1e-13
 """Relative error to which the closed forms are tested."""
@@ -131,6 +131,8 @@ def kl_divergence(
                 "values on a grid go into Tabulated(grid, values), other objects into as_density"
             )
     unit = nats_per_unit(base)
+    if unit == 0.0 or not math.isfinite(unit):
+        raise ValueError(f"base must be a finite positive number other than 1, or None for nats, got {base!r}")
     if p.ndim != q.ndim:
         raise ValueError(f"p has {p.ndim} dimensions and q has {q.ndim}")
     several = is_batch(p) or is_batch(q)
@@ -188,16 +190,6 @@ def _complaint(name: str, density: Density, grid: Grid, mass: float) -> str:
     if density.ndim == 1 and abs(mass - expected) > UNRESOLVED:
         return f"{name} sums to {mass:.6g} on the grid, not to {expected:.6g}: is it resolved, and normalised?"
     return ""
-
-
-def nats_per_unit(base: float | None) -> float:
-    """Nats in a unit of logarithms to *base*: log(base), or 1 for None."""
-    if base is None:
-        return 1.0
-    base = as_real(base, "base")
-    if base <= 0.0 or base == 1.0:
-        raise ValueError(f"base must be a positive number other than 1, or None for nats, got {base!r}")
-    return math.log(base)
 
 
 def common_grid(p: Density, q: Density | None = None) -> Grid:

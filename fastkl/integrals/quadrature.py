@@ -22,11 +22,8 @@ from fastkl.kernels.integrals import (
     kl_integral_of_logs,
     kl_integral_of_values,
 )
-from fastkl.measures import phi
+from fastkl.measures import divergence_of_sums
 from fastkl.validation import Floats
-
-SCALED_PASS = 0.5
-"""Largest share of the sum that the correction for unequal masses may cancel, one bit; beyond it, b is scaled."""
 
 LEFT_OUT = 2.0**-64
 """Largest amount that all skipped points together could add to a sum: far below an ulp of a probability."""
@@ -98,10 +95,9 @@ def integral_of_sums(a: Density, b: Density, grid: Grid, sums: Floats) -> Integr
         refuse_poles(grid, a, b)
     for density, mass in ((a, mass_a), (b, mass_b)):
         require_mass(density, grid, mass)
-    correction = phi(surplus / mass_a) if mass_a + surplus > 0.0 else math.inf
-    if correction > SCALED_PASS * total / mass_a:
+    divergence, has_lost_digits = divergence_of_sums(total, mass_a, surplus)
+    if has_lost_digits:
         return None
-    divergence = total / mass_a - correction
     return Integral(divergence + _lost(a, b, mass_a, mass_b), mass_a, mass_b, int(skipped))
 
 
