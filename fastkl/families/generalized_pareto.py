@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from fractions import Fraction
 from types import MappingProxyType
 from typing import Any
 
@@ -163,6 +162,8 @@ class GeneralizedPareto(Univariate):
 
     def _log_above(self, x: float) -> float:
         """The logarithm of the probability of more than x, -log(t)/c."""
+        from fractions import Fraction
+
         z = max((x - self.loc) / self.scale, 0.0)
         u = self.c * z
         if abs(self.c) < SMALLEST_C or z == 0.0:

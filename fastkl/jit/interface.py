@@ -65,13 +65,18 @@ class Implementation:
     """A block function that kernels can call through its address."""
 
     def __init__(self, function: Callable[..., None], arguments: tuple[Any, ...]) -> None:
-        self.function = cached(block(function))
+        self._function = function
         self.arguments = arguments
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
 
     def __repr__(self) -> str:
         return f"<Implementation {self.__name__}>"
+
+    @functools.cached_property
+    def function(self) -> Any:
+        """The function as compiled code calls it."""
+        return cached(block(self._function))
 
     @functools.cached_property
     def address(self) -> Any:
