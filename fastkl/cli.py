@@ -101,7 +101,7 @@ def _parser() -> argparse.ArgumentParser:
 
     kl = commands.add_parser("kl", help="the divergence KL(P||Q)")
     kl.add_argument("p", metavar="P", help=GRAMMAR)
-    kl.add_argument("q", metavar="Q", help="likewise")
+    kl.add_argument("q", metavar="Q", help="second density, given like the first one")
     kl.add_argument("--base", type=float, help="base of the logarithm [e]")
     _add_common(kl)
     kl.set_defaults(run=_kl)

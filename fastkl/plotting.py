@@ -24,6 +24,7 @@ TITLE = {
 }
 
 CURVE_POINTS = 1501
+"""Number of points of a curve in a picture."""
 VISIBLE = 1e-3
 """Share of its peak below which every curve has fallen at the ends of the picture."""
 
@@ -34,6 +35,7 @@ REGIONS = (0.393, 0.865, 0.989)
 """Shares of a density that contours hold: for a Normal, the ellipses of 1, 2 and 3 standard deviations."""
 
 SURFACE_LEVELS = 24
+"""Number of levels of the colours of a surface."""
 
 
 def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axes]:

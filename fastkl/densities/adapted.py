@@ -26,6 +26,7 @@ MOST_POINTS = 2**30
 """Largest number of values of an evaluated density that are kept: 8 GiB."""
 
 QUARTILES = 0.25, 0.5, 0.75
+"""Probabilities whose quantiles show the place and the width of a frozen distribution."""
 
 LogDensity = Callable[[Floats], Any]
 

@@ -20,6 +20,7 @@ from fastkl.kernels.runs import mixture
 from fastkl.validation import as_real
 
 WEIGHT_SUM_TOLERANCE = 1e-9
+"""Largest distance from 1 of the sum of weights."""
 
 Component = Univariate | MultivariateNormal
 

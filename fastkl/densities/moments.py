@@ -11,7 +11,7 @@ import numpy as np
 
 from fastkl.densities.values import log_values
 from fastkl.grids import Grid
-from fastkl.jit import SMALL_POINTS
+from fastkl.jit import numpy_suffices
 from fastkl.kernels.moments import DEGREE, density_moments
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.validation import Floats
@@ -46,7 +46,7 @@ class Moments(NamedTuple):
 
 def moments(density: Density, grid: Grid) -> Moments:
     """Moments of the part of *density* that is on *grid*; NaN if it has no mass there."""
-    if grid.size <= SMALL_POINTS:
+    if numpy_suffices(grid.size):
         return _of_values(log_values(density, grid).reshape(grid.shape), grid)
     rough = rough_moments(density, grid)
     return _centred(density, grid, rough.mean if np.isfinite(rough.mean).all() else _middle(grid))
@@ -54,7 +54,7 @@ def moments(density: Density, grid: Grid) -> Moments:
 
 def rough_moments(density: Density, grid: Grid) -> Moments:
     """Moments of *density* on *grid*, from a few of the points if there are many; NaN if it lies between them."""
-    if grid.size <= SMALL_POINTS:
+    if numpy_suffices(grid.size):
         return moments(density, grid)
     return _centred(density, grid, _middle(grid), int((grid.size / ROUGH_POINTS) ** (1.0 / grid.ndim)))
 

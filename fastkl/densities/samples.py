@@ -14,6 +14,7 @@ from fastkl.kernels.records import NormalComponent
 from fastkl.validation import Floats, as_line, as_real
 
 DEFAULT_POINTS = 2049
+"""Number of points of the grid of a density from samples, if none is given."""
 REACH = 8.0
 """Reach of the default grid: bandwidths beyond the observations, and standard deviations from the mean."""
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastkl.grids import Grid
-from fastkl.jit import SMALL_POINTS
+from fastkl.jit import numpy_suffices
 from fastkl.kernels.density import log_density
 from fastkl.validation import Floats
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def log_values(density: Density, grid: Grid, start: int = 0, stop: int | None = None) -> Floats:
     """The log-densities at the points start <= i < stop of a grid, in order; by default at all of them."""
     stop = grid.size if stop is None else stop
-    if density._is_normal and stop - start <= SMALL_POINTS:  # NumPy suffices, and no kernel has to be compiled
+    if density._is_normal and numpy_suffices(stop - start):
         return np.asarray(density.logpdf(grid.points(np.arange(start, stop))), dtype=np.float64)
     p = density._evaluation(grid)
     logs = np.empty(stop - start)

@@ -16,16 +16,19 @@ import numpy as np
 from fastkl.densities import Density
 from fastkl.densities.values import log_values
 from fastkl.grids import Grid
-from fastkl.jit import SMALL_POINTS
+from fastkl.jit import numpy_suffices
 from fastkl.kernels.peaks import Cells, cell_peaks
 from fastkl.validation import Floats
 
 CELLS = {1: 1024, 2: 96, 3: 32}
 """Largest number of cells along each axis, by the number of axes: enough to separate the modes that a fit can."""
 FEWEST_CELLS = 16
+"""Largest number of cells along each axis of a grid of more axes than `CELLS` lists."""
 
 STRIP_POINTS = 2**13
+"""Number of points of a row that a task of the kernel handles, in whole cells."""
 VECTOR = 8
+"""Divisor of the number of points in a long side of a cell: the doubles in the widest vector."""
 
 MAX_BASINS = 12
 """Largest number of basins: if there are more, the shallowest are merged first."""
@@ -127,7 +130,7 @@ def landscape(p: Density, grid: Grid) -> Landscape:
     sides = np.array([-(-n // most) for n in grid.shape], dtype=np.int64)
     sides[-1] += -sides[-1] % VECTOR if sides[-1] > VECTOR else 0  # vector loops have no remainder
     cells = np.array([-(-n // side) for n, side in zip(grid.shape, sides.tolist(), strict=True)], dtype=np.int64)
-    peaks, has_zero = (_peaks_of_values if grid.size <= SMALL_POINTS else _peaks)(p, grid, sides, cells)
+    peaks, has_zero = (_peaks_of_values if numpy_suffices(grid.size) else _peaks)(p, grid, sides, cells)
     centres, widths = [], []
     for axis, side, count in zip(grid._parts, sides.tolist(), cells.tolist(), strict=True):
         first = np.arange(count) * side

@@ -38,6 +38,7 @@ POINTS_IN_SCALE = {1: (10, 80), 2: (5, 24), 3: (4, 8)}
 """Points in a scale on the coarse and the middle level, by the number of axes; q needs 2 for 15 digits, the rest is for
 p."""
 FEWEST_IN_SCALE = (3, 5)
+"""Points in a scale on the two levels for grids of more axes than `POINTS_IN_SCALE` lists."""
 
 AT_KINK = 1e-12
 """Largest log(A/B) that counts as 0, for the masses A of q and B of p: for q = p the minimum lies on the kink at 0."""

@@ -17,7 +17,9 @@ FINEST_IN_SCALE = 3.0
 GTOLS = 1e-3, 1e-11
 """Gradient tolerances on the coarse and the middle level: so tight that the whole grid only confirms the minimum."""
 MAX_COARSE_PASSES = 200
+"""Largest number of passes of a run over a coarse grid."""
 MAX_REFINEMENTS = 12
+"""Largest number of times that a run moves to a finer grid: each halves a stride, which is 4096 at most."""
 MAX_STEP = 1.0
 """Largest step in any coordinate: one scale, or a factor of e."""
 NUDGE = 0.1
@@ -27,6 +29,7 @@ FLAT = 1e-9
 SAME_MINIMUM = 1e-6
 """Distance in any coordinate below which two minima are one."""
 NEARLY_SAME = 1e-2
+"""Distance in any coordinate below which two runs on a coarse grid go on as one."""
 MASS_OF_ESCAPE = 0.5
 """Mass of q outside the grid above which a run has escaped."""
 

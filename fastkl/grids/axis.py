@@ -16,6 +16,7 @@ from fastkl.kernels.records import NOTHING, AxisLayout
 from fastkl.validation import Floats, as_count, as_line, as_real
 
 MIN_POINTS = 8
+"""Smallest number of nodes of an axis."""
 
 MIN_ORDER = 4
 """Least number of nodes in a panel: each panel then holds one of every four nodes, which an error is estimated from."""

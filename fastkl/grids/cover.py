@@ -25,7 +25,9 @@ the less they weigh: with 12 steps e**-36 at most, with 8 steps e**-27 for compo
 """
 
 MOST_POINTS = {1: 1_000_000}
+"""Largest number of points of a chosen grid, by the number of axes."""
 MOST_POINTS_OF_MORE_AXES = 200_000_000
+"""Largest number of points of a chosen grid of more axes than `MOST_POINTS` lists."""
 
 
 class Covered(Landmarked, Protocol):

@@ -32,6 +32,7 @@ SMALL_MASS = 1e-3
 """Mass of a density on the grid below which no point is skipped: skipped points might be all that there is."""
 
 POINTS_AT_ONCE = 2**16
+"""Number of log-densities that a search for a node holds in memory."""
 
 
 class NoMassError(ValueError):

@@ -6,7 +6,7 @@ how it is run, `records` how named tuples reach it, `templates` how one source t
 how NumPy calls compiled loops.
 """
 
-from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, progress, report_progress, tiled
+from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, numpy_suffices, progress, report_progress, tiled
 from fastkl.jit.interface import Implementation, Interface
 from fastkl.jit.memory import (
     buffer,
@@ -55,6 +55,7 @@ __all__ = [
     "is_vector",
     "least",
     "most",
+    "numpy_suffices",
     "pasted",
     "progress",
     "read_double",

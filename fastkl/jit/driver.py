@@ -47,6 +47,12 @@ TILE = 32768
 SMALL_POINTS = 2**16
 """Largest number of points for which the tile function is called from Python and no driver is compiled."""
 
+
+def numpy_suffices(points: int) -> bool:
+    """Whether functions of so few points are evaluated by NumPy where they can be, and no kernel is compiled."""
+    return points <= SMALL_POINTS
+
+
 SPREAD = 16
 """Distance, in tiles, of the tiles that a thread runs one after the other, so that they are spread over the span."""
 

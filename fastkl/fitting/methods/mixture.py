@@ -30,6 +30,7 @@ from fastkl.validation import Floats
 COARSE_POINTS = {1: 4096, 2: 192, 3: 48}
 """Points of the coarse grid along each axis, up to a factor of 2, by the number of axes."""
 FEWEST_COARSE_POINTS = 24
+"""Points of the coarse grid along each axis for more axes than `COARSE_POINTS` lists."""
 
 NEAR_ENOUGH = 1e-4
 """Largest entry of the gradient at which EM gives way to Newton steps."""
