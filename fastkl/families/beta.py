@@ -190,7 +190,7 @@ class Beta(Exponential):
         factor -= stirling(a) + stirling(b) - stirling(n)
         slope = stirling_slope(n) - 0.5 / n
         of_a, of_b = (0.5 + x * (slope - stirling_slope(x)) for x in (a, b))
-        bends = curvature(np.array([a, b, n])).tolist()
+        bends = [curvature(x) for x in (a, b, n)]
         both = (1.0 + bends[2] / n) / n
         # a**2 (psi'(n) - psi'(a)), with a - a**2/n = a b/n
         aa, bb = (

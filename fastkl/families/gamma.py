@@ -169,7 +169,7 @@ class Gamma(Exponential):
     def _score_parameters(self) -> Sequence[float]:
         factor = -LOG_SQRT_2PI - 0.5 * math.log(self.a) - stirling(self.a) - math.log(self.scale)
         slope = 0.5 - self.a * stirling_slope(self.a)
-        return [factor, self.a, self.scale, slope, slope - self.a - float(curvature(np.array(self.a)))]
+        return [factor, self.a, self.scale, slope, slope - self.a - curvature(self.a)]
 
     def _absolute(self, means: Floats) -> Floats:
         """A place m, and the means of log(x/m) and x/m - 1."""

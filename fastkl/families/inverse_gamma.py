@@ -171,7 +171,7 @@ class InverseGamma(Exponential):
     def _score_parameters(self) -> Sequence[float]:
         factor = -LOG_SQRT_2PI + 1.5 * math.log(self.a) - stirling(self.a) - math.log(self.scale)
         slope = 0.5 - self.a * stirling_slope(self.a)
-        return [factor, self.a, self.scale, slope, slope - self.a - float(curvature(np.array(self.a)))]
+        return [factor, self.a, self.scale, slope, slope - self.a - curvature(self.a)]
 
     def _absolute(self, means: Floats) -> Floats:
         """A place m, and the means of log(m/x) and m/x - 1."""

@@ -67,7 +67,8 @@ def family(kind: F) -> F:
     return made  # type: ignore[no-any-return]
 
 
-def _one(q: Any) -> float:
+def one(q: Any) -> float:
+    """The unit of a coordinate that needs none."""
     return 1.0
 
 
@@ -76,7 +77,7 @@ class Coordinate(NamedTuple):
 
     parameter: str
     log: bool = False
-    unit: Callable[[Any], Any] = _one
+    unit: Callable[[Any], Any] = one
     """The unit at a member q."""
 
     @property

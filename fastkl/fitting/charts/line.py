@@ -10,7 +10,7 @@ import numpy as np
 
 from fastkl.density import Density
 from fastkl.families import Exponential, Univariate
-from fastkl.families.univariate import ENDS_TOO_EARLY
+from fastkl.families.univariate import ENDS_TOO_EARLY, one
 from fastkl.fitting.charts.chart import Chart
 from fastkl.validation import Floats
 
@@ -37,6 +37,10 @@ class LineChart(Chart):
         self.scores = next((family._scores_of_held[name] for name in held), family._scores)
         self.support, self.window, self.kinked = family._common_support, family._window, family._has_kink
         self.is_log = np.array([c.log for c in self.coordinates])
+        self.are_logs = bool(self.is_log.all())
+        self.are_plain = all(c.unit is one for c in self.coordinates)
+        self.may_end = self.upper > -math.inf and family._end is not Univariate._end
+        self.has_limit = family._limit is not Univariate._limit
 
     def members(self, state: Any) -> Any:
         """The member with a state, or, from the transpose of several states, one whose parameters are arrays."""
@@ -49,6 +53,8 @@ class LineChart(Chart):
 
     def units(self, state: Floats) -> Floats:
         """The unit of each coordinate at a state, or, from the transpose of several states, at each of them."""
+        if self.are_plain:
+            return np.ones(np.shape(state))
         q = self.members(state)
         return np.array([np.broadcast_to(c.unit(q), np.shape(state[0])) for c in self.coordinates])
 
@@ -75,8 +81,9 @@ class LineChart(Chart):
         return None if found is None else np.array([found[c.parameter] for c in self.coordinates])
 
     def move(self, states: Floats, steps: Floats) -> Floats:
-        change = steps * self.units(states.T).T
-        return np.where(self.is_log, states * np.exp(change), states + change)
+        change = steps if self.are_plain else steps * self.units(states.T).T
+        scaled = states * np.exp(change)
+        return scaled if self.are_logs else np.where(self.is_log, scaled, states + change)
 
     def places(self, states: Floats) -> Floats:
         return np.asarray(self.members(states.T)._place_and_scale()[0])[:, np.newaxis]
@@ -85,13 +92,13 @@ class LineChart(Chart):
         return np.asarray(self.members(states.T)._place_and_scale()[1])[:, np.newaxis]
 
     def covers(self, states: Floats) -> Any:
-        if self.upper == -math.inf:
+        if not self.may_end:
             return np.ones(len(states), bool)
         ends = np.broadcast_to(self.members(states.T)._end(), len(states))
         return ends * (1.0 + ENDS_TOO_EARLY) >= self.upper
 
     def limit(self, state: Floats) -> str:
-        return str(self.member(state)._limit())
+        return str(self.member(state)._limit()) if self.has_limit else ""
 
     def parameters_of_state(self, state: Floats) -> Floats:
         return np.where(self.is_log, np.log(state, where=self.is_log, out=np.zeros_like(state)), state)
@@ -103,8 +110,10 @@ class LineChart(Chart):
         return np.diag(self.units(state))
 
     def apart(self, state: Floats, other: Floats) -> float:
-        shifts = np.abs(np.where(self.is_log, np.log(state / other), state - other))
-        return float((shifts / np.minimum(self.units(state), self.units(other))).max())
+        shifts = np.log(state / other) if self.are_logs else np.where(self.is_log, np.log(state / other), state - other)
+        if not self.are_plain:
+            shifts = shifts / np.minimum(self.units(state), self.units(other))
+        return float(np.abs(shifts).max())
 
 
 class ExponentialChart(LineChart):
