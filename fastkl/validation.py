@@ -40,6 +40,11 @@ def nats_per_unit(base: Any) -> float:
     return math.log(base)
 
 
+def with_article(name: str) -> str:
+    """*name* after "a" or "an"."""
+    return f"an {name}" if name[0] in "AEIOU" else f"a {name}"
+
+
 def as_count(value: Any, name: str) -> int:
     """*value* as a whole number."""
     try:

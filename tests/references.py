@@ -40,7 +40,7 @@ class Reference:
     """A member that is fitted to its own values on `grid`."""
     grid: Grid
     shape: Numbers
-    """A member whose sum over `grid_of_shape` is not above 1."""
+    """A member whose sum over `grid_of_shape` is not above 1: it is flat at the ends, or the grid cuts them."""
     grid_of_shape: Grid
     scored: Sequence[Numbers]
     """Two members for sums of scores, on [-6, 7], or on (0, 1) for a family on the half-line or on that interval."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,6 +34,9 @@ from fastkl.jit import scalar
 from fastkl.kernels.scores import SCORES
 from fastkl.measures import phi
 from fastkl.validation import Floats
+
+if TYPE_CHECKING:
+    from fractions import Fraction
 
 SMALLEST_C = 1e-290
 """Size of c below which it counts as 0; c z would be a subnormal number."""
@@ -134,6 +137,7 @@ class GeneralizedPareto(Univariate):
     _held = MappingProxyType({"loc": 0.0})
     _scores = generalized_pareto_scores
     _common_support = HALF_LINE
+    _is_regular_at_ends = True
     _scipy_name = "genpareto"
 
     @property
@@ -147,11 +151,23 @@ class GeneralizedPareto(Univariate):
 
     @property
     def mode(self) -> float:
-        return self.loc if self.c >= -1.0 else self.support[1]
+        if self.c >= -1.0:
+            return self.loc
+        end = self.support[1]
+        while self._t(end) < 0:  # the end is rounded
+            end = math.nextafter(end, self.loc)
+        return end
 
     @property
     def support(self) -> tuple[float, float]:
         return self.loc, self.loc - self.scale / self.c if self.c < 0.0 else math.inf
+
+    def _t(self, x: float) -> Fraction:
+        """t = 1 + c z, exactly."""
+        from fractions import Fraction
+
+        scale, position = Fraction(self.scale), Fraction(x) - Fraction(self.loc)
+        return (scale + Fraction(self.c) * position) / scale
 
     @property
     def _landmark(self) -> tuple[float, float]:
@@ -162,16 +178,13 @@ class GeneralizedPareto(Univariate):
 
     def _log_above(self, x: float) -> float:
         """The logarithm of the probability of more than x, -log(t)/c."""
-        from fractions import Fraction
-
         z = max((x - self.loc) / self.scale, 0.0)
         u = self.c * z
         if abs(self.c) < SMALLEST_C or z == 0.0:
             return -z
         if abs(u) < 0.5 or math.isinf(u):
             return -math.log1p(u) / self.c if u > -1.0 else -math.inf
-        scale, position = Fraction(self.scale), Fraction(x) - Fraction(self.loc)
-        t = float((scale + Fraction(self.c) * position) / scale)
+        t = float(self._t(x))
         return -math.log(t) / self.c if t > 0.0 else -math.inf
 
     def _mass_below(self, x: float) -> float:

@@ -108,7 +108,10 @@ class Univariate(Density):
     _run: ClassVar[Implementation]
     """Log-density on a run of points, which follows from `_log_density`."""
     _scores: ClassVar[Implementation]
-    """Log-density with its first and second derivatives with respect to the coordinates, for fits."""
+    """Log-density with its first and second derivatives with respect to the coordinates, for fits.
+
+    Its rows (`fastkl.kernels.scores.SCORES`): log q, the scores, and the upper triangle of their derivatives.
+    """
     _scores_of_held: ClassVar[Mapping[str, Implementation]] = MappingProxyType({})
     """The scores for a parameter that the user holds, by its name."""
     _coordinates: ClassVar[tuple[Coordinate, ...]]
@@ -116,6 +119,8 @@ class Univariate(Density):
     """Values of the parameters that a fit does not move."""
     _common_support: ClassVar[tuple[float, float]] = LINE
     """Interval on which every member that a fit may reach is positive, or else the support of its limit."""
+    _is_regular_at_ends: ClassVar[bool] = False
+    """Whether every member is finite and positive at the finite ends of `_common_support`."""
     _window: ClassVar[float] = math.inf
     """Distance from its place, in scales, beyond which a member is negligible."""
     _has_kink: ClassVar[bool] = False

@@ -102,13 +102,20 @@ class Weibull(Univariate):
 
     @property
     def mean(self) -> float:
-        return self.loc + self.scale * _moment(1.0 / self.c)
+        v = 1.0 / self.c
+        if v < 170.0:
+            return self.loc + self.scale * math.gamma(1.0 + v)
+        logarithm = math.log(self.scale) + math.lgamma(1.0 + v)  # the Gamma function alone may overflow
+        return self.loc + math.exp(logarithm) if logarithm < LARGEST else math.inf
 
     @property
     def std(self) -> float:
         """The standard deviation."""
         v = 1.0 / self.c
-        return self.scale * _moment(v) * math.exp(0.5 * _log_of_spread(v))
+        logarithm = math.log(self.scale) + math.lgamma(1.0 + v) + 0.5 * _log_of_spread(v)
+        if v < 80.0:
+            return self.scale * math.gamma(1.0 + v) * math.exp(0.5 * _log_of_spread(v))
+        return math.exp(logarithm) if logarithm < LARGEST else math.inf
 
     @property
     def mode(self) -> float:
@@ -147,7 +154,7 @@ class Weibull(Univariate):
         if not mean > 0.0:
             return None
         c = (math.sqrt(variance) / mean) ** -1.086  # within 3 % for c from 1 to 10
-        return {"c": c, "scale": mean / _moment(1.0 / c)}
+        return {"c": c, "scale": mean / math.exp(math.lgamma(1.0 + 1.0 / c))}
 
     def _place_and_scale(self) -> tuple[Any, Any]:
         return self.scale, self.scale / np.maximum(self.c, 1.0)
@@ -165,11 +172,6 @@ def _log_of_spread(v: float) -> float:
     """The logarithm of the square of std/mean, for loc = 0: about log((pi v)**2/6)."""
     excess = _bregman(2.0 * v) - 2.0 * _bregman(v)  # log of the second moment over the square of the first
     return math.log(math.expm1(excess)) if excess < LARGEST else excess
-
-
-def _moment(v: float) -> float:
-    """Gamma(1 + v), the mean of z if v = 1/c; inf beyond the range."""
-    return math.gamma(1.0 + v) if v < 170.0 else math.inf
 
 
 @formula(Weibull, Weibull)

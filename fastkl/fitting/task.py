@@ -16,6 +16,7 @@ from fastkl.fitting.result import Direction
 from fastkl.grids import Grid, as_grid
 from fastkl.grids.panels import DivergentTailError
 from fastkl.integrals import common_grid
+from fastkl.validation import with_article
 
 DIRECTIONS = "'forward' (min KL(p||q), q covers all of p) or 'reverse' (min KL(q||p), q settles on a mode of p)"
 
@@ -60,7 +61,7 @@ def task_of(
     known = checked_direction(direction)
     kind = family_of(family)
     target, grid, chosen = target_of(p, grid, log)
-    upper = target.support[1] if known == "forward" else -math.inf
+    upper = _end_of(target) if known == "forward" else -math.inf
     chart = chart_of(kind, target.ndim, covariance_type, n_components, df, upper)
     if kind is Mixture and known == "reverse":
         raise ValueError("a mixture is fitted with direction='forward', by expectation maximisation; got 'reverse'")
@@ -69,6 +70,15 @@ def task_of(
     task = Task(target, grid, known, chart, chosen)
     _check_support(task, kind.__name__)
     return task
+
+
+def _end_of(target: Density) -> float:
+    """Where the target ends: a table, at its last node that is not 0."""
+    if not isinstance(target, Tabulated) or target.ndim > 1:
+        return target.support[1]
+    positive = np.flatnonzero(target.values > (-np.inf if target.log else 0.0))
+    line = target.grid._line
+    return line.node(int(positive[-1]) % line.n) if positive.size else target.support[1]
 
 
 def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Density, Grid | None, bool]:
@@ -123,14 +133,15 @@ def _check_support(task: Task, family: str) -> None:
     if first < lower or last > upper:
         outside = first if first < lower else last
         raise ValueError(
-            f"a {family} lives between {lower:g} and {upper:g}, but the grid has a node at {outside:.6g}, where it is 0"
+            f"{with_article(family)} lives between {lower:g} and {upper:g}, but the grid has a node at {outside:.6g}, "
+            "where it is 0"
         )
-    if task.direction == "forward":
+    if task.direction == "forward" and not task.chart.is_regular_at_ends:
         for x in (first, last):
             if x in (lower, upper) and task.target.logpdf(x) > -math.inf:
                 raise ValueError(
-                    f"p is positive at x = {x:g}, where a {family} may be 0 or infinite: take a grid whose nodes lie "
-                    "inside (Grid.from_edges, Grid.gauss_legendre, or later nodes)"
+                    f"p is positive at x = {x:g}, where {with_article(family)} may be 0 or infinite: take a grid "
+                    "whose nodes lie inside (Grid.from_edges, Grid.gauss_legendre, or later nodes)"
                 )
 
 

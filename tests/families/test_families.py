@@ -7,7 +7,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from fastkl import Beta, Gamma, Grid, Laplace, LogNormal, StudentT, elementary
+from fastkl import Beta, Gamma, GeneralizedPareto, Grid, Laplace, LogNormal, StudentT, Weibull, elementary
 from fastkl.families import FAMILIES
 from fastkl.jit import JIT_DISABLED, scalar
 from tests.references import REFERENCES, cases, density, kernel_values, naive_log_density
@@ -125,6 +125,14 @@ def test_the_modes_at_the_ends():
     assert [Beta(*pair).mode for pair in [(0.5, 0.7), (0.7, 0.5), (1, 0.5), (0.5, 1), (1, 1)]] == [0, 1, 1, 0, 0.5]
     assert Gamma(0.5, loc=3).mode == 3
     assert Laplace(2, 1)._kinks == (2.0,)
+    q = GeneralizedPareto(-1.55, 0.1, 0.7)  # whose end is no double
+    assert q.logpdf(q.mode) > 10
+
+
+def test_a_mean_whose_gamma_function_overflows():
+    # mpmath: 1e-300 * gamma(201)
+    np.testing.assert_allclose(Weibull(0.005, scale=1e-300).mean, 7.886578673647905e74, rtol=1e-13)
+    assert Weibull(0.005).mean == math.inf
 
 
 def test_every_family_has_a_reference():

@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
 from scipy.special import digamma, polygamma
+from scipy.stats import genpareto
 
 import fastkl
 from fastkl import (
@@ -160,6 +162,35 @@ def test_forward_where_q_would_end_before_p_there_is_no_minimum(p, best):
     else:
         assert result.q.c == pytest.approx(best, abs=1e-8)  # an exponential density, with the mean of p
         assert result.q.scale == pytest.approx(p.mean, rel=1e-3)
+
+
+NODES_AT_0 = Grid.uniform(0, 1, 2001)
+
+
+@slow
+@pytest.mark.parametrize("grid", [Grid.gauss_legendre(0, 1, 200), NODES_AT_0], ids=["panels", "nodes at 0"])
+def test_forward_of_a_table_may_end_beyond_it(grid):
+    p = Tabulated(grid, GeneralizedPareto(-0.3, 0, 0.4).pdf(grid.axes[0]))
+    result = fit(p, "generalized_pareto", direction="forward")
+    assert result.converged, result.message
+    assert result.q.support[1] > 1.0
+    share, x = share_of_nodes(p), grid.axes[0]
+
+    def cross_entropy(theta):
+        return -share @ genpareto.logpdf(x, theta[0], 0, np.exp(theta[1]))
+
+    best = minimize(cross_entropy, [-0.2, -1.0], method="Nelder-Mead", tol=1e-12)
+    # the search stops where differences of values of about 1 have no digits left
+    np.testing.assert_allclose([result.q.c, np.log(result.q.scale)], best.x, atol=1e-5)
+
+
+def test_forward_of_counts_of_sunspots_is_the_maximum_likelihood():
+    sunspots = pytest.importorskip("statsmodels.api").datasets.sunspots.load_pandas().data["SUNACTIVITY"]
+    counts, edges = np.histogram(sunspots[sunspots > 0], 60, (0, 194))
+    q = fit(counts, "generalized_pareto", Grid.from_edges(edges), direction="forward").q
+    # scipy.stats.genpareto.fit(x, floc=0) gives c = -0.2887 and scale 64.86 for the observations themselves
+    assert q.c == pytest.approx(-0.288, abs=2e-3)
+    assert q.scale == pytest.approx(64.7, abs=0.1)
 
 
 @slow

@@ -13,7 +13,7 @@ from fastkl.fitting.charts.chart import Chart
 from fastkl.fitting.charts.line import ExponentialChart, LineChart
 from fastkl.fitting.charts.mixture import MixtureChart
 from fastkl.fitting.charts.normal import NormalChart
-from fastkl.validation import as_count, as_real
+from fastkl.validation import as_count, as_real, with_article
 
 FITTED: dict[str, type[Any]] = {**FAMILIES, "multivariate_normal": MultivariateNormal, "mixture": Mixture}
 """The families of fits by name."""
@@ -57,7 +57,7 @@ def chart_of(
         return NormalChart(ndim, covariance_type)
     if ndim > 1:
         raise ValueError(
-            f"a {family.__name__} is fitted to a density of one dimension, got one of {ndim}: "
+            f"{with_article(family.__name__)} is fitted to a density of one dimension, got one of {ndim}: "
             "take family='multivariate_normal'"
         )
     if family is Normal:

@@ -12,7 +12,7 @@ from fastkl.density import Density
 from fastkl.families import Exponential, Univariate
 from fastkl.families.univariate import ENDS_TOO_EARLY, one
 from fastkl.fitting.charts.chart import Chart
-from fastkl.validation import Floats
+from fastkl.validation import Floats, with_article
 
 
 class LineChart(Chart):
@@ -36,6 +36,7 @@ class LineChart(Chart):
         self.parameter_names = tuple(c.name for c in self.coordinates)
         self.scores = next((family._scores_of_held[name] for name in held), family._scores)
         self.support, self.window, self.kinked = family._common_support, family._window, family._has_kink
+        self.is_regular_at_ends = family._is_regular_at_ends
         self.is_log = np.array([c.log for c in self.coordinates])
         self.are_logs = bool(self.is_log.all())
         self.are_plain = all(c.unit is one for c in self.coordinates)
@@ -64,10 +65,10 @@ class LineChart(Chart):
 
     def state(self, q: Density) -> Floats:
         if not isinstance(q, self.family):
-            raise TypeError(f"expected a {self.family.__name__}, got {q!r}")
+            raise TypeError(f"expected {with_article(self.family.__name__)}, got {q!r}")
         for name, value in self.held.items():
             if getattr(q, name) != value:
-                raise ValueError(f"a {self.family.__name__} is fitted with {name} = {value:g}, got {q!r}")
+                raise ValueError(f"{with_article(self.family.__name__)} is fitted with {name} = {value:g}, got {q!r}")
         return np.array([getattr(q, c.parameter) for c in self.coordinates])
 
     def density(self, state: Floats) -> Univariate:
