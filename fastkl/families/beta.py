@@ -237,4 +237,4 @@ def _from_normal(p: Beta, q: Normal) -> float:
     shape = shape_to_normal(p.a) + shape_to_normal(p.b)
     shape -= 1.0 / c - stirling(c) + (c - 2.0) * stirling_slope(c) + 0.5 * math.log1p(1.0 / c)
     distance = (p.a * (1.0 - q.loc) - p.b * q.loc) / c  # the mean itself may be rounded by more than q.scale
-    return max(shape, 0.0) + between_normals(distance, p.std, q.scale)
+    return max(shape, 0.0) + between_normals(distance / q.scale, p.std, q.scale)

@@ -28,6 +28,12 @@ def log_ratio(p: float, q: float) -> float:
     return math.log(p) - math.log(q)
 
 
+def in_units(a: float, b: float, unit: float) -> float:
+    """(a - b)/unit, also where a - b is beyond the doubles."""
+    difference = a - b
+    return difference / unit if math.isfinite(difference) else a / unit - b / unit
+
+
 def phi_of(u: float, logarithm: float) -> float:
     """phi(u), given log(1 + u) as `logarithm`, because 1 + u has no digits near 0."""
     return phi(u) if u > -0.5 else u - logarithm

@@ -195,6 +195,8 @@ def between_gammas(p: Any, q: Any, p_scale: float, q_scale: float) -> float:
 
     D is `log_gamma_divergence`. In shape and mean the Fisher information is diagonal, so the two parts do not cancel.
     """
+    if math.isinf(p_scale / q_scale):
+        return math.inf
     difference = p.a - q.a
     u = p_scale / q_scale * (difference / q.a) + (p_scale - q_scale) / q_scale
     means = phi_of(u, log_ratio(p.a, q.a) + log_ratio(p_scale, q_scale))

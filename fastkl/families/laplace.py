@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from fastkl.families.differences import log_ratio, phi_of
+from fastkl.families.differences import in_units, log_ratio, phi_of
 from fastkl.families.kernels import location_scale
 from fastkl.families.normal import Normal, moments_to_normal
 from fastkl.families.univariate import FAR, FamilyParameters, Symmetric, family, formula, positive, real
@@ -90,7 +90,7 @@ class Laplace(Symmetric):
 @formula(Laplace, Laplace)
 def _from_laplace(p: Laplace, q: Laplace) -> float:
     """KL of two Laplaces, phi(r - 1) + r (t + exp(-t) - 1), r = p.scale/q.scale, t = |p.loc - q.loc|/p.scale."""
-    t = abs(p.loc - q.loc) / p.scale
+    t = abs(in_units(p.loc, q.loc, p.scale))
     fallen = math.expm1(-t)
     shift = phi(fallen) if t < 1.0 else t + fallen  # t = -log(1 + fallen)
     return phi_of((p.scale - q.scale) / q.scale, log_ratio(p.scale, q.scale)) + p.scale / q.scale * shift

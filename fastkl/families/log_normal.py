@@ -162,4 +162,4 @@ def _exp(x: float) -> float:
 
 @formula(LogNormal, LogNormal)
 def _from_log_normal(p: LogNormal, q: LogNormal) -> float:
-    return between_normals(differences.log_ratio(p.scale, q.scale), p.s, q.s)
+    return between_normals(differences.log_ratio(p.scale, q.scale) / q.s, p.s, q.s)

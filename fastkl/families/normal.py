@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from fastkl.density import Density
-from fastkl.families.differences import log_ratio, phi_of
+from fastkl.families.differences import in_units, log_ratio, phi_of
 from fastkl.families.stirling import LOG_SQRT_2PI
 from fastkl.families.univariate import FamilyParameters, Symmetric, family, formula, positive, real
 from fastkl.grids import Grid
@@ -101,18 +101,24 @@ def normal_tail(z: float) -> float:
     return 0.5 * math.erfc(z / math.sqrt(2.0))
 
 
-def between_normals(distance: float, p_std: float, q_std: float) -> float:
-    """KL of two Normals, [r**2 - 1 - log(r**2)]/2 + (distance/q_std)**2/2 with r = p_std/q_std."""
-    z = distance / q_std
-    u = (p_std - q_std) / q_std * ((p_std + q_std) / q_std)
-    return 0.5 * phi_of(u, 2.0 * log_ratio(p_std, q_std)) + 0.5 * z * z
+WIDER = 1e100
+"""Ratio of standard deviations above which its square may overflow, and its logarithm is as good as nothing."""
+
+
+def between_normals(z: float, p_std: float, q_std: float) -> float:
+    """KL of two Normals, [r**2 - 1 - log(r**2)]/2 + z**2/2 with r = p_std/q_std and z the distance over q_std."""
+    r, logarithm = p_std / q_std, log_ratio(p_std, q_std)
+    excess = (p_std - q_std) / q_std
+    if r > WIDER:
+        return 0.5 * excess * (r + 1.0) - logarithm + 0.5 * z * z
+    return 0.5 * phi_of(excess * (r + 1.0), 2.0 * logarithm) + 0.5 * z * z
 
 
 def moments_to_normal(p: Density, q: Normal) -> float:
     """KL of the Normal with the moments of p from q."""
-    return between_normals(p.mean - q.loc, p.std, q.scale)
+    return between_normals(in_units(p.mean, q.loc, q.scale), p.std, q.scale)
 
 
 @formula(Normal, Normal)
 def _from_normal(p: Normal, q: Normal) -> float:
-    return between_normals(p.loc - q.loc, p.scale, q.scale)
+    return between_normals(in_units(p.loc, q.loc, q.scale), p.scale, q.scale)

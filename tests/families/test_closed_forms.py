@@ -6,7 +6,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from fastkl import Gamma, Logistic, Mixture, Normal, StudentT
+from fastkl import Beta, Gamma, Laplace, Logistic, LogNormal, Mixture, Normal, StudentT
 from fastkl.closed_forms import closed_form
 from fastkl.families.multivariate_normal import multivariate_normal_kl
 from tests.references import REFERENCES, density, naive_log_density
@@ -77,6 +77,24 @@ def test_mass_off_the_support_is_infinitely_far():
         for q in INSTANCES:
             leaves = p.support[0] < q.support[0] or p.support[1] > q.support[1]
             assert (closed_form(p, q) == math.inf) == leaves
+
+
+@pytest.mark.parametrize(
+    ("p", "q", "exact"),
+    [
+        (Normal(0, 1), Normal(0, 1e-155), math.inf),  # 5e309
+        (Normal(-1e308, 1e308), Normal(0, 1e308), 0.5),
+        (Normal(-1e308, 1e308), Normal(1e308, 1e308), 2.0),
+        (Laplace(-1e308, 1e308), Laplace(1e308, 1e308), 1 + math.exp(-2)),
+        (Laplace(0, 1), Normal(0, 1e-154), 1e308),
+        (Gamma(1, scale=1e300), Gamma(1, scale=1e-300), math.inf),
+        (LogNormal(1), LogNormal(1e-160), math.inf),
+        (Beta(2, 2), Normal(0.5, 1e-160), math.inf),
+    ],
+    ids=str,
+)
+def test_squares_and_differences_that_overflow(p, q, exact):
+    assert closed_form(p, q) == pytest.approx(exact, rel=1e-13)
 
 
 def test_gammas_that_begin_elsewhere():
