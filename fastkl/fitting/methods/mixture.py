@@ -230,7 +230,8 @@ def _polished(
         # far from a minimum, or the Hessian belongs to another place: take EM again, and a new Hessian
         state = _near_minimum(coarse, coarse(end.state).next, floor)
     if end.outcome is not Outcome.CONVERGED:
-        return replace(end, value=fine(end.state).value)
+        outcome = end.outcome if end.outcome is Outcome.AT_STEP else Outcome.OUT_OF_PASSES
+        return replace(end, value=fine(end.state).value, outcome=outcome)
     whole = AtHessian(fine, objective.hessian, floor)
     end = descend(whole, end.state[np.newaxis], gtol=gtol, max_passes=max_passes, nits=end.nit)[0]
     return end if end.min_eigenvalue > FLAT else replace(end, outcome=Outcome.STALLED)
