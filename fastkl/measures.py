@@ -34,7 +34,7 @@ def phi(u: Any) -> Any:
     """
     if isinstance(u, float):
         if abs(u) > 0.1:
-            return u - math.log1p(u) if u > -1.0 else math.inf
+            return u - math.log1p(u) if -1.0 < u < math.inf else math.inf
         s = u / (2.0 + u)
         return u * s - _tail(s)
     with np.errstate(all="ignore"):

@@ -20,6 +20,14 @@ import math
 
 from fastkl.measures import phi
 
+LARGEST = 709.0
+"""Number whose exponential is a double."""
+
+
+def exp_or_inf(x: float) -> float:
+    """exp(x); inf beyond the range, as in SciPy."""
+    return math.exp(x) if x <= LARGEST else math.inf
+
 
 def log_ratio(p: float, q: float) -> float:
     """log(p/q) for positive numbers, with all digits even if they are close."""

@@ -168,8 +168,7 @@ class Gamma(Exponential):
 
     def _score_parameters(self) -> Sequence[float]:
         factor = -LOG_SQRT_2PI - 0.5 * math.log(self.a) - stirling(self.a) - math.log(self.scale)
-        slope = 0.5 - self.a * stirling_slope(self.a)
-        return [factor, self.a, self.scale, slope, slope - self.a - curvature(self.a)]
+        return [factor, self.a, self.scale, *slopes_of_constant(self.a)]
 
     def _absolute(self, means: Floats) -> Floats:
         """A place m, and the means of log(x/m) and x/m - 1."""
@@ -183,6 +182,12 @@ class Gamma(Exponential):
         second = np.array([[a * logarithm + of_a_twice, -a], [-a, -a * (1.0 + position)]])
         log_q = factor + (a - 1.0) * logarithm - a * position
         return log_q, np.array([a * logarithm + of_a, a * position]), second
+
+
+def slopes_of_constant(a: float) -> tuple[float, float]:
+    """Score of log(a) and its derivative, without a log(z/a): a (log(a) - psi(a)), and that less a**2 psi'(a)."""
+    slope = 0.5 - a * stirling_slope(a)
+    return slope, slope - a - curvature(a)
 
 
 @formula(Gamma, Gamma)

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from fastkl.elementary import exp
-from fastkl.families.differences import kl_term, log_ratio, phi_of
+from fastkl.families.differences import LARGEST, exp_or_inf, in_units, kl_term, log_ratio, phi_of
 from fastkl.families.kernels import location_scale
 from fastkl.families.normal import Normal, moments_to_normal
 from fastkl.families.stirling import LOG_SQRT_2PI, log_gamma_divergence
-from fastkl.families.univariate import FAR, FamilyParameters, LocationScale, family, formula, positive, real
+from fastkl.families.univariate import FAR, LocationScale, family, formula, positive, real
 from fastkl.jit import scalar
 from fastkl.kernels.scores import SCORES
 from fastkl.validation import Floats
@@ -22,9 +22,6 @@ STD = math.pi / math.sqrt(6.0)
 
 TO_NORMAL = LOG_SQRT_2PI + math.log(STD) - np.euler_gamma - 0.5
 """KL of a Gumbel density from the Normal with its moments."""
-
-LARGEST = 709.0
-"""Number whose exponential is a double."""
 
 
 @scalar
@@ -98,12 +95,9 @@ class Gumbel(LocationScale):
     def _landmark(self) -> tuple[float, float]:
         return self.loc, self.scale
 
-    def _parameters(self) -> FamilyParameters:
-        return FamilyParameters(-math.log(self.scale), self.loc, 1.0 / self.scale)
-
     def _expected_above(self, x: float) -> float:
         """exp(-z), the expected count of numbers above x if there are many of which this is the largest."""
-        return math.exp(min((self.loc - x) / self.scale, LARGEST))
+        return exp_or_inf((self.loc - x) / self.scale)
 
     def _mass_below(self, x: float) -> float:
         return math.exp(-self._expected_above(x))
@@ -119,7 +113,7 @@ class Gumbel(LocationScale):
 
 @formula(Gumbel, Gumbel)
 def _from_gumbel(p: Gumbel, q: Gumbel) -> float:
-    return between_extremes(p.scale, q.scale, (q.loc - p.loc) / q.scale)
+    return between_extremes(p.scale, q.scale, in_units(q.loc, p.loc, q.scale))
 
 
 def between_extremes(top: float, bottom: float, shift: float) -> float:
@@ -129,8 +123,14 @@ def between_extremes(top: float, bottom: float, shift: float) -> float:
     A = shift + log Gamma(1 + r) = shift + log(r) - gamma (r - 1) + B. Both parts are never negative.
     """
     r, excess = top / bottom, (top - bottom) / bottom
-    bregman = log_gamma_divergence(1.0, r, excess) + kl_term(r, 1.0, -excess)
-    a = shift + log_ratio(top, bottom) - float(np.euler_gamma) * excess + bregman
+    if math.isinf(r):
+        return math.inf
+    logarithm, gamma = log_ratio(top, bottom), float(np.euler_gamma)
+    if r > 0.0:
+        bregman = log_gamma_divergence(1.0, r, excess) + kl_term(r, 1.0, -excess)
+    else:  # r has underflown: log Gamma(r) is -log(r)
+        bregman = -logarithm - gamma
+    a = shift + logarithm - gamma * excess + bregman
     return phi_of(math.expm1(a), a) + bregman if a < LARGEST else math.inf
 
 

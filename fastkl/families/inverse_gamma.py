@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from fastkl.elementary import kl_term
-from fastkl.families.gamma import between_gammas
+from fastkl.families.gamma import between_gammas, slopes_of_constant
 from fastkl.families.kernels import around
 from fastkl.families.normal import Normal, moments_to_normal
-from fastkl.families.stirling import LOG_SQRT_2PI, curvature, log_factorial_excess, stirling, stirling_slope
+from fastkl.families.stirling import LOG_SQRT_2PI, log_factorial_excess, stirling, stirling_slope
 from fastkl.families.univariate import (
     HALF_LINE,
     Coordinate,
@@ -170,8 +170,7 @@ class InverseGamma(Exponential):
 
     def _score_parameters(self) -> Sequence[float]:
         factor = -LOG_SQRT_2PI + 1.5 * math.log(self.a) - stirling(self.a) - math.log(self.scale)
-        slope = 0.5 - self.a * stirling_slope(self.a)
-        return [factor, self.a, self.scale, slope, slope - self.a - curvature(self.a)]
+        return [factor, self.a, self.scale, *slopes_of_constant(self.a)]
 
     def _absolute(self, means: Floats) -> Floats:
         """A place m, and the means of log(m/x) and m/x - 1."""

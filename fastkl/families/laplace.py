@@ -90,6 +90,8 @@ class Laplace(Symmetric):
 @formula(Laplace, Laplace)
 def _from_laplace(p: Laplace, q: Laplace) -> float:
     """KL of two Laplaces, phi(r - 1) + r (t + exp(-t) - 1), r = p.scale/q.scale, t = |p.loc - q.loc|/p.scale."""
+    if math.isinf(p.scale / q.scale):
+        return math.inf
     t = abs(in_units(p.loc, q.loc, p.scale))
     fallen = math.expm1(-t)
     shift = phi(fallen) if t < 1.0 else t + fallen  # t = -log(1 + fallen)

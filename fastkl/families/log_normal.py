@@ -97,12 +97,12 @@ class LogNormal(Exponential):
 
     @property
     def mean(self) -> float:
-        return self.scale * _exp(0.5 * self.s * self.s)
+        return self.scale * differences.exp_or_inf(0.5 * self.s * self.s)
 
     @property
     def std(self) -> float:
         variance = self.s * self.s
-        return self.scale * _exp(variance) * math.sqrt(-math.expm1(-variance))
+        return self.scale * differences.exp_or_inf(variance) * math.sqrt(-math.expm1(-variance))
 
     @property
     def mode(self) -> float:
@@ -153,11 +153,6 @@ class LogNormal(Exponential):
         second = statistics[1] / (self.s * self.s) + first * first
         log_q = self._factor - self.s * first - 0.5 * second
         return log_q, np.array([first, second - 1.0]), -np.array([[1.0, 2.0 * first], [2.0 * first, 2.0 * second]])
-
-
-def _exp(x: float) -> float:
-    """exp(x); inf beyond the range, as in SciPy."""
-    return math.exp(x) if x < 709.0 else math.inf
 
 
 @formula(LogNormal, LogNormal)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastkl.elementary import exp_or_zero, log1p
 from fastkl.families.kernels import location_scale
-from fastkl.families.univariate import FAR, FamilyParameters, Symmetric, family, positive, real
+from fastkl.families.univariate import FAR, Symmetric, family, positive, real
 from fastkl.jit import scalar
 from fastkl.kernels.scores import SCORES
 from fastkl.validation import Floats
@@ -70,9 +70,6 @@ class Logistic(Symmetric):
     @property
     def std(self) -> float:
         return math.pi / math.sqrt(3.0) * self.scale
-
-    def _parameters(self) -> FamilyParameters:
-        return FamilyParameters(-math.log(self.scale), self.loc, 1.0 / self.scale)
 
     def _tail(self, z: float) -> float:
         ratio = math.exp(-z)

@@ -85,7 +85,8 @@ def log_gamma_divergence(p: float, q: float, difference: float) -> float:
     nodes, weights = 0.5 + 0.5 * nodes, 0.5 * weights
     x = edges[:-1, None] + steps[:, None] * nodes
     lever = (q - edges[1:, None]) + steps[:, None] * (1.0 - nodes)
-    return float(np.sum(weights * (lever / x) * (steps[:, None] / x) * curvature(x)))
+    with np.errstate(over="ignore"):  # a sum of positive terms, which may be beyond the doubles
+        return float(np.sum(weights * (lever / x) * (steps[:, None] / x) * curvature(x)))
 
 
 def shape_to_normal(a: float) -> float:

@@ -240,6 +240,9 @@ class LocationScale(Univariate):
 
     _coordinates = LOCATION_SCALE
 
+    def _parameters(self) -> FamilyParameters:
+        return FamilyParameters(-math.log(self.scale), self.loc, 1.0 / self.scale)
+
     def _score_parameters(self) -> Sequence[float]:
         return self._parameters()[:3]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastkl.elementary import exp, log_ratio
 from fastkl.families import differences
-from fastkl.families.gumbel import LARGEST, between_extremes
+from fastkl.families.gumbel import between_extremes
 from fastkl.families.kernels import power
 from fastkl.families.normal import Normal, moments_to_normal
 from fastkl.families.stirling import LOG_SQRT_2PI, log_gamma_divergence
@@ -105,17 +105,17 @@ class Weibull(Univariate):
         v = 1.0 / self.c
         if v < 170.0:
             return self.loc + self.scale * math.gamma(1.0 + v)
-        logarithm = math.log(self.scale) + math.lgamma(1.0 + v)  # the Gamma function alone may overflow
-        return self.loc + math.exp(logarithm) if logarithm < LARGEST else math.inf
+        # the Gamma function alone may overflow
+        return self.loc + differences.exp_or_inf(math.log(self.scale) + math.lgamma(1.0 + v))
 
     @property
     def std(self) -> float:
         """The standard deviation."""
         v = 1.0 / self.c
-        logarithm = math.log(self.scale) + math.lgamma(1.0 + v) + 0.5 * _log_of_spread(v)
+        over_mean = 0.5 * _log_of_spread(v)
         if v < 80.0:
-            return self.scale * math.gamma(1.0 + v) * math.exp(0.5 * _log_of_spread(v))
-        return math.exp(logarithm) if logarithm < LARGEST else math.inf
+            return self.scale * math.gamma(1.0 + v) * math.exp(over_mean)
+        return differences.exp_or_inf(math.log(self.scale) + math.lgamma(1.0 + v) + over_mean)
 
     @property
     def mode(self) -> float:
@@ -141,7 +141,7 @@ class Weibull(Univariate):
         """z**c, which is -log of the probability of more than x."""
         if x <= self.loc:
             return 0.0
-        return math.exp(min(self.c * differences.log_ratio(x - self.loc, self.scale), LARGEST))
+        return differences.exp_or_inf(self.c * differences.log_ratio(x - self.loc, self.scale))
 
     def _mass_below(self, x: float) -> float:
         return -math.expm1(-self._expected_below(x))
@@ -171,7 +171,7 @@ def _bregman(v: float) -> float:
 def _log_of_spread(v: float) -> float:
     """The logarithm of the square of std/mean, for loc = 0: about log((pi v)**2/6)."""
     excess = _bregman(2.0 * v) - 2.0 * _bregman(v)  # log of the second moment over the square of the first
-    return math.log(math.expm1(excess)) if excess < LARGEST else excess
+    return math.log(math.expm1(excess)) if excess < differences.LARGEST else excess
 
 
 @formula(Weibull, Weibull)

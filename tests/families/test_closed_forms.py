@@ -6,7 +6,20 @@ import mpmath as mp
 import numpy as np
 import pytest
 
-from fastkl import Beta, Gamma, Laplace, Logistic, LogNormal, Mixture, Normal, StudentT
+from fastkl import (
+    Beta,
+    Gamma,
+    GeneralizedPareto,
+    Gumbel,
+    InverseGamma,
+    Laplace,
+    Logistic,
+    LogNormal,
+    Mixture,
+    Normal,
+    StudentT,
+    Weibull,
+)
 from fastkl.closed_forms import closed_form
 from fastkl.families.multivariate_normal import multivariate_normal_kl
 from tests.references import REFERENCES, density, naive_log_density
@@ -87,7 +100,17 @@ def test_mass_off_the_support_is_infinitely_far():
         (Normal(-1e308, 1e308), Normal(1e308, 1e308), 2.0),
         (Laplace(-1e308, 1e308), Laplace(1e308, 1e308), 1 + math.exp(-2)),
         (Laplace(0, 1), Normal(0, 1e-154), 1e308),
+        (Laplace(0, 1e300), Laplace(0, 1e-300), math.inf),
+        (Gumbel(0, 1e300), Gumbel(0, 1e-300), math.inf),
+        # log(q.scale/p.scale) - gamma, and a term of the order of 1e-600
+        (Gumbel(0, 1e-300), Gumbel(0, 1e300), 600 * math.log(10) - np.euler_gamma),
+        (Weibull(1e300), Weibull(1e-300), 600 * math.log(10) - np.euler_gamma),
+        (Gumbel(-1e308, 1e308), Gumbel(1e308, 1e308), math.expm1(2) - 2),
         (Gamma(1, scale=1e300), Gamma(1, scale=1e-300), math.inf),
+        (Gamma(1e-300), Gamma(1e300), math.inf),
+        (InverseGamma(1e-300), InverseGamma(1e300), math.inf),
+        (Beta(1e-300, 1), Beta(1e300, 1), math.inf),
+        (GeneralizedPareto(0, 0, 1e300), GeneralizedPareto(0, 0, 1e-300), math.inf),
         (LogNormal(1), LogNormal(1e-160), math.inf),
         (Beta(2, 2), Normal(0.5, 1e-160), math.inf),
     ],
