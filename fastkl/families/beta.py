@@ -178,6 +178,9 @@ class Beta(Exponential):
         total = max(mean * (1.0 - mean) / variance - 1.0, SMALLEST_TOTAL)
         return {"a": mean * total, "b": (1.0 - mean) * total}
 
+    def _mirrored(self) -> Beta:
+        return Beta._unchecked({"a": self.b, "b": self.a})  # type: ignore[no-any-return]
+
     def _place_and_scale(self) -> tuple[Any, Any]:
         total = self.a + self.b
         mean = self.a / total

@@ -2,7 +2,7 @@
 
 Kernels evaluate Normals and mixtures of them as `fastkl.kernels.normal_mixture`, which skips what is negligible, and a
 fit takes sums of powers of z (`fastkl.kernels.moments`). Only in a mixture with other families a Normal is evaluated by
-`log_density`.
+`log_density`, and only in the cells of a histogram by its scores.
 """
 
 from __future__ import annotations
@@ -14,13 +14,15 @@ from numpy.typing import ArrayLike
 
 from fastkl.density import Density
 from fastkl.families.differences import in_units, log_ratio, phi_of
+from fastkl.families.kernels import location_scale
 from fastkl.families.stirling import LOG_SQRT_2PI
 from fastkl.families.univariate import FamilyParameters, Symmetric, family, formula, positive, real
 from fastkl.grids import Grid
 from fastkl.jit import scalar
 from fastkl.kernels.normal_mixture import evaluation_of_normals
 from fastkl.kernels.records import Evaluation, NormalComponent
-from fastkl.validation import as_reals
+from fastkl.kernels.scores import SCORES
+from fastkl.validation import Floats, as_reals
 
 
 @scalar
@@ -28,6 +30,16 @@ def log_density(x: float, factor: float, loc: float, inverse_scale: float, first
     """Log-density of a Normal: factor - z**2/2."""
     z = (x - loc) * inverse_scale
     return factor - 0.5 * z * z
+
+
+@SCORES.implement
+def normal_scores(parameters: Floats, x: Floats, out: Floats) -> None:
+    """Scores of a Normal in the coordinates (loc/scale, log(scale))."""
+    factor, loc, inverse_scale = parameters[0], parameters[1], parameters[2]
+    for i in range(x.size):
+        z = (x[i] - loc) * inverse_scale
+        out[0, i] = factor - 0.5 * z * z
+        out[1, i], out[2, i], out[3, i], out[4, i], out[5, i] = location_scale(z, -z, -1.0)
 
 
 @family
@@ -60,6 +72,7 @@ class Normal(Symmetric):
     scale: float = positive()
 
     _log_density = staticmethod(log_density)
+    _scores = normal_scores
     _forward_fit = "mean and standard deviation of p"
     _scipy_name = "norm"
     _is_normal = True

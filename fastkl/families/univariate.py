@@ -207,6 +207,10 @@ class Univariate(Density):
         """The member itself, or one that ends at *upper* if rounding alone keeps it from there."""
         return self
 
+    def _mirrored(self) -> Univariate | None:
+        """The density of 1 - x, in the coordinates of this one backwards, for a family on [0, 1]; None for others."""
+        return None
+
     def _limit(self) -> str:
         """Message about a member at which the family ends, as far as a fit can tell; empty for any other member."""
         return ""

@@ -21,7 +21,7 @@ PAIRS = MOST * (MOST + 1) // 2
 
 SCORES = Interface("void(float64[::1], float64[::1], float64[:, ::1])")
 """Interface ``(parameters, x, out)`` to fill in rows of log q, k scores, and their derivatives' upper triangle."""
-_scores = SCORES.call
+scores_at = SCORES.call
 
 
 @block
@@ -78,7 +78,7 @@ def score_sums(partial, start, stop, tasks, members, p, grids):
             n, _ = next_run(run, grid, point, end)
             point += n
             fill_logs(p, run, n, log_p)
-            _scores(members.scores, members.parameters[q], run.x[:n], of_q)
+            scores_at(members.scores, members.parameters[q], run.x[:n], of_q)
             missing = _fill_weights(run.w[:n], log_p[:n], of_q[0, :n], members.by_p, u[:n], tilted[:n])
             for row in range(1, 1 + coordinates + pairs if missing > 0 else 0):
                 for j in range(n):
