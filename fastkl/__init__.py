@@ -3,7 +3,7 @@
 # Numba first: deep in a stack of imports, at the end of a chunk of Python's frames, its own import takes 0.15 s longer
 import fastkl.jit  # noqa: F401
 from fastkl.arrays import entr, entropy, jeffreys, jensenshannon, kl_div, log_ratio, rel_entr
-from fastkl.densities import Density, Mixture, Tabulated, as_density
+from fastkl.densities import Density, Histogram, Mixture, Tabulated, as_density
 from fastkl.families import MultivariateNormal, table
 from fastkl.families.table import *  # noqa: F403
 from fastkl.fitting import FitResult, KLObjective, KLSurface, Minimum, fit, kl_objective, kl_surface
@@ -17,6 +17,7 @@ __all__ = [
     "Density",
     "FitResult",
     "Grid",
+    "Histogram",
     "KLObjective",
     "KLResult",
     "KLSurface",

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities.mixture import Mixture
+from fastkl.densities.tabulated import Tabulated
 from fastkl.density import Bump, Density, as_points
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
@@ -159,6 +160,8 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
     """
     if isinstance(obj, Density):
         return obj
+    if hasattr(getattr(obj, "dist", obj), "_hbins"):  # a scipy.stats.rv_histogram, which has no public name for them
+        return Tabulated.from_histogram(obj)
     if hasattr(obj, "freeze"):
         raise TypeError(f"{obj!r} has parameters: give a frozen one, such as scipy.stats.norm(0, 1)")
     if hasattr(obj, "score_samples") and not hasattr(obj, "means_"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,10 @@ from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
 from fastkl.kernels.records import Evaluation, TableComponent, evaluation
 from fastkl.kernels.tables import table_at_nodes, table_between_nodes
-from fastkl.validation import as_real, as_reals
+from fastkl.validation import Floats, as_real, as_reals
+
+if TYPE_CHECKING:
+    from fastkl.densities.histogram import Histogram
 
 MODERATE = 200.0
 """Largest size of a moderate log_normalizer: quotients of sums from exp(-200) to exp(200) are within the doubles."""
@@ -88,6 +91,58 @@ class Tabulated(Density):
         p = self._evaluation(self.grid).by_logs()
         self.log_normalizer += math.log(mass.total(self.grid.size, p, self.grid._record())[0])
 
+    @staticmethod
+    def from_histogram(
+        counts: ArrayLike, edges: Any = None, *, pseudocount: float = 0.0, density: bool = False
+    ) -> Histogram:
+        """A histogram: a density that is known by its probability in each cell.
+
+        Any other density counts in a cell with its *mass* there. So a forward fit is maximum likelihood of the binned
+        observations, wide cells do not bias it, and a divergence, the sum of P log(P/Q), has no quadrature error. Off
+        its own cells the density is constant in each cell.
+
+        Parameters
+        ----------
+        counts : array_like, shape (n,), (n, m) or (n, m, k); or scipy.stats.rv_histogram
+            The count, or any mass >= 0, of each cell, whatever its width, as `numpy.histogram` and
+            `numpy.histogramdd` give them. Whole numbers are counts of observations, whose total `n` gives a fit its
+            standard errors. A `scipy.stats.rv_histogram` brings its own edges.
+        edges : array_like, shape (n + 1,), or sequence of them with one for each axis
+            Edges of the cells, increasing. The first and the last one may be infinite; pictures, unions with other
+            edges, moments and reverse fits take finite ones.
+        pseudocount : float, default 0
+            Number that is added to every count, such as 0.5: it keeps empty cells from being impossible, and makes a
+            reverse fit possible.
+        density : bool, default False
+            Whether `counts` are densities, as ``numpy.histogram(..., density=True)`` gives them, to be multiplied by
+            the widths of the cells.
+
+        Returns
+        -------
+        Histogram
+
+        Raises
+        ------
+        ValueError
+            If the edges do not increase, their number is not one more than that of the counts, a count is negative or
+            not finite, or all are 0.
+
+        Examples
+        --------
+        >>> import fastkl
+        >>> p = fastkl.Tabulated.from_histogram([6, 24, 38, 24, 8], [0, 10, 20, 30, 40, 50])
+        >>> p.n, round(p.mean, 6)
+        (100, 25.4)
+        >>> result = fastkl.fit(p, "normal", direction="forward")
+        >>> round(result.q.loc, 4), round(result.q.scale, 4), result.success
+        (25.4005, 9.7662, True)
+        """
+        from fastkl.densities.histogram import Histogram
+
+        if edges is None:
+            counts, edges, density = *_of_scipy(counts), True
+        return Histogram(counts, edges, pseudocount=pseudocount, density=density)
+
     @classmethod
     def from_samples(
         cls,
@@ -123,6 +178,9 @@ class Tabulated(Density):
         from fastkl.densities.samples import estimate
 
         return cls(*estimate(x, grid, weights=weights, bandwidth=bandwidth), log=True)
+
+    _log_mass = 0.0
+    """Logarithm of the mass on the grid: 0, since a table lives on its grid."""
 
     @property
     def ndim(self) -> int:
@@ -211,6 +269,14 @@ def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:
     if highest == (-np.inf if log else 0.0):
         raise ValueError(f"all {array.size} {what} are {highest}: there is no mass")
     return array
+
+
+def _of_scipy(histogram: Any) -> tuple[Floats, Floats]:
+    """The densities and the edges of a `scipy.stats.rv_histogram`, frozen or not."""
+    source = getattr(histogram, "dist", histogram)
+    if not (hasattr(source, "_hpdf") and hasattr(source, "_hbins")):
+        raise TypeError(f"counts need edges, one more than there are counts; got {type(histogram).__name__} alone")
+    return np.asarray(source._hpdf[1:-1]), np.asarray(source._hbins)
 
 
 def _first(bad: NDArray[np.bool_], array: NDArray[Any], grid: Grid) -> str:

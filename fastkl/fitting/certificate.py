@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
 from fastkl.closed_forms import closed_form
+from fastkl.densities import Density, Histogram, Tabulated
 from fastkl.fitting.charts import MixtureChart
+from fastkl.fitting.methods.newton import cells_of_narrow
 from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
@@ -29,7 +32,28 @@ RESOLVED = 2.0
 SAME_DIGITS = 1e-9
 """Relative difference of two quadratures that are both right."""
 
+FLAT = 1e-9
+"""Share of the largest eigenvalue of the Hessian up to which the smallest one is 0 within rounding."""
+FLAT_VALLEY = (
+    "not identified: many q fit the cells equally well, since they are fewer than the parameters can tell apart; take "
+    "more cells, or hold a parameter"
+)
+
+NARROW_DATA = (
+    "p has a spike of a few nodes or cells: pool neighbours, smooth p, or estimate it from the observations "
+    "(Tabulated.from_samples)"
+)
+"""Remedy for a q that is too narrow for a table."""
+
 SUCCESS = "converged; quadrature error and mass outside are within their tolerances"
+
+
+RTOL, MASS_TOL = 1e-6, 1e-6
+"""Tolerances for a formula: of the quadrature error, relative to the divergence, and of the mass outside."""
+MASS_TOL_OF_DATA = 0.1
+"""Mass of q outside the range of a table or a histogram that a reverse fit may have: its q is q conditioned on it."""
+MISCOUNTED = 0.05
+"""Largest difference between the sum of q over the nodes of a table and its mass there, for a q that they resolve."""
 
 
 class Tolerances(NamedTuple):
@@ -38,6 +62,16 @@ class Tolerances(NamedTuple):
     rtol: float
     atol: float
     mass_tol: float
+
+    @classmethod
+    def of(cls, target: Density, rtol: float | None, atol: float, mass_tol: float | None) -> Tolerances:
+        """The tolerances that are given, and else those for the kind of p: no error refuses a table."""
+        data = isinstance(target, Tabulated)
+        return cls(
+            (math.inf if data else RTOL) if rtol is None else rtol,
+            atol,
+            (MASS_TOL_OF_DATA if data else MASS_TOL) if mass_tol is None else mass_tol,
+        )
 
 
 class Evidence(NamedTuple):
@@ -56,7 +90,13 @@ class Evidence(NamedTuple):
     @property
     def allowed(self) -> float:
         """Largest quadrature error of a success."""
-        return self.tolerances.rtol * self.whole.divergence + self.tolerances.atol
+        rtol, atol, _ = self.tolerances
+        return math.inf if math.isinf(rtol) else rtol * self.whole.divergence + atol
+
+    @property
+    def is_data(self) -> bool:
+        """Whether p is a table or a histogram, so that there is no finer grid."""
+        return isinstance(self.reading.task.target, Tabulated)
 
 
 def evidence(reading: Reading, best: Point, runs: int, tolerances: Tolerances) -> Evidence:
@@ -65,7 +105,7 @@ def evidence(reading: Reading, best: Point, runs: int, tolerances: Tolerances) -
     error = quadrature_error(*task.order(best.q), task.grid, whole)
     mass_p, mass_q = (whole.mass_a, whole.mass_b) if task.direction == "forward" else (whole.mass_b, whole.mass_a)
     outside_p = mass_outside(task.target, task.grid, mass_p)
-    outside_q = mass_outside(best.q, task.grid, mass_q)
+    outside_q = mass_outside(task.order(best.q)[0 if task.direction == "reverse" else 1], task.grid, mass_q)
     return Evidence(reading, best, runs, whole, error, outside_p, outside_q, tolerances)
 
 
@@ -73,7 +113,7 @@ def _integral(reading: Reading, end: Point) -> Integral:
     """The divergence at the end of a run, without another pass if an earlier one has given it."""
     task, q, state = reading.task, end.q, end.state[np.newaxis]
     order = task.order(q)
-    if isinstance(task.chart, MixtureChart):
+    if isinstance(task.chart, MixtureChart) or isinstance(task.target, Histogram):
         return integrate(*order, task.grid)
     objective = reading.objective
     if isinstance(objective, ForwardExponential):
@@ -99,7 +139,12 @@ def _has_converged(found: Evidence) -> str:
     if best.outcome is Outcome.ESCAPED:
         return message.format(runs=found.runs)
     if best.outcome is Outcome.AT_STEP:
-        return message.format(step=best.smallest_scale)
+        return message.format(step=best.smallest_scale, remedy=NARROW_DATA if found.is_data else "take a finer grid")
+    if best.outcome is Outcome.NOT_IDENTIFIED:
+        return message.format(cells=cells_of_narrow(found.reading.task.target))
+    if best.outcome is Outcome.CONVERGED and isinstance(found.reading.task.target, Histogram):
+        eigenvalues = np.linalg.eigvalsh(best.hessian)
+        return FLAT_VALLEY if eigenvalues[0] <= FLAT * eigenvalues[-1] else ""
     if best.outcome is Outcome.AT_LIMIT:
         return message.format(limit=best.chart.limit(best.state))
     hint = "; fewer components may do" if isinstance(best.chart, MixtureChart) else ""
@@ -116,14 +161,35 @@ def _mass_is_inside(found: Evidence) -> str:
     if outside <= found.tolerances.mass_tol:
         return ""
     limit = f"mass_tol={found.tolerances.mass_tol:g}"
+    if found.is_data:
+        return (
+            f"{outside:.2g} of {name} lies outside the range of the data, above {limit}: p is cut off there, or flat; "
+            "a larger mass_tol accepts a q that is conditioned on the range"
+        )
     return f"{outside:.2g} of {name} lies outside the grid, above {limit}; take a wider grid"
+
+
+def _is_resolved(found: Evidence) -> str:
+    """Nothing, if the nodes of a table see q as it is: a scale above their step, and a sum that is its mass there."""
+    task, best = found.reading.task, found.best
+    if not found.is_data or isinstance(task.target, Histogram):
+        return ""
+    state = best.state[np.newaxis]
+    steps = found.reading.objective.steps(state) if not isinstance(task.chart, MixtureChart) else None
+    narrow = steps is not None and bool((task.chart.scales(state) < steps).any())
+    known = best.q.mass_outside(task.grid)
+    summed = found.whole.mass_b if task.direction == "forward" else found.whole.mass_a
+    if not narrow and (task.grid.ndim > 1 or abs(summed - (1.0 - known)) <= MISCOUNTED):
+        return ""
+    return f"q is too narrow for the nodes of the table, on which it sums to {summed:.3g}; {NARROW_DATA}"
 
 
 def _error_is_small(found: Evidence) -> str:
     if found.quadrature_error <= found.allowed:
         return ""
     limit = f"rtol * divergence + atol = {found.allowed:.2g}"
-    return f"the quadrature error {found.quadrature_error:.2g} is above {limit}; take a finer grid"
+    remedy = "rtol=None, the default, accepts the sum over a table as it is" if found.is_data else "take a finer grid"
+    return f"the quadrature error {found.quadrature_error:.2g} is above {limit}; {remedy}"
 
 
 def _another_grid_agrees(found: Evidence) -> str:
@@ -144,6 +210,7 @@ def _another_grid_agrees(found: Evidence) -> str:
 
 GATES: tuple[Callable[[Evidence], str], ...] = (
     _has_converged,
+    _is_resolved,
     _grid_resolves_p,
     _mass_is_inside,
     _error_is_small,

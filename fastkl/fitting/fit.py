@@ -39,9 +39,9 @@ def fit(
     starts: Iterable[Density | tuple[float, float]] | None = None,
     max_passes: int = 100,
     gtol: float = 1e-9,
-    rtol: float = 1e-6,
+    rtol: float | None = None,
     atol: float = 1e-12,
-    mass_tol: float = 1e-6,
+    mass_tol: float | None = None,
 ) -> FitResult:
     """Find the member q of a family that is closest to p.
 
@@ -75,9 +75,11 @@ def fit(
         Largest gradient of a converged fit, in coordinates such as (loc/scale, log(scale)); see
         `FitResult.parameter_names`.
     rtol, atol : float
-        Tolerances of the quadrature error: a success has at most ``rtol * divergence + atol``.
-    mass_tol : float, default 1e-6
-        Largest mass outside the grid that a success may have: of q in a reverse fit, of p in a forward one.
+        Tolerances of the quadrature error: a success has at most ``rtol * divergence + atol``. By default rtol is 1e-6,
+        and inf if p is a table or a histogram: the sum over what is known of p is the divergence that is asked for.
+    mass_tol : float, optional
+        Largest mass outside the grid that a success may have: of q in a reverse fit, of p in a forward one. By default
+        1e-6, and 0.1 if p is a table or a histogram, where the q of a reverse fit is q conditioned on their range.
 
     Returns
     -------
@@ -111,7 +113,7 @@ def fit(
     if as_count(max_passes, "max_passes") < 1:
         raise ValueError(f"max_passes must be at least 1, got {max_passes!r}")
     for name, tolerance in (("gtol", gtol), ("rtol", rtol), ("atol", atol), ("mass_tol", mass_tol)):
-        if as_real(tolerance, name) < 0.0:
+        if tolerance is not None and as_real(tolerance, name) < 0.0:
             raise ValueError(f"{name} must be >= 0, got {tolerance!r}")
     reading = Reading(
         task_of(p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df)
@@ -125,7 +127,8 @@ def fit(
     points = reading.count.points
     found = _ordered([end for end in ends if end.outcome is Outcome.CONVERGED])
     best = _best(ends, found[0] if found else None)
-    seen = evidence(search.reading, best, len(ends), Tolerances(rtol, atol, mass_tol))
+    tolerances = Tolerances.of(task.target, rtol, atol, mass_tol)
+    seen = evidence(search.reading, best, len(ends), tolerances)
     reason = complaint(seen)
     divergence = seen.whole.divergence
     return FitResult(
@@ -148,6 +151,7 @@ def fit(
         converged=best.outcome is Outcome.CONVERGED,
         success=not reason,
         message=reason or SUCCESS,
+        **tolerances._asdict(),
     )
 
 

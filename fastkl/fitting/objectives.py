@@ -124,13 +124,8 @@ class _OnGrid(Objective):
 
     def _local(self, e: Expected, log_inside: Floats, slope: Floats | None = None, bend: Floats | None = None) -> Local:
         """The reverse divergence; *slope* and *bend* are the derivatives of the logarithm of the integral of u."""
-        value = e.g - np.log(e.total) + self.log_mass
-        outer = _outer(e.s, e.s)
-        cov_s = e.ss - outer
-        gradient = e.sg - e.s * e.g[:, np.newaxis]
-        crossed = _outer(e.s, e.sg)
-        third = e.ssg - crossed - crossed.transpose(0, 2, 1) + (outer - cov_s) * e.g[:, np.newaxis, np.newaxis]
-        hessian = cov_s + third + e.cg - e.c * e.g[:, np.newaxis, np.newaxis]
+        local = local_of_reverse(e)
+        value, gradient, hessian = local.value - np.log(e.total) + self.log_mass, local.gradient, local.hessian
         # if the grid holds more of q (mass A) than of p (mass B), the divergence includes log(A/B)
         more = np.minimum(log_inside, 0.0) - self.log_mass_inside
         added = more > AT_KINK
@@ -140,8 +135,20 @@ class _OnGrid(Objective):
             slope = np.zeros(1) if slope is None else slope
             bend = np.zeros(1) if bend is None else bend
             gradient = gradient + np.where(moving[:, np.newaxis], e.s - slope, 0.0)
+            cov_s = e.ss - _outer(e.s, e.s)
             hessian = hessian + np.where(moving[:, np.newaxis, np.newaxis], cov_s + e.c - bend, 0.0)
         return Local(value, gradient, hessian, np.exp(np.minimum(log_inside, 0.0)))
+
+
+def local_of_reverse(e: Expected) -> Local:
+    """E[G] under q conditioned on the grid, with its gradient and its Hessian, from means under it."""
+    outer = _outer(e.s, e.s)
+    cov_s = e.ss - outer
+    gradient = e.sg - e.s * e.g[:, np.newaxis]
+    crossed = _outer(e.s, e.sg)
+    third = e.ssg - crossed - crossed.transpose(0, 2, 1) + (outer - cov_s) * e.g[:, np.newaxis, np.newaxis]
+    hessian = cov_s + third + e.cg - e.c * e.g[:, np.newaxis, np.newaxis]
+    return Local(e.g, gradient, hessian, e.total)
 
 
 def _outer(a: Floats, b: Floats) -> Floats:

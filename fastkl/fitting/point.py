@@ -20,7 +20,11 @@ class Outcome(enum.Enum):
         "no minimum on the grid: all {runs} runs escaped, with more than half of q outside; "
         "is p still falling at its edge, or flat?"
     )
-    AT_STEP = "q has shrunk to the step of the grid, {step:.3g}; take a finer grid"
+    AT_STEP = "q has shrunk to the step of the grid, {step:.3g}; {remedy}"
+    NOT_IDENTIFIED = (
+        "not identified: the counts fill {cells} of an axis, and q fits them ever better as it shrinks, with a "
+        "divergence that tends to 0; take narrower cells, or hold a parameter"
+    )
     AT_END = "no minimum: q would be closer to p if it ended before p does, where it may not be 0"
     AT_LIMIT = "no minimum: {limit}"
     OUT_OF_PASSES = "not converged: a gradient of {gradient:.2g} after max_passes; raise max_passes"

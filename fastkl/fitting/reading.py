@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from functools import cached_property
 
-from fastkl.densities import Tabulated
+import numpy as np
+
+from fastkl.densities import Histogram, Tabulated
 from fastkl.densities.moments import Moments, moments, rough_moments
+from fastkl.fitting.binned import Binned
 from fastkl.fitting.charts import ExponentialChart
 from fastkl.fitting.landscape import Landscape, landscape
 from fastkl.fitting.objectives import OBJECTIVES, ForwardExponential, Objective, Statistics, statistics
@@ -15,7 +18,7 @@ from fastkl.fitting.point import Outcome
 from fastkl.fitting.search import descend
 from fastkl.fitting.starts import state_of_moments
 from fastkl.fitting.task import Task
-from fastkl.integrals import first_zero, mass_inside, refuse_poles, require_mass
+from fastkl.integrals import first_zero, log_mass_inside, refuse_poles, require_mass
 from fastkl.jit import SMALL_POINTS
 from fastkl.validation import Floats
 
@@ -109,11 +112,13 @@ class Reading:
     @property
     def log_mass_inside(self) -> float:
         """Logarithm of the target's mass on the grid, as the divergence counts it."""
-        return math.log(mass_inside(self.task.target, self.mass))
+        return log_mass_inside(self.task.target, self.mass)
 
     @cached_property
     def objective(self) -> Objective:
         """The divergence that the fit minimises, as a function of states."""
+        if isinstance(self.task.target, Histogram):
+            return Binned(self)
         return OBJECTIVES[self.task.direction, type(self.task.chart)](self)
 
     def refuse_zeros(self) -> None:
@@ -123,6 +128,13 @@ class Reading:
         if zero is None:
             return
         place = ", ".join(f"{x:.6g}" for x in zero)
+        if isinstance(target, Histogram):
+            raise ValueError(
+                f"{np.count_nonzero(target.counts == 0.0)} of {target.counts.size} cells are empty, first that at "
+                f"x = {place}, so KL(q||p) is infinite for every q with mass there: add a pseudocount (0.5 for each "
+                "cell: from_histogram(..., pseudocount=0.5)), estimate a smooth p from the observations themselves "
+                "(Tabulated.from_samples), or fit with direction='forward', which takes empty cells as they are"
+            )
         start = f"p is 0 at x = {place}, so KL(q||p) is infinite for every q that is not 0 there; "
         if grid.ndim == 1 and not target.support[0] <= zero[0] <= target.support[1]:
             lower, upper = target.support

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from fastkl.densities import Density, Mixture
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
+from fastkl.fitting.statistics import CountStatistics, count_statistics
 from fastkl.grids import Grid
 from fastkl.integrals import kl_divergence
 
@@ -80,6 +81,8 @@ class FitResult:
         Whether the fit converged, and the quadrature error and the mass outside are within their tolerances.
     message : str
         The check that failed, and the keyword that sets it; or that all passed.
+    rtol, atol, mass_tol : float
+        The tolerances that were used; inf if the quadrature error counts for nothing.
     """
 
     q: Any
@@ -101,6 +104,9 @@ class FitResult:
     success: bool
     message: str
     parameter_names: tuple[str, ...]
+    rtol: float
+    atol: float
+    mass_tol: float
 
     @cached_property
     def forward(self) -> float:
@@ -116,6 +122,11 @@ class FitResult:
     def elbo(self) -> float:
         """log_normalizer - KL(q||p), the evidence lower bound, computed like `reverse`."""
         return self.log_normalizer - self.reverse
+
+    @cached_property
+    def statistics(self) -> CountStatistics | None:
+        """Standard errors, likelihood, AIC, BIC and a G-test of a forward fit to counts; None for any other fit."""
+        return count_statistics(self)
 
     def plot(self, ax: Axes | None = None) -> Axes:
         """Draw p, q and the other minima; see `plot_fits`. Needs the extra ``fastkl[plot]``."""
@@ -134,6 +145,14 @@ class FitResult:
         if self.direction == "reverse":
             lines.append(f"  minima        {len(self.minima)}")
             lines += [f"    {m.divergence:<12.6g}{short(m.q)}" for m in self.minima]
+        if self.statistics is not None:
+            found = self.statistics
+            errors = ", ".join(f"{name} {error:.3g}" for name, error in found.standard_errors.items())
+            lines += [
+                f"  std. errors   {errors}",
+                f"  AIC, BIC      {found.aic:.6g}, {found.bic:.6g}  (n = {found.n})",
+                f"  G-test        2n KL = {found.g:.6g}, df = {found.df}, p = {found.pvalue:.3g}",
+            ]
         lines += [
             f"  error         {self.quadrature_error:.1e}",
             f"  mass outside  {self.mass_outside:.1e} of q, {self.mass_outside_p:.1e} of p",

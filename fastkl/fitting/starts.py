@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastkl.densities import Density, Mixture
+from fastkl.densities import Density, Histogram, Mixture
 from fastkl.families.normal import Normal
 from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.task import Task
@@ -25,6 +25,10 @@ POINTLIKE = 1e-6
 STEPS_OF_START = 2.0
 """Smallest standard deviation of a start, in steps of the grid."""
 
+QUARTILES = 0.25, 0.5, 0.75
+NORMAL_QUARTILE = 0.6744897501960817
+"""Distance of a Normal's quartiles from its mean, in standard deviations."""
+
 
 def starts(reading: Reading) -> list[Floats]:
     """States at which the runs begin."""
@@ -41,6 +45,16 @@ def _pairs(reading: Reading) -> Iterable[tuple[Floats, Floats]]:
     else:
         mean, cov = reading.guess.mean, reading.guess.cov
         yield from ((mean, share * cov) for share in (1.0, 0.1))
+        if isinstance(reading.task.target, Histogram) and reading.task.grid.ndim == 1:
+            yield _of_quartiles(reading.task.target)
+
+
+def _of_quartiles(target: Histogram) -> tuple[Floats, Floats]:
+    """The median, and the variance of the Normal with the quartiles of p: a far tail moves neither."""
+    edges = target.grid._line.edges
+    below = np.concatenate([[0.0], np.cumsum(target.probabilities)])
+    lower, median, upper = np.interp(QUARTILES, below, edges)
+    return np.array([median]), np.array([[((upper - lower) / (2.0 * NORMAL_QUARTILE)) ** 2]])
 
 
 def given_states(reading: Reading, given: Iterable[Any] | None) -> list[Floats]:

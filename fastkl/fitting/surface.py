@@ -18,7 +18,7 @@ from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import Direction, Minimum
 from fastkl.fitting.task import task_of
 from fastkl.grids import Grid
-from fastkl.integrals import mass_inside
+from fastkl.integrals import log_mass_inside
 from fastkl.kernels.surface import surface_sums
 from fastkl.validation import Floats, as_line
 
@@ -127,7 +127,7 @@ def _reverse(reading: Reading, locs: Floats, scales: Floats) -> Floats:
     with np.errstate(divide="ignore", invalid="ignore"):
         log_inside = np.minimum(np.log(total) - np.log(every_scale) - LOG_SQRT_2PI, 0.0)
         value = tilted / total - np.log(total) + math.log(reading.mass)
-    more = log_inside - math.log(mass_inside(reading.task.target, reading.mass))
+    more = log_inside - log_mass_inside(reading.task.target, reading.mass)
     value = np.where(total > 0.0, np.maximum(value, 0.0) + np.maximum(more, 0.0), np.inf)
     return np.asarray(value.reshape(locs.size, scales.size))
 

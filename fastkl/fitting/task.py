@@ -10,7 +10,8 @@ from typing import Any, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities import Density, Mixture, Tabulated
+from fastkl.densities import Density, Histogram, Mixture, Tabulated
+from fastkl.densities.histogram import InCells
 from fastkl.fitting.charts import Chart, chart_of, family_of
 from fastkl.fitting.result import Direction
 from fastkl.grids import Grid, as_grid
@@ -33,7 +34,12 @@ class Task:
     """Whether the grid is chosen automatically, and so may be chosen anew."""
 
     def order(self, q: Density) -> tuple[Density, Density]:
-        """The pair (p, q) forward, (q, p) in reverse: the fit minimises KL of the first from the second."""
+        """The pair (p, q) forward, (q, p) in reverse: the fit minimises KL of the first from the second.
+
+        If p is a histogram, q counts by its masses in the cells.
+        """
+        if isinstance(self.target, Histogram):
+            q = InCells(q, self.target)
         return (self.target, q) if self.direction == "forward" else (q, self.target)
 
     def on(self, grid: Grid) -> Task:
@@ -67,18 +73,23 @@ def task_of(
         raise ValueError("a mixture is fitted with direction='forward', by expectation maximisation; got 'reverse'")
     if grid is None:
         grid = _cover(target, chart, known)
+    if isinstance(target, Histogram) and known == "reverse":
+        target.require_ends("a reverse fit")
     task = Task(target, grid, known, chart, chosen)
     _check_support(task, kind.__name__)
     return task
 
 
 def _end_of(target: Density) -> float:
-    """Where the target ends: a table, at its last node that is not 0."""
+    """Where the target ends: a table at its last node that is not 0, a histogram where its last filled cell begins."""
     if not isinstance(target, Tabulated) or target.ndim > 1:
         return target.support[1]
     positive = np.flatnonzero(target.values > (-np.inf if target.log else 0.0))
     line = target.grid._line
-    return line.node(int(positive[-1]) % line.n) if positive.size else target.support[1]
+    if not positive.size:
+        return target.support[1]
+    last = int(positive[-1]) % line.n
+    return float(target.edges[0][last]) if isinstance(target, Histogram) else line.node(last)
 
 
 def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Density, Grid | None, bool]:
@@ -89,6 +100,8 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
         if grid is not None and as_grid(grid).ndim != p.ndim:
             dimensions = "1 dimension" if p.ndim == 1 else f"{p.ndim} dimensions"
             raise ValueError(f"p has {dimensions}, but the grid is of shape {grid.shape}")
+        if isinstance(p, Histogram) and grid not in (None, p.grid):
+            raise ValueError(f"{p!r} is fitted on its own cells: leave out the grid")
         if isinstance(p, Tabulated):
             return p, p.grid if grid is None else grid, False
         return p, grid, grid is None
@@ -128,6 +141,9 @@ def _check_support(task: Task, family: str) -> None:
     lower, upper = task.chart.support
     if math.isinf(lower) and math.isinf(upper):
         return
+    if isinstance(task.target, Histogram):
+        _check_cells(task.target, lower, upper, task.direction, family)
+        return
     line = task.grid._line
     first, last = line.node(0), line.node(line.n - 1)
     if first < lower or last > upper:
@@ -143,6 +159,19 @@ def _check_support(task: Task, family: str) -> None:
                     f"p is positive at x = {x:g}, where {with_article(family)} may be 0 or infinite: take a grid "
                     "whose nodes lie inside (Grid.from_edges, Grid.gauss_legendre, or later nodes)"
                 )
+
+
+def _check_cells(target: Histogram, lower: float, upper: float, direction: Direction, family: str) -> None:
+    """Refuse a histogram with counts in cells outside the support of the family, of which a q has no mass."""
+    edges = target.edges[0]
+    outside = (target.counts > 0.0) & ((edges[1:] <= lower) | (edges[:-1] >= upper))
+    if direction == "forward" and outside.any():
+        at = int(np.argmax(outside))
+        raise ValueError(
+            f"{with_article(family)} lives between {lower:g} and {upper:g}, but {np.count_nonzero(outside)} cells "
+            f"outside are filled, first that from {edges[at]:g} to {edges[at + 1]:g}: take a family that reaches "
+            "there, or shift the observations"
+        )
 
 
 def checked_direction(direction: str | None) -> Direction:

@@ -11,7 +11,7 @@ from fastkl.arrays import entropy
 from fastkl.densities import Density, Tabulated
 from fastkl.densities.values import log_values
 from fastkl.grids import Grid
-from fastkl.integrals.quadrature import mass_inside, require_mass
+from fastkl.integrals.quadrature import log_mass_inside, require_mass
 from fastkl.validation import Floats
 
 LOWEST = -700.0
@@ -44,7 +44,7 @@ def batch_divergence(p: Density, q: Density, grid: Grid) -> Floats:
     ]
     for density, mass in zip((p, q), masses, strict=True):
         require_mass(density, grid, mass)
-    lost = math.log(mass_inside(p, masses[0])) - math.log(mass_inside(q, masses[1]))
+    lost = log_mass_inside(p, masses[0]) - log_mass_inside(q, masses[1])
     return np.asarray(divergence + max(lost, 0.0))
 
 

@@ -7,11 +7,14 @@ import warnings
 from dataclasses import dataclass
 from typing import Any, Literal, overload
 
+import numpy as np
+
 from fastkl.closed_forms import closed_form
-from fastkl.densities import Density, Tabulated
+from fastkl.densities import Density, Histogram, Tabulated
+from fastkl.densities.histogram import on_common_cells
 from fastkl.grids import Grid, as_grid
 from fastkl.integrals.batches import batch_divergence, is_batch
-from fastkl.integrals.error import estimate, too_coarse
+from fastkl.integrals.error import by_cells, estimate, too_coarse
 from fastkl.integrals.quadrature import first_infinite, integrate, mass_outside
 from fastkl.validation import nats_per_unit
 
@@ -45,9 +48,15 @@ class KLResult:
     n_evaluated, n_skipped : int
         Numbers of points that were evaluated, and that were skipped because their terms are known to be negligible.
     method : str
-        'closed form', or the rule of the grid.
+        'closed form', 'cells' for histograms, or the rule of the grid.
     first_infinite : float, tuple of float or None
         The first node where q = 0 < p, if the value is inf.
+    expected_by_chance : float or None
+        For two histograms of counts in the same cells: the value to be expected if both are drawn from one
+        distribution, (cells - 1)/2 (1/n + 1/m), over the cells that are filled in either.
+    pvalue : float or None
+        Probability of so large a value by chance then, from the chi-square distribution of value / (1/n + 1/m) * 2; it
+        is rough if many cells have fewer than 5 counts.
     """
 
     value: float
@@ -58,6 +67,8 @@ class KLResult:
     n_skipped: int
     method: str
     first_infinite: float | tuple[float, ...] | None
+    expected_by_chance: float | None = None
+    pvalue: float | None = None
 
 
 @overload
@@ -141,6 +152,8 @@ def kl_divergence(
         value = exact / unit
         error = math.nan if math.isinf(value) else CLOSED_FORM_ERROR * abs(value)
         return KLResult(value, error, 0.0, 0.0, 0, 0, "closed form", None) if full_output else value
+    if not several and any(isinstance(d, Histogram) and grid in (None, d.grid) for d in (p, q)):
+        p, q = on_common_cells(p, q)
     grid = common_grid(p, q) if grid is None else as_grid(grid)
     if p.ndim != grid.ndim:
         raise ValueError(f"densities of {p.ndim} dimensions need a grid of as many, got one of shape {grid.shape}")
@@ -171,9 +184,22 @@ def kl_divergence(
         mass_outside_q=outside[1],
         n_evaluated=grid.size - whole.skipped,
         n_skipped=whole.skipped,
-        method=grid.rule,
+        method="cells" if by_cells(p, q, grid) else grid.rule,
         first_infinite=where[0] if where is not None and len(where) == 1 else where,
+        **_by_chance(p, q, whole.divergence, unit),
     )
+
+
+def _by_chance(p: Density, q: Density, divergence: float, unit: float) -> dict[str, float]:
+    """The divergence of two histograms of counts if one distribution filled both, and how rare a larger one is."""
+    if not (isinstance(p, Histogram) and isinstance(q, Histogram) and p.n and q.n):
+        return {}
+    from scipy.stats import chi2
+
+    cells = int(np.count_nonzero((p.counts > 0.0) | (q.counts > 0.0)))
+    scale = 0.5 * (1.0 / p.n + 1.0 / q.n)
+    pvalue = float(chi2.sf(divergence / scale, cells - 1)) if cells > 1 else 1.0
+    return {"expected_by_chance": (cells - 1) * scale / unit, "pvalue": pvalue}
 
 
 def _complaint(name: str, density: Density, grid: Grid, mass: float) -> str:

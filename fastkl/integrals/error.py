@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
-from fastkl.densities import Density, Tabulated
+from fastkl.densities import Density, Histogram, Tabulated
+from fastkl.densities.histogram import InCells
 from fastkl.grids import Axis, Grid
 from fastkl.grids.axis import MIN_POINTS
-from fastkl.integrals.quadrature import LEFT_OUT, Integral, NoMassError, integrate, mass_inside
+from fastkl.integrals.quadrature import LEFT_OUT, Integral, NoMassError, integrate, log_mass_inside
 
 SAFETY = 4.0
 """Factor that covers 99.9 % of the problems of `bench.coverage`, which fix all numbers here that are not derived."""
@@ -63,6 +64,8 @@ def too_coarse(density: Density, grid: Grid) -> str:
 
 def estimate(p: Density, q: Density, grid: Grid, whole: Integral, outside: float) -> float:
     """Estimate that is meant to be above the error of *whole*, in nats; *outside* is the mass of p outside the grid."""
+    if by_cells(p, q, grid):
+        return _rounding(whole)
     truncation = _truncation(p, q, grid, outside, whole)
     masses = _of_masses(p, q, whole)
     return quadrature_error(p, q, grid, whole) + truncation + masses + _skipped(whole)
@@ -78,6 +81,8 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
     (r = 1/4, error = last/3), and is not below `before * (before/u)**e` either, u the divergence, at most 1, and e
     the exponent of `STRIDE_POWER, ORDER_POWER`. Kinks, rounding and unequal masses add their own parts.
     """
+    if by_cells(a, b, grid):
+        return _rounding(whole)
     least = _kinks(a, b, grid) + _rounding(whole) + _mass_gap(a, b, grid, whole)
     coarse = _coarser_panels(grid) if not any(isinstance(d, Tabulated) for d in (a, b)) else None
     if coarse:
@@ -89,6 +94,11 @@ def quadrature_error(a: Density, b: Density, grid: Grid, whole: Integral) -> flo
             return least + found
         stride //= FEWER
     return least + _from_coarser(a, b, whole, [(grid, 2), (grid, 4)], STRIDE_POWER)
+
+
+def by_cells(a: Density, b: Density, grid: Grid) -> bool:
+    """Whether two densities are compared by their masses in the cells of a histogram, so that no rule is at work."""
+    return all(isinstance(d, Histogram | InCells) and d.grid == grid for d in (a, b))
 
 
 def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Grid, int]], power: float) -> float:
@@ -116,7 +126,7 @@ def _mass_gap(a: Density, b: Density, grid: Grid, whole: Integral) -> float:
     """
     if grid.ndim > 1 or max(whole.mass_a, whole.mass_b) <= 1.0 + MASS_ROUNDING:
         return 0.0
-    counted = [math.log(mass_inside(d, summed)) for d, summed in ((a, whole.mass_a), (b, whole.mass_b))]
+    counted = [log_mass_inside(d, summed) for d, summed in ((a, whole.mass_a), (b, whole.mass_b))]
     known = [_log_mass(d, grid, sum_) for d, sum_ in zip((a, b), counted, strict=True)]
     gap = abs(max(counted[0] - counted[1], 0.0) - max(known[0] - known[1], 0.0))
     return gap if gap > MASS_ROUNDING else 0.0
@@ -183,7 +193,7 @@ def _truncation(p: Density, q: Density, grid: Grid, outside: float, whole: Integ
     bumps = p._bumps()
     if outside == 0.0 or isinstance(p, Tabulated):
         return 0.0
-    gained = math.log(mass_inside(q, whole.mass_b)) - math.log(mass_inside(p, whole.mass_a))
+    gained = log_mass_inside(q, whole.mass_b) - log_mass_inside(p, whole.mass_a)
     most = -math.log1p(-outside) if outside < 1.0 else math.inf  # log(B/A), as B <= 1; more is rounding
     there = 0.0
     if bumps:
@@ -211,7 +221,7 @@ def _rounding(whole: Integral) -> float:
 
 def _of_masses(p: Density, q: Density, whole: Integral) -> float:
     """Error of the term log(A/B): rounding if it was added, and the part that min(1, sum) hides if sums are above 1."""
-    added = max(math.log(mass_inside(p, whole.mass_a)) - math.log(mass_inside(q, whole.mass_b)), 0.0)
+    added = max(log_mass_inside(p, whole.mass_a) - log_mass_inside(q, whole.mass_b), 0.0)
     hidden = math.log(whole.mass_a / whole.mass_b) - added
     tables = isinstance(p, Tabulated) or isinstance(q, Tabulated)
     return min(added, MASS_ROUNDING) + (hidden if hidden > MASS_ROUNDING and not tables else 0.0)

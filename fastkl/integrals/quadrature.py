@@ -104,7 +104,7 @@ def integral_of_sums(a: Density, b: Density, grid: Grid, sums: Floats) -> Integr
 
 def _lost(a: Density, b: Density, mass_a: float, mass_b: float) -> float:
     """The term of a divergence for unequal masses: log(A/B) if the grid holds more of a (A) than of b (B), else 0."""
-    return max(math.log(mass_inside(a, mass_a)) - math.log(mass_inside(b, mass_b)), 0.0)
+    return max(log_mass_inside(a, mass_a) - log_mass_inside(b, mass_b), 0.0)
 
 
 def require_mass(density: Density, grid: Grid, mass: float) -> None:
@@ -132,9 +132,9 @@ def mass_outside(density: Density, grid: Grid, summed: float) -> float:
     return max(1.0 - summed, 0.0) if outside is None else outside
 
 
-def mass_inside(density: Density, summed: float) -> float:
-    """The probability inside the grid as a divergence counts it: at most 1, and 1 for a table, which has no more."""
-    return 1.0 if isinstance(density, Tabulated) else min(1.0, summed)
+def log_mass_inside(density: Density, summed: float) -> float:
+    """The logarithm of the probability inside the grid as a divergence counts it: at most 0."""
+    return density._log_mass if isinstance(density, Tabulated) else math.log(min(1.0, summed))
 
 
 def first_infinite(p: Density, q: Density, grid: Grid) -> tuple[float, ...] | None:

@@ -123,3 +123,27 @@ def _at_node(component, values, index, shares, steps, corners):
         for corner in range(width):
             corners[corner] = _mixed(corners[corner], corners[corner + width], shares[d])
     return corners[0]
+
+
+@EVALUATE.implement
+def table_of_cells(parts, components, values, nodes, outer, at, x, scratch, out):
+    """Log-density of a table that is constant in cells, whose edges are the nodes; -inf outside the cells.
+
+    The numbers of cells of the axes stand behind the numbers of the component. A cell includes its lower edge, and the
+    last one of an axis its upper edge too.
+    """
+    inner, component = outer.size, components[0]
+    base, begin, size, inside = 0, nodes.size, 1, True
+    length = int(component[LOWEST + 1 + inner])
+    for d in range(inner, -1, -1):
+        n = int(component[LOWEST + 1 + d])
+        begin -= n + 1
+        if d < inner:
+            own = nodes[begin : begin + n + 1]
+            inside = inside and own[0] <= outer[d] <= own[-1]
+            base += _interval(own, outer[d]) * size
+        size *= n
+    own = nodes[nodes.size - length - 1 :]
+    for i in range(x.size):
+        inside_here = inside and own[0] <= x[i] <= own[-1]
+        out[i] = _value(component, values, base + _interval(own, x[i])) if inside_here else -np.inf

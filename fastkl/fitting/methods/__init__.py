@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastkl.densities import Mixture
+from fastkl.densities import Histogram, Mixture
 from fastkl.families import MultivariateNormal
 from fastkl.families.laplace import Laplace
 from fastkl.families.normal import Normal
@@ -25,6 +25,8 @@ METHODS: dict[tuple[str, type[Any]], Method] = {
 def solve(reading: Reading, options: Options) -> Search:
     """The ends of all runs, by the method for the direction and the family of the task."""
     task = reading.task
+    if isinstance(task.target, Histogram) and task.chart.family is not Mixture:
+        return newton.solve(reading, options)  # the counts in a cell do not show its moments
     return METHODS.get((task.direction, task.chart.family), newton.solve)(reading, options)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from fastkl.densities import Density, Histogram
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
 from fastkl.fitting.methods.method import Options, Search
@@ -20,6 +21,8 @@ MAX_GRIDS = 3
 def solve(reading: Reading, options: Options) -> Search:
     """The ends of the runs on a grid that fits them."""
     task = reading.task
+    if cells_of_narrow(task.target):
+        return Search(reading, [_unidentified(reading, starts(reading)[0])])
     # a grid for a mixture of Normals resolves the Normals that are near it as well
     smooth = task.target._is_normal and task.chart.family in (Normal, MultivariateNormal)
     begins = [*starts(reading), *options.starts]
@@ -34,6 +37,23 @@ def solve(reading: Reading, options: Options) -> Search:
             break
         reading, begins = reading.on(moved), [end.state for end in kept]
     return Search(reading, ends)
+
+
+def cells_of_narrow(target: Density) -> str:
+    """Words for the filled cells of a histogram's axis if they are one or two neighbours, which any narrow q fits."""
+    if not isinstance(target, Histogram):
+        return ""
+    for d in range(target.ndim):
+        filled = np.flatnonzero(target.probabilities.sum(axis=tuple(k for k in range(target.ndim) if k != d)))
+        if filled[-1] - filled[0] < 2:
+            return "a single cell" if filled.size == 1 else "two neighbouring cells"
+    return ""
+
+
+def _unidentified(reading: Reading, state: Floats) -> Point:
+    local = reading.objective(state[np.newaxis])
+    numbers = float(local.value[0]), local.gradient[0], local.hessian[0]
+    return Point(reading.task.chart, state, *numbers, Outcome.NOT_IDENTIFIED)
 
 
 def ends_from(reading: Reading, begins: list[Floats], options: Options) -> list[Point]:

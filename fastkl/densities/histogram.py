@@ -1,0 +1,212 @@
+"""Histograms: densities that are known by their probabilities in cells."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastkl.densities.cells import log_masses
+from fastkl.densities.moments import Moments
+from fastkl.densities.tabulated import Tabulated
+from fastkl.density import Density
+from fastkl.grids import Grid
+from fastkl.kernels.records import Evaluation, evaluation
+from fastkl.kernels.tables import table_of_cells
+from fastkl.validation import Floats, as_real, as_reals
+
+
+class Histogram(Tabulated):
+    """A density that is known by its probability in each cell; made by `Tabulated.from_histogram`.
+
+    Any other density counts in a cell with its mass there, so that a divergence is the sum of P log(P/Q) over the
+    cells and has no quadrature error. Off its own cells the density is constant in each cell.
+
+    Attributes
+    ----------
+    edges : tuple of ndarray
+        The edges of the cells of each axis; the first and the last one may be infinite.
+    counts : ndarray
+        The counts, without the pseudocount.
+    probabilities : ndarray
+        The probability of each cell.
+    n : int or None
+        The number of observations, if the counts are whole numbers and no pseudocount was added; None otherwise.
+    grid : Grid
+        The cells as a grid; a cell without an end counts as wide as its neighbour there.
+    """
+
+    def __init__(self, counts: ArrayLike, edges: Any, *, pseudocount: float = 0.0, density: bool = False) -> None:
+        given = as_reals(counts, "counts")
+        self.edges = _checked_edges(edges, given.ndim)
+        _check_counts(given, self.edges)
+        if as_real(pseudocount, "pseudocount") < 0.0:
+            raise ValueError(f"pseudocount must be >= 0, got {pseudocount!r}")
+        finite = tuple(map(_closed, self.edges))
+        widths = math.prod(np.ix_(*(np.diff(line) for line in finite))) if given.ndim > 1 else np.diff(finite[0])
+        if density:
+            if not all(math.isfinite(line[0]) and math.isfinite(line[-1]) for line in self.edges):
+                raise ValueError("a density in a cell without an end has no mass: give counts, with density=False")
+            given = given * widths
+        self.counts = given
+        self.pseudocount = float(pseudocount)
+        weights = given / given.max() + pseudocount / given.max()  # a sum of large counts might overflow
+        self.probabilities: Floats = weights / weights.sum()
+        for array in (self.counts, self.probabilities):
+            array.flags.writeable = False
+        whole = not density and pseudocount == 0.0 and bool((given == np.floor(given)).all())
+        self.n = int(given.sum()) if whole else None
+        super().__init__(Grid.from_edges(*finite), self.probabilities / widths)
+
+    @property
+    def has_ends(self) -> bool:
+        """Whether all cells are of finite width."""
+        return all(math.isfinite(line[0]) and math.isfinite(line[-1]) for line in self.edges)
+
+    def require_ends(self, purpose: str) -> None:
+        """Refuse cells without an end for a purpose that takes their width."""
+        for line in self.edges:
+            for cell, end in ((line[:2], line[0]), (line[-2:], line[-1])):
+                if math.isinf(end):
+                    raise ValueError(
+                        f"{purpose} takes cells of finite width, but one reaches from {cell[0]:g} to {cell[1]:g}: "
+                        "put its counts into a cell with an end, or leave it out"
+                    )
+
+    def on(self, edges: Sequence[Floats]) -> Histogram:
+        """The same density by its probabilities between other edges, which include its own edges inside of them."""
+        masses = self.probabilities
+        for axis, (own, line) in enumerate(zip(self.edges, edges, strict=True)):
+            masses = np.moveaxis(np.tensordot(_shares(own, line), masses, (1, axis)), 0, axis)
+        return Histogram(masses, edges)
+
+    def _evaluation(self, grid: Grid | None = None) -> Evaluation:
+        if grid == self.grid:
+            return super()._evaluation(grid)
+        self.require_ends("a density off the cells")
+        numbers = [-self.log_normalizer, 0.0, -math.inf, *self.grid.shape]
+        return evaluation(table_of_cells, [numbers], values=self.values.reshape(-1), nodes=np.concatenate(self.edges))
+
+    @property
+    def support(self) -> tuple[float, float]:
+        return float(self.edges[0][0]), float(self.edges[0][-1])
+
+    @property
+    def _kinks(self) -> Sequence[float]:
+        return tuple(self.edges[0][1:-1].tolist())
+
+    def __repr__(self) -> str:
+        cells = " x ".join(map(str, self.counts.shape))
+        sides = " x ".join(f"[{line[0]:.6g}, {line[-1]:.6g}]" for line in self.edges)
+        return f"Histogram({cells} cells on {sides}, {'masses' if self.n is None else f'n={self.n}'})"
+
+    @cached_property
+    def _moments(self) -> Moments:
+        self.require_ends("a mean or a variance")
+        found = super()._moments
+        for d, line in enumerate(self.edges):  # the spread within the cells
+            others = tuple(k for k in range(self.ndim) if k != d)
+            found.cov[d, d] += self.probabilities.sum(axis=others) @ np.diff(line) ** 2 / 12.0
+        return found
+
+
+class InCells(Tabulated):
+    """A density by its masses in the cells of a histogram: their shares as a table, and their sum."""
+
+    def __init__(self, density: Density, cells: Histogram) -> None:
+        logs = log_masses(density, cells.edges)
+        if not (logs > -np.inf).any():
+            raise ValueError(f"{density!r} has no mass in any cell of {cells!r}")
+        self.density = density
+        self._log_mass = min(float(np.logaddexp.reduce(logs, axis=None)), 0.0)
+        widths = math.prod(np.ix_(*cells.grid.weights)) if cells.ndim > 1 else cells.grid.weights[0]
+        super().__init__(cells.grid, logs - np.log(widths), log=True)
+
+    def mass_outside(self, grid: Grid) -> float:
+        return -math.expm1(self._log_mass)
+
+    def __repr__(self) -> str:
+        return repr(self.density)
+
+
+def on_common_cells(p: Density, q: Density) -> tuple[Density, Density]:
+    """Two densities, of which one is a histogram, by their masses in the same cells: the union of two histograms'."""
+    histograms = [density for density in (p, q) if isinstance(density, Histogram)]
+    if len(histograms) == 2:
+        one, other = histograms
+        if one.ndim != other.ndim:
+            raise ValueError(f"p has {p.ndim} dimensions and q has {q.ndim}")
+        if all(map(np.array_equal, one.edges, other.edges)):
+            return p, q
+        for histogram in histograms:
+            histogram.require_ends("a union of different edges")
+        union = [np.union1d(*lines) for lines in zip(one.edges, other.edges, strict=True)]
+        return one.on(union), other.on(union)
+    cells = histograms[0]
+    return cast(tuple[Density, Density], tuple(d if d is cells else InCells(d, cells) for d in (p, q)))
+
+
+def _shares(own: Floats, line: Floats) -> Floats:
+    """The share of each cell between the edges *own*, in columns, that each cell between *line* holds, in rows."""
+    overlap = np.minimum(own[1:], line[1:, np.newaxis]) - np.maximum(own[:-1], line[:-1, np.newaxis])
+    shares: Floats = np.maximum(overlap, 0.0) / np.diff(own)
+    return shares
+
+
+def _checked_edges(edges: Any, ndim: int) -> tuple[Floats, ...]:
+    if ndim == 0:
+        raise ValueError("counts must be an array with one axis for each dimension, got a single number")
+    several = list(edges) if ndim > 1 or (len(edges) == 1 and np.ndim(edges[0]) == 1) else [edges]
+    if len(several) != ndim:
+        raise ValueError(f"counts of {ndim} dimensions need the edges of as many axes, got {len(several)}")
+    return tuple(_checked_line(line, "" if ndim == 1 else f" of axis {d}") for d, line in enumerate(several))
+
+
+def _checked_line(edges: ArrayLike, where: str) -> Floats:
+    line = np.array(as_reals(edges, f"edges{where}"))
+    if line.ndim != 1 or line.size < 3:
+        raise ValueError(f"edges{where} must be a line of at least 3 numbers, got an array of shape {line.shape}")
+    inner = line[1:-1]
+    if np.isnan(line).any() or not np.isfinite(inner).all():
+        bad = line[np.isnan(line)][0] if np.isnan(line).any() else inner[~np.isfinite(inner)][0]
+        raise ValueError(f"edges{where} must be finite, the first and the last may be infinite, but one is {bad}")
+    falling = np.flatnonzero(~(line[1:] > line[:-1]))
+    if falling.size:
+        at = int(falling[0])
+        raise ValueError(
+            f"edges{where} must increase strictly, but edge {at} is {line[at]:g} and edge {at + 1} is {line[at + 1]:g}"
+        )
+    if inner.size < 2 and not np.isfinite(line).all():
+        raise ValueError(f"edges{where} need at least one cell with two ends, got {line.tolist()}")
+    line.flags.writeable = False
+    return line
+
+
+def _check_counts(counts: Floats, edges: Sequence[Floats]) -> None:
+    expected = tuple(line.size - 1 for line in edges)
+    if counts.shape != expected:
+        numbers = f"{counts.size} counts need {counts.size + 1} edges, got {edges[0].size}"
+        shapes = f"counts of shape {counts.shape} need as many edges on each axis plus 1, got {[e.size for e in edges]}"
+        raise ValueError(numbers if counts.ndim == 1 else shapes)
+    bad = ~((counts >= 0.0) & np.isfinite(counts))
+    if bad.any():
+        at = tuple(int(k) for k in np.argwhere(bad)[0])
+        raise ValueError(
+            f"counts must be >= 0 and finite, but that of cell {at[0] if len(at) == 1 else at} is {counts[at]}"
+        )
+    if not counts.any():
+        raise ValueError(f"all {counts.size} counts are 0: there is no mass")
+
+
+def _closed(line: Floats) -> Floats:
+    """Edges with an infinite end moved to the width of the neighbouring cell."""
+    closed = line.copy()
+    if math.isinf(line[0]):
+        closed[0] = line[1] - (line[2] - line[1])
+    if math.isinf(line[-1]):
+        closed[-1] = line[-2] + (line[-2] - line[-3])
+    return closed
