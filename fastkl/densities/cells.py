@@ -19,8 +19,8 @@ from fastkl.families.stirling import LOG_SQRT_2PI
 from fastkl.families.univariate import Univariate
 from fastkl.grids.rules import gauss_legendre
 from fastkl.jit import Implementation
-from fastkl.kernels.cells import OUTPUTS, cell_scores
-from fastkl.kernels.normal_cells import normal_cells
+from fastkl.kernels.cells import OUTPUTS, Placed, cell_scores
+from fastkl.kernels.normal_cells import PlacedNormal, normal_cells
 from fastkl.kernels.polynomials import monomials
 from fastkl.validation import Floats
 
@@ -77,7 +77,7 @@ def _rows(
     out = np.empty((OUTPUTS, lower.size))
     where = np.array([*member._place_and_scale(), *ends], dtype=np.float64)
     parameters = np.array(member._score_parameters(), dtype=np.float64)
-    cell_scores(lower.size, scores.address, parameters, k, where, lower, upper, out)
+    cell_scores(lower.size, Placed(scores.address, parameters, k, where), lower, upper, out)
     return out
 
 
@@ -106,9 +106,8 @@ def normal_in_cells(mean: Floats, L: Floats, edges: Edges, degree: int) -> Float
     shape, table = np.array([line.size - 1 for line in edges]), monomials(mean.size, degree)
     out = np.empty((table.outer.size, int(shape.prod())))
     stds = np.sqrt((L * L).sum(axis=1))
-    normal_cells(
-        out.shape[1], np.ascontiguousarray(mean), W, W.T @ W, stds, np.concatenate(edges), shape, degree, table, out
-    )
+    normal = PlacedNormal(np.ascontiguousarray(mean), W, W.T @ W, stds)
+    normal_cells(out.shape[1], normal, np.concatenate(edges), shape, table, out)
     out[0] += np.log(np.diag(W)).sum() - mean.size * LOG_SQRT_2PI
     return out
 

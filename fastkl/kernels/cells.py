@@ -9,6 +9,8 @@ logarithm is kept, so nothing underflows.
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, log
@@ -46,8 +48,12 @@ DIFFERENCE[1::2] -= _both_sides(GAUSS_WEIGHTS)
 
 AGREE = 1e-9
 """Largest difference of both rules, in units of the integral: the error of the better one is then below 1e-14."""
+NOISE, MOST_NOISE = 1e-13, 1e-2
+"""Relative error of a density that its logarithm, a number rounded to 1e-16 of its size, may bring, and a limit."""
 DEPTH = 50
 """Largest number of times that a panel is halved."""
+MOST_HALVES = 1000
+"""Largest number of parts of a panel that are looked at, for a density whose logarithm is too large to have digits."""
 MOST_PANELS = 2100
 """Largest number of panels on the way to an end: the doubles have room for as many halvings."""
 NARROW = 2.0**-40
@@ -84,9 +90,10 @@ def _add(sums, x, of_q, weights, half, coordinates, top):
 def _panel(scores, parameters, begin, end, top, coordinates, sums, x, of_q, stack):
     """Add the integral over a panel to *sums*, by halving it until the rules agree; the result is the new *top*."""
     stack[0, 0], stack[0, 1], stack[0, 2] = begin, end, 0.0
-    count = 1
+    count, evaluated = 1, 0
     while count > 0:
         count -= 1
+        evaluated += 1
         left, right, depth = stack[count, 0], stack[count, 1], stack[count, 2]
         half, middle = 0.5 * (right - left), 0.5 * left + 0.5 * right
         for i in range(x.size):
@@ -107,7 +114,8 @@ def _panel(scores, parameters, begin, end, top, coordinates, sums, x, of_q, stac
             value = half * exp_or_zero(of_q[0, i] - top)
             integral += WEIGHTS[i] * value
             difference += DIFFERENCE[i] * value
-        if abs(difference) <= AGREE * (sums[0] + integral) or depth >= DEPTH:
+        tolerance = AGREE + min(NOISE * abs(top), MOST_NOISE)
+        if abs(difference) <= tolerance * (sums[0] + integral) or depth >= DEPTH or evaluated >= MOST_HALVES:
             _add(sums, x, of_q, WEIGHTS, half, coordinates, top)
         else:
             stack[count, 0], stack[count, 1], stack[count, 2] = left, middle, depth + 1.0
@@ -142,21 +150,34 @@ def _side(scores, parameters, begin, end, at_end, width, top, coordinates, sums,
             power = (of_q[0, 1] - of_q[0, 0]) / log(FARTHER)
             sums[0] += exp_or_zero(of_q[0, 0] - top) * abs(here) / (power + 1.0)
             break
-        if here == end or (gained <= NEGLIGIBLE * sums[0] and gained < before):
+        if here == end or top == -np.inf or (gained <= NEGLIGIBLE * sums[0] and gained < before):
             break
         before = gained
     return top
 
 
+class Placed(NamedTuple):
+    """A member of a family, as `cell_scores` takes it."""
+
+    scores: int
+    """Address of the function that gives log q and its derivatives."""
+    parameters: Any
+    coordinates: int
+    """Number of scores that are wanted."""
+    where: Any
+    """The place, the scale, and the ends of the support."""
+
+
 @tiled(outputs=0)
-def cell_scores(partial, start, stop, scores, parameters, coordinates, where, lower, upper, out):
+def cell_scores(partial, start, stop, member, lower, upper, out):
     """Fill in, for the cells from *lower* to *upper*, the logarithm of the mass of q and the means of its scores there.
 
-    *where* is the place of q, its scale, and the ends of its support. The rows of *out* are the logarithm, the mean of
-    each score, and those of each product of two scores plus their derivative, which are 0 if there is no mass.
+    The rows of *out* are the logarithm, the mean of each score, and those of each product of two scores plus their
+    derivative, which are 0 if there is no mass.
     """
     x, of_q, sums, stack = buffer(NODES.size), buffers(OUTPUTS, NODES.size), buffer(OUTPUTS), buffers(DEPTH + 3, 3)
-    place, scale, first, last = where[0], where[1], where[2], where[3]
+    scores, parameters, coordinates = member.scores, member.parameters, member.coordinates
+    place, scale, first, last = member.where[0], member.where[1], member.where[2], member.where[3]
     for i in range(start, stop):
         left, right = max(lower[i], first), min(upper[i], last)
         for k in range(OUTPUTS):

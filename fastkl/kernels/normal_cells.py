@@ -7,6 +7,8 @@ of the Normal on a line parallel to each axis, and a product of Gauss's rules in
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, log
@@ -56,14 +58,25 @@ def _find_largest(precision, centre, low, high, place, slope):
             slope[d] -= precision[d, j] * (place[j] - centre[j])
 
 
+class PlacedNormal(NamedTuple):
+    """A Normal, as `normal_cells` takes it."""
+
+    centre: Any
+    whitening: Any
+    """The lower triangular matrix W, with which z = W (x - centre) is a standard Normal."""
+    precision: Any
+    stds: Any
+
+
 @tiled(outputs=0)
-def normal_cells(partial, start, stop, centre, W, precision, stds, edges, shape, degree, monomials, out):
+def normal_cells(partial, start, stop, normal, edges, shape, monomials, out):
     """Fill in, for every cell of a grid, the log-mass of a Normal up to its constant and the means of monomials of z.
 
-    z = W (x - centre). *edges* are those of all axes, one after the other, and *shape* the numbers of cells. The first
+    *edges* are those of all axes, one after the other, and *shape* the numbers of cells. The first
     row of *out* is the logarithm, the others are the means, in the order of the monomials, which are 0 without mass.
     """
-    D, M = shape.size, monomials.outer.size
+    D, M, degree = shape.size, monomials.outer.size, monomials.power.max()
+    centre, W, precision, stds = normal.centre, normal.whitening, normal.precision, normal.stds
     low, high, place, slope = buffer(D), buffer(D), buffer(D), buffer(D)
     width, counts, orders, panel, node = buffer(D), integers(D), integers(D), integers(D), integers(D)
     outer, z, sums, products = buffer(D - 1), buffer(D - 1), buffer(degree + 1), buffer(monomials.parent.size)
