@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastkl.densities import Histogram
 from fastkl.fitting import FitResult, KLSurface
 from fastkl.fitting.result import short
 from fastkl.validation import Floats
@@ -41,8 +42,8 @@ SURFACE_LEVELS = 24
 def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axes]:
     """Draw fits side by side: p filled, the fitted q on top, its other minima faint.
 
-    On one axis these are curves; on two, contours that hold 39, 86 and 99 % of each density, with a mark at every
-    minimum.
+    On one axis these are curves, and steps for a histogram; on two, contours that hold 39, 86 and 99 % of each density,
+    with a mark at every minimum.
 
     Parameters
     ----------
@@ -78,6 +79,8 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
             raise TypeError(f"plot_fits draws FitResult objects, got {type(result).__name__}")
         if result.grid.ndim > 2 or result.grid.ndim != results[0].grid.ndim:
             raise ValueError(f"plot_fits draws fits on one axis or on two, got a grid of shape {result.grid.shape}")
+        if isinstance(result.p, Histogram):
+            result.p.require_ends("a picture")
     if ax is None:
         from matplotlib import pyplot
 
@@ -102,10 +105,14 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
 
 def _draw_curves(result: FitResult, ax: Axes, x: Floats) -> None:
     color = COLOR[result.direction]
-    p = _finite(result.p.pdf(x))
-    filled = ax.fill_between(x, p, color="0.85", linewidth=0, label="p")
-    filled.sticky_edges.y.append(0.0)  # the axis starts at 0 and stays free above
-    ax.plot(x, p, color="0.45", linewidth=1)
+    if isinstance(result.p, Histogram):
+        ax.stairs(result.p.values, result.p.edges[0], fill=True, color="0.85", label="p")
+        ax.stairs(result.p.values, result.p.edges[0], color="0.45", linewidth=1)
+    else:
+        p = _finite(result.p.pdf(x))
+        filled = ax.fill_between(x, p, color="0.85", linewidth=0, label="p")
+        filled.sticky_edges.y.append(0.0)  # the axis starts at 0 and stays free above
+        ax.plot(x, p, color="0.45", linewidth=1)
     for minimum in result.minima[1:]:
         ax.plot(x, _finite(minimum.q.pdf(x)), color=color, alpha=0.45, linewidth=1.2, linestyle=":")
     if len(result.minima) > 1:
@@ -128,8 +135,12 @@ def _finish(result: FitResult, ax: Axes) -> None:
 def _draw_contours(result: FitResult, ax: Axes, lines: tuple[Floats, Floats]) -> None:
     color = COLOR[result.direction]
     points = np.stack(np.meshgrid(*lines), axis=-1)
-    p = result.p.pdf(points)
-    ax.contourf(*lines, p, levels=[*_levels(p), max(p.max(), 1e-300) * 1.001], colors=["0.9", "0.8", "0.7"])
+    if isinstance(result.p, Histogram):
+        top = 2.0 * result.p.values.max()  # the fullest cell is half grey, so that lines can be seen on it
+        ax.pcolormesh(*result.p.edges, result.p.values.T, cmap="Greys", vmax=top, rasterized=True)
+    else:
+        p = result.p.pdf(points)
+        ax.contourf(*lines, p, levels=[*_levels(p), max(p.max(), 1e-300) * 1.001], colors=["0.9", "0.8", "0.7"])
     ax.plot([], [], color="0.7", linewidth=6, label="p")
     for minimum in result.minima[1:]:
         other = minimum.q.pdf(points)

@@ -65,6 +65,7 @@ def _tasks() -> Iterator[Task]:
             yield partial(_fit_plane, covariance_type, direction)
     yield _fit_mixture
     yield _fit_samples
+    yield _fit_histograms
     yield _tables
     yield _batches
 
@@ -125,6 +126,17 @@ def _fit_samples() -> None:
     p = fastkl.Tabulated.from_samples(np.linspace(-1.0, 1.0, FEW) ** 3)
     for direction in ("forward", "reverse"):
         fastkl.fit(p, "normal", direction=direction)
+
+
+def _fit_histograms() -> None:
+    counts = np.array([1, 4, 9, 5, 2])
+    for families, p in (
+        (FAMILIES, fastkl.Tabulated.from_histogram(counts, np.linspace(0.0, 1.0, 6))),
+        (["multivariate_normal"], fastkl.Tabulated.from_histogram(np.outer(counts, counts), [np.arange(6.0)] * 2)),
+    ):
+        for family in families:
+            for direction in ("forward", "reverse"):
+                fastkl.fit(p, family, direction=direction)
 
 
 def _tables() -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastkl.densities import Density
+from fastkl.densities import Density, Histogram
 from fastkl.families.normal import Normal
 from fastkl.families.stirling import LOG_SQRT_2PI
 from fastkl.fitting.fit import fit
@@ -107,12 +107,19 @@ def kl_surface(
     if not (scales > 0.0).all():
         raise ValueError(f"every scale must be > 0, got {float(scales[scales <= 0.0][0])!r}")
     task = task_of(p, Normal, grid, direction, log=log)
-    divergence = (_forward if task.direction == "forward" else _reverse)(Reading(task), locs, scales)
+    by_nodes = _forward if task.direction == "forward" else _reverse
+    divergence = (_of_cells if isinstance(task.target, Histogram) else by_nodes)(Reading(task), locs, scales)
     result = fit(task.target, Normal, task.grid, direction=task.direction, starts=_pits(divergence, locs, scales))
     inside = tuple(
         m for m in result.minima if locs.min() <= m.q.loc <= locs.max() and scales.min() <= m.q.scale <= scales.max()
     )
     return KLSurface(divergence, locs, scales, inside, task.direction)
+
+
+def _of_cells(reading: Reading, locs: Floats, scales: Floats) -> Floats:
+    """Divergences of a histogram, by the masses in its cells."""
+    states = np.column_stack([np.repeat(locs, scales.size), np.tile(scales, locs.size)])
+    return np.asarray(np.maximum(reading.objective(states).value, 0.0).reshape(locs.size, scales.size))
 
 
 def _reverse(reading: Reading, locs: Floats, scales: Floats) -> Floats:

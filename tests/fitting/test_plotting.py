@@ -136,3 +136,22 @@ def test_a_result_draws_itself():
 def test_another_number_of_axes_is_refused(n):
     with pytest.raises(ValueError, match=rf"2 results need as many axes, got {n}"):
         plot_fits(*_fits(), ax=[pyplot.figure().add_subplot() for _ in range(n)])
+
+
+def test_a_histogram_is_drawn_as_steps():
+    p = Tabulated.from_histogram([1, 4, 6, 2], [0, 1, 2, 4, 5])
+    (ax,) = plot_fits(fit(p, "normal", direction="forward"))
+    filled, outline = ax.patches
+    np.testing.assert_allclose(filled.get_data().values, p.values)
+    np.testing.assert_array_equal(outline.get_data().edges, p.edges[0])
+    assert ax.get_xlim() == (0.0, 5.0)
+    plane = Tabulated.from_histogram([[1, 4, 2], [3, 8, 5]], [[0, 1, 2], [0, 1, 3, 4]])
+    (ax,) = plot_fits(fit(plane, "multivariate_normal", direction="reverse", mass_tol=1))
+    (mesh,) = [c for c in ax.collections if hasattr(c, "get_coordinates")]
+    np.testing.assert_allclose(mesh.get_array().ravel(), plane.values.T.ravel())
+
+
+def test_a_picture_takes_cells_with_ends():
+    p = Tabulated.from_histogram([1, 4, 6, 2], [0, 1, 2, 4, np.inf])
+    with pytest.raises(ValueError, match="a picture takes cells of finite width, but one reaches from 4 to inf"):
+        plot_fits(fit(p, "normal", direction="forward"))

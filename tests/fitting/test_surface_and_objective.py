@@ -160,3 +160,16 @@ def test_the_minima_of_a_surface_are_those_of_the_fit_within_its_range():
 def test_bad_ranges_are_refused(loc, scale, words):
     with pytest.raises(ValueError, match=words):
         kl_surface(P, loc, scale, direction="reverse")
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_a_surface_of_a_histogram_counts_by_cells(direction):
+    p = Tabulated.from_histogram([1, 4, 6, 2, 1], [0, 1, 2, 3, 4, 6])
+    locs, scales = np.linspace(1, 3, 5), np.geomspace(0.5, 2, 4)
+    surface = kl_surface(p, locs, scales, direction=direction)
+    for i, j in np.ndindex(surface.divergence.shape):
+        q = Normal(locs[i], scales[j])
+        expected = kl_divergence(p, q) if direction == "forward" else kl_divergence(q, p)
+        assert surface.divergence[i, j] == pytest.approx(expected, rel=1e-12)
+    best = fit(p, "normal", direction=direction)
+    assert surface.minima[0].divergence == pytest.approx(best.divergence, rel=1e-12)
