@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from fastkl.densities.dictionaries import plain
+
 
 def json_text(content: Any) -> str:
     """JSON text; inf and NaN, which JSON lacks, become the strings that float() reads."""
-
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {name: plain(entry) for name, entry in value.items()}
-        if isinstance(value, list):
-            return [plain(entry) for entry in value]
-        if isinstance(value, float) and not math.isfinite(value):
-            return str(value)
-        return value
-
     return json.dumps(plain(content), indent=2, allow_nan=False) + "\n"
 
 

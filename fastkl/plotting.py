@@ -77,6 +77,8 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
     for result in results:
         if not isinstance(result, FitResult):
             raise TypeError(f"plot_fits draws FitResult objects, got {type(result).__name__}")
+        if result.p is None:
+            raise ValueError("a result without p cannot be drawn: give p= to FitResult.from_dict")
         if result.grid.ndim > 2 or result.grid.ndim != results[0].grid.ndim:
             raise ValueError(f"plot_fits draws fits on one axis or on two, got a grid of shape {result.grid.shape}")
         if isinstance(result.p, Histogram):

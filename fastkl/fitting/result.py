@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,16 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.densities import Density, Mixture
+from fastkl.densities.dictionaries import (
+    density_as_dict,
+    density_from_dict,
+    family_name,
+    grid_as_dict,
+    grid_from_dict,
+    parameters,
+    plain,
+    with_parameters,
+)
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
 from fastkl.fitting.statistics import CountStatistics, count_statistics
 from fastkl.grids import Grid
 from fastkl.integrals import kl_divergence
+from fastkl.notebook import html_table
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 Direction = Literal["forward", "reverse"]
+
+TITLE = {"forward": "forward  min KL(p||q)  covers p", "reverse": "reverse  min KL(q||p)  seeks a mode"}
+"""First line of the table of a result."""
 
 ROUNDS_TO_ZERO = 1e-8
 """Size of loc/scale below which loc is printed as 0: a fit knows loc/scale to about gtol, 1e-9."""
@@ -46,6 +61,7 @@ class FitResult:
     q : Density
         The fitted density: the best minimum, or the best point so far if there is none.
     p : Density
+        The target; None in a result from a dictionary that does not hold it.
     grid : Grid
     direction : {'forward', 'reverse'}
     divergence : float
@@ -86,7 +102,7 @@ class FitResult:
     """
 
     q: Any
-    p: Density
+    p: Any
     grid: Grid
     direction: Direction
     divergence: float
@@ -111,12 +127,12 @@ class FitResult:
     @cached_property
     def forward(self) -> float:
         """KL(p||q), computed on first access if the fit was a reverse one."""
-        return self.divergence if self.direction == "forward" else kl_divergence(self.p, self.q, self.grid)
+        return self.divergence if self.direction == "forward" else float(kl_divergence(self.p, self.q, self.grid))
 
     @cached_property
     def reverse(self) -> float:
         """KL(q||p), computed on first access if the fit was a forward one."""
-        return self.divergence if self.direction == "reverse" else kl_divergence(self.q, self.p, self.grid)
+        return self.divergence if self.direction == "reverse" else float(kl_divergence(self.q, self.p, self.grid))
 
     @cached_property
     def elbo(self) -> float:
@@ -134,31 +150,110 @@ class FitResult:
 
         return plot_fits(self, ax=None if ax is None else [ax])[0]
 
+    def to_dict(self, *, values: bool = False) -> dict[str, Any]:
+        """The result as a dictionary that `json.dumps` takes, from which `from_dict` restores it.
+
+        Parameters
+        ----------
+        values : bool, default False
+            Whether a `Tabulated` p is kept with its grid and its values. Without them, and for a p of another library,
+            the restored result has no p; families and mixtures are always kept.
+
+        Returns
+        -------
+        dict
+            The attributes by name: densities by their parameters, arrays as lists, the grid by the ends, numbers of
+            nodes and rules of its axes. ``family`` is the name of the family of q, and ``forward``, ``reverse`` and
+            ``elbo`` are there too, for which p is read once more if they have not been asked for. inf and NaN, which
+            JSON lacks, are the strings 'inf', '-inf' and 'nan', which `float` reads.
+
+        Examples
+        --------
+        >>> import json, fastkl
+        >>> result = fastkl.fit(fastkl.Mixture([fastkl.Normal(0, 1)]), "normal", direction="forward")
+        >>> text = json.dumps(result.to_dict(), allow_nan=False)
+        >>> fastkl.FitResult.from_dict(json.loads(text)).q == result.q
+        True
+        """
+        content = {field.name: getattr(self, field.name) for field in fields(self)}
+        content.update(
+            family=family_name(self.q),
+            q=parameters(self.q),
+            p=density_as_dict(self.p, values=values),
+            grid=grid_as_dict(self.grid),
+            minima=[{**vars(minimum), "q": parameters(minimum.q)} for minimum in self.minima],
+        )
+        return dict(plain({**content, **{name: getattr(self, name) for name in DERIVED}}))
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], *, p: Density | None = None) -> FitResult:
+        """The result that gave *content* by `to_dict`, perhaps by way of JSON.
+
+        Parameters
+        ----------
+        content : mapping
+            A dictionary as `to_dict` returns it; keys that it does not know are passed over.
+        p : Density, optional
+            The target, for a dictionary that does not hold it. Without a target the result has p = None and cannot be
+            drawn.
+
+        Raises
+        ------
+        ValueError
+            If a key is missing, or a family is unknown.
+        """
+        needed = ["family", *(field.name for field in fields(cls) if field.default is MISSING)]
+        missing = [name for name in needed if name not in content]
+        if missing:
+            raise ValueError(f"the dictionary is not one of FitResult.to_dict: it lacks {', '.join(missing)}")
+        family = content["family"]
+        given = {f.name: _decoded(f.type, content[f.name]) for f in fields(cls) if f.name in content}
+        given["q"] = with_parameters(family, content["q"])
+        given["p"] = density_from_dict(content["p"]) if p is None else p
+        given["grid"] = grid_from_dict(content["grid"])
+        given["minima"] = tuple(
+            Minimum(with_parameters(family, m["q"]), *(float(m[f.name]) for f in fields(Minimum)[1:]))
+            for m in content["minima"]
+        )
+        result = cls(**given)
+        vars(result).update({name: float(content[name]) for name in DERIVED if name in content})
+        return result
+
     def __str__(self) -> str:
-        title = {"forward": "forward  min KL(p||q)  covers p", "reverse": "reverse  min KL(q||p)  seeks a mode"}
-        lines = [
-            title[self.direction],
-            f"  q             {short(self.q)}",
-            f"  KL(p||q)      {self.forward:.6g}",
-            f"  KL(q||p)      {self.reverse:.6g}",
+        rows = [f"  {name:<14}{value}" for name, value in self._rows()]
+        return "\n".join([TITLE[self.direction], *rows, f"  {self._verdict}: {self.message}"])
+
+    def _repr_html_(self) -> str:
+        """The table of `str`, for a notebook."""
+        return html_table(TITLE[self.direction], [*self._rows(), (self._verdict, self.message)])
+
+    @property
+    def _verdict(self) -> str:
+        return "success" if self.success else "NO SUCCESS"
+
+    def _rows(self) -> list[tuple[str, str]]:
+        """Names and values of the table."""
+        minima = [("minima", f"{len(self.minima)}"), *((f"  {m.divergence:.6g}", short(m.q)) for m in self.minima)]
+        return [
+            ("q", short(self.q)),
+            ("KL(p||q)", f"{self.forward:.6g}"),
+            ("KL(q||p)", f"{self.reverse:.6g}"),
+            *(minima if self.direction == "reverse" else []),
+            *(self.statistics.rows() if self.statistics is not None else []),
+            ("error", f"{self.quadrature_error:.1e}"),
+            ("mass outside", f"{self.mass_outside:.1e} of q, {self.mass_outside_p:.1e} of p"),
         ]
-        if self.direction == "reverse":
-            lines.append(f"  minima        {len(self.minima)}")
-            lines += [f"    {m.divergence:<12.6g}{short(m.q)}" for m in self.minima]
-        if self.statistics is not None:
-            found = self.statistics
-            errors = ", ".join(f"{name} {error:.3g}" for name, error in found.standard_errors.items())
-            lines += [
-                f"  std. errors   {errors}",
-                f"  AIC, BIC      {found.aic:.6g}, {found.bic:.6g}  (n = {found.n})",
-                f"  G-test        2n KL = {found.g:.6g}, df = {found.df}, p = {found.pvalue:.3g}",
-            ]
-        lines += [
-            f"  error         {self.quadrature_error:.1e}",
-            f"  mass outside  {self.mass_outside:.1e} of q, {self.mass_outside_p:.1e} of p",
-            f"  {'success' if self.success else 'NO SUCCESS'}: {self.message}",
-        ]
-        return "\n".join(lines)
+
+
+DERIVED = ("forward", "reverse", "elbo")
+"""Attributes that are computed when they are first asked for."""
+
+
+def _decoded(annotation: Any, value: Any) -> Any:
+    """An entry of a dictionary as the attribute with this annotation."""
+    if isinstance(value, list):
+        return np.array(value, dtype=np.float64) if "NDArray" in annotation else tuple(value)
+    return float(value) if "float" in annotation and value is not None else value
 
 
 def short(q: Any, digits: int = 6) -> str:

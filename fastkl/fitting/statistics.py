@@ -53,6 +53,15 @@ class CountStatistics:
     rare: int
     standard_errors: dict[str, float]
 
+    def rows(self) -> list[tuple[str, str]]:
+        """Names and values for the table of a result."""
+        errors = ", ".join(f"{name} {error:.3g}" for name, error in self.standard_errors.items())
+        return [
+            ("std. errors", errors),
+            ("AIC, BIC", f"{self.aic:.6g}, {self.bic:.6g}  (n = {self.n})"),
+            ("G-test", f"2n KL = {self.g:.6g}, df = {self.df}, p = {self.pvalue:.3g}"),
+        ]
+
 
 def count_statistics(result: FitResult) -> CountStatistics | None:
     """The statistics of a fit; None unless it is a forward fit to counts of observations."""

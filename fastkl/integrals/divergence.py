@@ -16,6 +16,7 @@ from fastkl.grids import Grid, as_grid
 from fastkl.integrals.batches import batch_divergence, is_batch
 from fastkl.integrals.error import by_cells, estimate, too_coarse
 from fastkl.integrals.quadrature import first_infinite, integrate, mass_outside
+from fastkl.notebook import html_table
 from fastkl.validation import nats_per_unit
 
 CLOSED_FORM_ERROR = 1e-13
@@ -69,6 +70,10 @@ class KLResult:
     first_infinite: float | tuple[float, ...] | None
     expected_by_chance: float | None = None
     pvalue: float | None = None
+
+    def _repr_html_(self) -> str:
+        """The attributes as a table, for a notebook."""
+        return html_table("KL(p||q)", list(vars(self).items()))
 
 
 @overload
