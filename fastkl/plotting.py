@@ -194,6 +194,9 @@ def _visible_box(results: Sequence[FitResult]) -> tuple[Floats, Floats]:
 
 def plot_surface(surface: KLSurface, ax: Axes | None = None) -> Axes:
     """Draw the levels of a surface of divergences, and mark its minima."""
+    from matplotlib import colormaps
+    from matplotlib.colors import BoundaryNorm
+
     if ax is None:
         from matplotlib import pyplot
 
@@ -206,7 +209,9 @@ def plot_surface(surface: KLSurface, ax: Axes | None = None) -> Axes:
     levels = np.unique(np.quantile(finite, np.linspace(0.0, 1.0, SURFACE_LEVELS)))
     shown = np.ma.masked_invalid(surface.divergence.T)
     if levels.size > 1:
-        filled = ax.contourf(surface.loc, surface.scale, shown, levels=levels, cmap="viridis_r")
+        shades = colormaps["viridis_r"]
+        norm = BoundaryNorm(levels, shades.N)  # a colour for each level, however close the levels are
+        filled = ax.contourf(surface.loc, surface.scale, shown, levels=levels, cmap=shades, norm=norm)
         ax.contour(surface.loc, surface.scale, shown, levels=levels, colors="white", linewidths=0.3)
         ax.figure.colorbar(filled, ax=ax, label="divergence", format="%.3g")
     for k, minimum in enumerate(surface.minima):

@@ -173,3 +173,19 @@ def test_a_surface_of_a_histogram_counts_by_cells(direction):
         assert surface.divergence[i, j] == pytest.approx(expected, rel=1e-12)
     best = fit(p, "normal", direction=direction)
     assert surface.minima[0].divergence == pytest.approx(best.divergence, rel=1e-12)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_the_colours_of_a_surface_follow_its_levels(direction):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    surface = kl_surface(P, np.linspace(-6, 6, 31), np.geomspace(0.2, 4, 21), direction=direction)
+    colours = surface.plot().collections[0].get_facecolor()
+    red, green, blue = colours[:, 0], colours[:, 1], colours[:, 2]
+    lightness = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    steps = -np.diff(lightness)
+    # from yellow, 0.88, to dark purple, 0.08: every level takes its part of the way
+    assert lightness[0] - lightness[-1] > 0.75
+    assert (steps > 0.0).all()
+    assert steps.max() < 0.1
+    pyplot.close("all")
