@@ -3,6 +3,7 @@
 # Numba first: deep in a stack of imports, at the end of a chunk of Python's frames, its own import takes 0.15 s longer
 import fastkl.jit  # noqa: F401
 from fastkl.arrays import entr, entropy, jeffreys, jensenshannon, kl_div, log_ratio, rel_entr
+from fastkl.bar import progress
 from fastkl.densities import Density, Histogram, Mixture, Tabulated, as_density
 from fastkl.families import MultivariateNormal, table
 from fastkl.families.table import *  # noqa: F403
@@ -37,6 +38,7 @@ __all__ = [
     "kl_surface",
     "log_ratio",
     "plot_fits",
+    "progress",
     "rel_entr",
 ]
 __all__ += table.__all__
