@@ -3,45 +3,63 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
+import math
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
 import fastkl
+from fastkl import bar
+from fastkl.densities.dictionaries import parameters, plain
+from fastkl.files import is_file, title
 from fastkl.fitting import FitResult
 from fastkl.fitting.charts import FITTED
-from fastkl.fitting.result import short
-from fastkl.jit import progress
+from fastkl.fitting.result import TITLE, short
 from fastkl.output import json_text, require_folder, write_whole
-from fastkl.targets import GRAMMAR, parse_target
+from fastkl.targets import GRAMMAR, Target, read_target
 
 REFERENCE = "0.5*N(-2,0.6) + 0.5*N(2,0.6)"
 """Textbook example of a target: two bumps, and one Normal to stand in for both."""
-
-BAR_AFTER = 1.0
-"""Seconds of work after which a progress bar appears."""
 
 SUCCESS, NO_SUCCESS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 STATUS = "exit status: 0, or 1 if a printed fit is no success; 2 and one line on stderr for bad input; 130 after Ctrl-C"
 
 
+STANDARD_OUTPUT = Path("-")
+"""File of --json that stands for standard output, on which only JSON is written then."""
+
+NATS, UNITS = "nats", {2.0: "bits", 10.0: "hartleys"}
+"""Units of divergences: by the natural logarithm, and by base."""
+
+
+class Report(NamedTuple):
+    """A command's answer."""
+
+    text: str
+    status: int
+    content: dict[str, Any] | None = None
+    """Answer for --json."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit status; see `STATUS`."""
     arguments = _parser().parse_args(_with_grid_joined(sys.argv[1:] if argv is None else argv))
-    run: Callable[[argparse.Namespace], tuple[str, int]] = arguments.run
+    run: Callable[[argparse.Namespace], Report] = arguments.run
+    to_stdout = arguments.json == STANDARD_OUTPUT
     try:
-        for path in (arguments.json, getattr(arguments, "plot", None)):
+        for path in (None if to_stdout else arguments.json, getattr(arguments, "plot", None)):
             if path is not None:
                 require_folder(path)
-        with _progress_bar(), warnings.catch_warnings(record=True) as caught:
+        with fastkl.progress(delay=bar.DELAY, disable=None), warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always", UserWarning)
-            text, status = run(arguments)
-        print(text)
+            report = run(arguments)
+        if arguments.json is not None and not to_stdout:
+            write_whole(arguments.json, lambda path: path.write_text(json_text(report.content)))
+        print(json_text(report.content) if to_stdout else report.text, end="" if to_stdout else "\n")
         for warning in caught:
             print(f"fastkl: warning: {warning.message}", file=sys.stderr)
     except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
@@ -50,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("fastkl: interrupted", file=sys.stderr)
         return INTERRUPTED
-    return status
+    return report.status
 
 
 def _with_grid_joined(argv: Sequence[str]) -> list[str]:
@@ -77,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
 
     fit = commands.add_parser("fit", help="fit one density to another, in both directions")
     fit.add_argument("target", nargs="?", help=f'{GRAMMAR}; by default "{REFERENCE}"')
-    fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a .csv file of raw observations in this column")
+    fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a file of raw observations in this column")
     fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
     fit.add_argument("--family", help=f"{', '.join(FITTED)} [a Normal of TARGET's axes]")
     fit.add_argument(
@@ -85,7 +103,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     fit.add_argument("--components", type=int, metavar="N", help="of a mixture, which is fitted forward")
     fit.add_argument("--df", type=float, help="hold the degrees of freedom of a student_t")
-    fit.add_argument("--direction", default="both", choices=("both", "forward", "reverse"), help="[both]")
+    fit.add_argument(
+        "--direction", choices=("both", "forward", "reverse"), help="[both; forward for a mixture, which has no other]"
+    )
+    fit.add_argument("--rtol", type=float, help="largest quadrature error of a success, relative to the divergence")
+    fit.add_argument("--mass-tol", type=float, help="largest mass outside the grid of a success")
     _add_common(fit)
     fit.add_argument("--plot", metavar="FILE", type=Path, help="draw the fits into a .png, .svg or .pdf file")
     fit.set_defaults(run=_fit)
@@ -102,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
     kl = commands.add_parser("kl", help="the divergence KL(P||Q)")
     kl.add_argument("p", metavar="P", help=GRAMMAR)
     kl.add_argument("q", metavar="Q", help="second density, given like the first one")
-    kl.add_argument("--base", type=float, help="base of the logarithm [e]")
+    kl.add_argument("--base", type=_base, help="base of the logarithm: 2 for bits, 10 for hartleys [e, for nats]")
     _add_common(kl)
     kl.set_defaults(run=_kl)
 
@@ -115,7 +137,21 @@ def _parser() -> argparse.ArgumentParser:
 def _add_common(parser: argparse.ArgumentParser) -> None:
     grid_help = "N points from LO to HI, for each axis, separated by commas [chosen from TARGET]"
     parser.add_argument("--grid", metavar="LO:HI:N", type=_grid, help=grid_help)
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the result to a file")
+    parser.add_argument(
+        "--json",
+        metavar="FILE",
+        type=Path,
+        help="write the result to a file; with -, only it to stdout",
+    )
+    columns = parser.add_argument_group("columns of files")
+    columns.add_argument(
+        "--x", metavar="COL", action="append", default=[], help="column of an axis; again for each other axis [x, y, z]"
+    )
+    values = columns.add_mutually_exclusive_group()
+    values.add_argument("--p", dest="p_column", metavar="COL", help="column of densities [p]")
+    values.add_argument("--logp", dest="logp_column", metavar="COL", help="column of log-densities [logp]")
+    columns.add_argument("--floor", type=float, help="share of the largest density to which smaller ones are raised")
+    columns.add_argument("--drop-nan", action="store_true", help="leave out rows in which a number is missing")
 
 
 Range = tuple[float, float, int]
@@ -131,6 +167,11 @@ def _range(text: str) -> Range:
         raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
 
 
+def _base(text: str) -> float | None:
+    """The base of a logarithm; None for e."""
+    return None if text == "e" else float(text)
+
+
 def _grid(text: str) -> fastkl.Grid:
     lower, upper, n = zip(*map(_range, text.split(",")), strict=True)
     try:
@@ -139,40 +180,82 @@ def _grid(text: str) -> fastkl.Grid:
         raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
 
 
-def _fit(arguments: argparse.Namespace) -> tuple[str, int]:
+def _read(arguments: argparse.Namespace, *texts: str, **options: Any) -> list[Target]:
+    """The densities that *texts* name; the options of files go to those that are files, of which there must be one."""
+    of_files = {
+        "x": arguments.x,
+        "p": arguments.p_column,
+        "logp": arguments.logp_column,
+        "floor": arguments.floor,
+        "drop_nan": arguments.drop_nan,
+    }
+    given = [name for name, value in of_files.items() if value not in ([], None, False)]
+    if given and not (options.get("samples") or any(map(is_file, texts))):
+        raise ValueError(f"--{given[0].replace('_', '-')} is for a file, got the formula {texts[0]!r}")
+    return [read_target(text, **options, **(of_files if is_file(text) else {})) for text in texts]
+
+
+def _account(text: str, target: Target) -> str:
+    """The name of a target, with the number of rows of its file that were left out."""
+    return f"{text}, {target.n_dropped} of {target.n_rows} rows dropped" if target.n_dropped else text
+
+
+def _fit(arguments: argparse.Namespace) -> Report:
     if arguments.plot is not None:
         _need_matplotlib(arguments.plot)
     if arguments.target is None and arguments.samples is not None:
-        raise ValueError("--samples needs a TARGET, the .csv file that has this column")
-    arguments.target = arguments.target or REFERENCE
-    target = parse_target(
-        arguments.target, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth), grid=arguments.grid
+        raise ValueError("--samples needs a TARGET, the file that has this column")
+    name = arguments.target or REFERENCE
+    (read,) = _read(
+        arguments, name, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth), grid=arguments.grid
     )
-    directions = ("forward", "reverse") if arguments.direction == "both" else (arguments.direction,)
+    target = read.density
     family = arguments.family or ("normal" if target.ndim == 1 else "multivariate_normal")
+    both = ("forward",) if family == "mixture" else ("forward", "reverse")
+    directions = both if arguments.direction in (None, "both") else (arguments.direction,)
     options = {
         "covariance_type": arguments.covariance_type,
         "n_components": arguments.components,
         "df": arguments.df,
+        "rtol": arguments.rtol,
+        "mass_tol": arguments.mass_tol,
     }
-    results = [fastkl.fit(target, family, arguments.grid, direction=d, **options) for d in directions]
-    grid = results[0].grid
+    given = {option: value for option, value in options.items() if value is not None}
+    results: dict[str, FitResult] = {}
+    refused: dict[str, str] = {}
+    for direction in directions:
+        try:
+            results[direction] = fastkl.fit(target, family, arguments.grid, direction=direction, **given)
+        except ValueError as error:
+            refused[direction] = _one_line(error)
+    if not results:
+        reasons = [f"{direction}: {reason}" for direction, reason in refused.items()]
+        raise ValueError("; ".join(reasons) if len(set(refused.values())) > 1 else refused[directions[0]])
+    grid = next(iter(results.values())).grid
     column = f", column {arguments.samples}" if arguments.samples else ""
     sides = " x ".join(f"{axis.n} points from {axis.lower:.6g} to {axis.upper:.6g}" for axis in grid._parts)
-    header = f"p     {arguments.target}{column}\ngrid  {sides}"
-    if arguments.json is not None:
-        content = {"target": arguments.target, "samples": arguments.samples, "results": [_as_dict(r) for r in results]}
-        write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
+    blocks = [f"p     {_account(title(name) + column, read)}\ngrid  {sides}"]
+    for direction in directions:
+        fitted = results.get(direction)
+        blocks.append(f"{TITLE[direction]}\n  REFUSED: {refused[direction]}" if fitted is None else str(fitted))
+    content = {
+        "target": name,
+        "samples": arguments.samples,
+        "n_dropped": read.n_dropped,
+        "results": [result.to_dict() for result in results.values()],
+        "refused": refused,
+    }
     if arguments.plot is not None:
-        _save(fastkl.plot_fits(*results)[0].figure, arguments.plot)
-    status = SUCCESS if all(result.success for result in results) else NO_SUCCESS
-    return "\n\n".join([header, *map(str, results)]), status
+        _save(fastkl.plot_fits(*results.values())[0].figure, arguments.plot)
+    success = not refused and all(result.success for result in results.values())
+    return Report("\n\n".join(blocks), SUCCESS if success else NO_SUCCESS, content)
 
 
-def _surface(arguments: argparse.Namespace) -> tuple[str, int]:
+def _surface(arguments: argparse.Namespace) -> Report:
     if arguments.plot is not None:
         _need_matplotlib(arguments.plot)
-    target = parse_target(arguments.target, grid=arguments.grid)
+    (read,) = _read(arguments, arguments.target)
+    target = read.density
     if target.ndim > 1:
         raise ValueError(f"a surface is of the Normals of one dimension, got a target of {target.ndim}")
     mean, std = target.mean, target.std
@@ -183,26 +266,25 @@ def _surface(arguments: argparse.Namespace) -> tuple[str, int]:
     scales = np.geomspace(low, high, n)
     surface = fastkl.kl_surface(target, np.linspace(*loc), scales, arguments.grid, direction=arguments.direction)
     lines = [
-        f"p         {arguments.target}",
+        f"p         {_account(title(arguments.target), read)}",
         f"surface   {arguments.direction}, {loc[2]} means from {loc[0]:.6g} to {loc[1]:.6g}, "
         f"{n} standard deviations from {low:.6g} to {high:.6g}",
         f"lowest    {surface.divergence.min():.6g}",
         f"minima    {len(surface.minima)}",
         *(f"  {m.divergence:<12.6g}{short(m.q)}" for m in surface.minima),
     ]
-    if arguments.json is not None:
-        content = {
-            "target": arguments.target,
-            "direction": arguments.direction,
-            "loc": surface.loc.tolist(),
-            "scale": surface.scale.tolist(),
-            "divergence": surface.divergence.tolist(),
-            "minima": [{"q": _numbers(m.q), "divergence": m.divergence} for m in surface.minima],
-        }
-        write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
+    content = {
+        "target": arguments.target,
+        "n_dropped": read.n_dropped,
+        "direction": arguments.direction,
+        "loc": surface.loc,
+        "scale": surface.scale,
+        "divergence": surface.divergence,
+        "minima": [{"q": parameters(m.q), "divergence": m.divergence} for m in surface.minima],
+    }
     if arguments.plot is not None:
         _save(surface.plot().figure, arguments.plot)
-    return "\n".join(lines), SUCCESS
+    return Report("\n".join(lines), SUCCESS, plain(content))
 
 
 def _save(figure: Any, path: Path) -> None:
@@ -214,10 +296,11 @@ def _save(figure: Any, path: Path) -> None:
         pyplot.close(figure)
 
 
-def _kl(arguments: argparse.Namespace) -> tuple[str, int]:
-    p, q = parse_target(arguments.p), parse_target(arguments.q)
-    result = fastkl.kl_divergence(p, q, arguments.grid, base=arguments.base, full_output=True)
-    unit = "nats" if arguments.base is None else f"units of log({arguments.base:g})"
+def _kl(arguments: argparse.Namespace) -> Report:
+    p, q = _read(arguments, arguments.p, arguments.q)
+    base = arguments.base
+    result = fastkl.kl_divergence(p.density, q.density, arguments.grid, base=base, full_output=True)
+    unit = NATS if base in (None, math.e) else UNITS.get(base, f"units of log({base:g})")
     lines = [
         f"KL(P||Q)      {result.value:.15g} {unit}",
         f"error         {result.error:.1e}",
@@ -227,16 +310,17 @@ def _kl(arguments: argparse.Namespace) -> tuple[str, int]:
     if result.first_infinite is not None:
         where = ", ".join(f"{x:.6g}" for x in np.atleast_1d(result.first_infinite))
         lines.append(f"infinite      Q is 0 where P is not, first at x = {where}")
-    if arguments.json is not None:
-        content = {"p": arguments.p, "q": arguments.q, "base": arguments.base, **vars(result)}
-        write_whole(arguments.json, lambda path: path.write_text(json_text(content)))
-    return "\n".join(lines), SUCCESS
+    for name, read in (("P", p), ("Q", q)):
+        if read.n_dropped:
+            lines.append(f"dropped       {read.n_dropped} of {read.n_rows} rows of {name}")
+    content = {"p": arguments.p, "q": arguments.q, "base": base, **vars(result)}
+    return Report("\n".join(lines), SUCCESS, {**content, "n_dropped": [p.n_dropped, q.n_dropped]})
 
 
-def _warmup(arguments: argparse.Namespace) -> tuple[str, int]:
+def _warmup(arguments: argparse.Namespace) -> Report:
     from fastkl.warmup import warm_up
 
-    return f"{warm_up(arguments.jobs)} tasks are compiled, and so is all that they use", SUCCESS
+    return Report(f"{warm_up(arguments.jobs)} tasks are compiled, and so is all that they use", SUCCESS)
 
 
 def _bandwidth(text: str) -> str | float:
@@ -244,36 +328,6 @@ def _bandwidth(text: str) -> str | float:
         return float(text)
     except ValueError:
         return text
-
-
-def _numbers(q: Any) -> dict[str, Any]:
-    """The parameters of a density."""
-    if isinstance(q, fastkl.Mixture):
-        return {"weights": list(q.weights), "components": [_numbers(part) for part in q.components]}
-    if isinstance(q, fastkl.MultivariateNormal):
-        return {"mean": q.mean.tolist(), "cov": q.cov.tolist()}
-    return dict(vars(q))
-
-
-def _as_dict(result: FitResult) -> dict[str, Any]:
-    sides = {"lower": result.grid.lower, "upper": result.grid.upper, "n": result.grid.shape}
-    return {
-        "direction": result.direction,
-        "q": _numbers(result.q),
-        "forward": result.forward,
-        "reverse": result.reverse,
-        "minima": [{"q": _numbers(m.q), "divergence": m.divergence} for m in result.minima],
-        "grid": {name: ends[0] if len(ends) == 1 else list(ends) for name, ends in sides.items()},
-        "log_normalizer": result.log_normalizer,
-        "elbo": result.elbo,
-        "quadrature_error": result.quadrature_error,
-        "mass_outside": result.mass_outside,
-        "gradient_norm": result.gradient_norm,
-        "min_eigenvalue": result.min_eigenvalue,
-        "converged": result.converged,
-        "success": result.success,
-        "message": result.message,
-    }
 
 
 def _need_matplotlib(path: Path) -> None:
@@ -285,28 +339,6 @@ def _need_matplotlib(path: Path) -> None:
     known = FigureCanvasBase.get_supported_filetypes()
     if path.suffix.lstrip(".").lower() not in known:
         raise ValueError(f"--plot cannot write {path.name!r}: expected a name that ends in {', '.join(sorted(known))}")
-
-
-@contextlib.contextmanager
-def _progress_bar() -> Iterator[None]:
-    """A progress bar on a terminal's stderr once the work has lasted a second."""
-    from tqdm import tqdm
-
-    with tqdm(
-        total=0, unit="point", unit_scale=True, delay=BAR_AFTER, disable=None, leave=False, file=sys.stderr
-    ) as bar:
-        seen = 0
-
-        def report(done: int, size: int) -> None:
-            nonlocal seen
-            if done < seen or not bar.total:  # another pass has begun
-                seen = 0
-                bar.total = bar.n + size
-            bar.update(done - seen)
-            seen = done
-
-        with progress(report):
-            yield
 
 
 def _one_line(error: BaseException) -> str:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
-import csv
 import json
 import re
 import zipfile
 import zlib
-from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastkl.densities import Density, Mixture, Tabulated
+from fastkl.densities.containers import on_tensor_grid
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
+from fastkl.files import Columns, complete, is_file, listed, read_columns, title
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_reals
 
@@ -26,26 +25,60 @@ _VECTOR_TERM = re.compile(rf"\s*(?:({_NUMBER})\s*\*\s*)?N\(\s*(\[[^][]*\])\s*,\s
 
 GRAMMAR = (
     'a mixture such as "0.5*N(-2,0.6) + 0.5*N(2,0.6)" (N(loc, standard deviation)) or "N([0,0],[[1,0.5],[0.5,1]])" '
-    "(N(mean, covariance)), or a .npz or .csv file"
+    "(N(mean, covariance)), or a file such as a .npz, .csv, .txt or .parquet, or - for standard input"
 )
 
 
-def parse_target(
-    text: str, *, samples: str | None = None, bandwidth: str | float = "scott", grid: Grid | None = None
-) -> Density:
+class Target(NamedTuple):
+    """A density and the account of its file."""
+
+    density: Density
+    n_rows: int = 0
+    """Number of rows in the file; 0 for a formula."""
+    n_dropped: int = 0
+    """Number of rows that were left out because a number is missing in them."""
+
+
+def parse_target(text: str, **options: Any) -> Density:
+    """The density that *text* describes or that the file of that name holds; `read_target` has the options."""
+    return read_target(text, **options).density
+
+
+def read_target(
+    text: str,
+    *,
+    samples: str | None = None,
+    bandwidth: str | float = "scott",
+    grid: Grid | None = None,
+    x: Sequence[str] = (),
+    p: str | None = None,
+    logp: str | None = None,
+    floor: float | None = None,
+    drop_nan: bool = False,
+) -> Target:
     """The density that *text* describes or that the file of that name holds.
 
     Parameters
     ----------
     text : str
-        A mixture of Normals in the notation of `GRAMMAR`, or the name of a file with columns ``x`` and
-        ``p`` or ``logp``; for several axes, of a .npz file with ``x0``, ``x1`` ... and ``p`` or ``logp`` of that shape.
+        A mixture of Normals in the notation of `GRAMMAR`; or the name of a file with columns ``x`` and ``p`` or
+        ``logp``, for several axes ``x``, ``y`` (and ``z``) or ``x0``, ``x1`` ..., one row for each node of the grid in
+        any order; or of a .npz archive, in which the values may also have the shape of the grid; or ``-`` for text on
+        standard input.
     samples : str, optional
-        The column of a .csv file that holds raw observations.
+        The column of a file that holds raw observations.
     bandwidth : str or float
         Bandwidth for `samples`, as in `Tabulated.from_samples`.
     grid : Grid, optional
         Grid for `samples`, as in `Tabulated.from_samples`.
+    x : sequence of str
+        Other names of the columns of the axes.
+    p, logp : str, optional
+        Other name of the column of densities or of log-densities.
+    floor : float, optional
+        As in `Tabulated`, for a file.
+    drop_nan : bool
+        Whether rows of a file in which a number is missing are left out; by default they are an error.
 
     Raises
     ------
@@ -54,14 +87,18 @@ def parse_target(
     OSError
         If the file cannot be read.
     """
-    path = Path(text)
+    if p is not None and logp is not None:
+        raise ValueError(f"the values are densities or log-densities, got both --p {p} and --logp {logp}")
     if samples is not None:
-        return Tabulated.from_samples(_observations(path, samples), grid, bandwidth=bandwidth)
-    if path.suffix.lower() == ".npz":
-        return _from_npz(path)
-    if path.suffix.lower() == ".csv":
-        return _from_csv(path)
-    return parse_mixture(text)
+        if x or p or logp or floor is not None:
+            raise ValueError("--x, --p, --logp and --floor are for a table of densities, not for --samples")
+        columns = read_columns(text, lambda names: [_known(text, names, samples)], drop_nan=drop_nan)
+        estimate = Tabulated.from_samples(columns.numbers[samples], grid, bandwidth=bandwidth)
+        return Target(estimate, columns.n_rows, columns.n_dropped)
+    if not is_file(text):
+        return Target(parse_mixture(text))
+    read = _from_npz if text.lower().endswith(".npz") else _from_table
+    return read(text, _Names(tuple(x), p, logp), floor, drop_nan)
 
 
 def parse_mixture(text: str) -> Normal | MultivariateNormal | Mixture:
@@ -94,86 +131,94 @@ def _normal(place: str, spread: str) -> Normal | MultivariateNormal:
     return MultivariateNormal(mean, cov)
 
 
-def _tabulated(path: Path, x: Floats, name: str, values: Floats) -> Tabulated:
-    if x.shape != values.shape:
-        raise ValueError(f"{path}: x and {name} must have one length, got shapes {x.shape} and {values.shape}")
+class _Names(NamedTuple):
+    """The names of columns that were asked for."""
+
+    x: tuple[str, ...]
+    p: str | None
+    logp: str | None
+
+    def axes(self, source: str, names: Sequence[str]) -> list[str]:
+        """The columns of the axes, each of which the file has."""
+        if self.x:
+            return [_known(source, names, name) for name in self.x]
+        numbered = [name for name in (f"x{d}" for d in range(len(names))) if name in names]
+        return ["x", *(name for name in ("y", "z") if name in names)] if "x" in names or not numbered else numbered
+
+    def value(self, source: str, names: Sequence[str], axes: Sequence[str]) -> tuple[str, bool]:
+        """The column of the values, and whether it holds logarithms."""
+        given = self.p or self.logp
+        if given is not None:
+            return _known(source, names, given), self.p is None
+        if not set(axes) <= set(names) or ("p" in names) == ("logp" in names):
+            raise ValueError(
+                f"{title(source)}: expected x and either p or logp, got {listed(names)}; --x and --p or --logp name "
+                "other columns"
+            )
+        return ("p", False) if "p" in names else ("logp", True)
+
+
+def _known(source: str, names: Sequence[str], name: str) -> str:
+    """*name* itself, if the file has a column of that name."""
+    if name not in names:
+        raise ValueError(f"{title(source)}: no column {name!r}, only {listed(names)}")
+    return name
+
+
+def _from_table(source: str, wanted: _Names, floor: float | None, drop_nan: bool) -> Target:
+    axes: list[str] = []
+    value, log = "", False
+
+    def choose(names: Sequence[str]) -> list[str]:
+        nonlocal axes, value, log
+        axes = wanted.axes(source, names)
+        value, log = wanted.value(source, names, axes)
+        return [_known(source, names, name) for name in (*axes, value)]
+
+    columns = read_columns(source, choose, drop_nan=drop_nan)
+    return _in_long_form(source, columns, axes, value, log=log, floor=floor)
+
+
+def _in_long_form(
+    source: str, columns: Columns, axes: Sequence[str], value: str, *, log: bool, floor: float | None
+) -> Target:
+    """A table with one row for each node of its grid."""
+    lines, values = {name: columns.numbers[name] for name in axes}, columns.numbers[value]
     try:
-        return Tabulated(Grid.from_axes(x), values, log=name == "logp")
+        grid, values = (Grid.from_axes(lines[axes[0]]), values) if len(axes) == 1 else on_tensor_grid(lines, values)
+        density = Tabulated(grid, values, log=log, floor=floor)
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{title(source)}: {error}") from None
+    return Target(density, columns.n_rows, columns.n_dropped)
 
 
-def _value_column(path: Path, names: Sequence[str]) -> str:
-    """The one of the columns 'p' and 'logp' that stands beside 'x'."""
-    if "x" not in names or ("p" in names) == ("logp" in names):
-        raise ValueError(f"{path}: expected x and either p or logp, got {', '.join(names) or 'nothing'}")
-    return "p" if "p" in names else "logp"
-
-
-def _from_npz(path: Path) -> Tabulated:
+def _from_npz(source: str, wanted: _Names, floor: float | None, drop_nan: bool) -> Target:
     try:
-        with path.open("rb") as file:
+        with open(source, "rb") as file:
             content = np.load(file, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
                 raise ValueError("it holds a single array without a name")
             arrays = {name: content[name] for name in content.files}
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{path}: not a readable .npz file: {error}") from None
-    axes = [f"x{d}" for d in range(len(arrays)) if f"x{d}" in arrays]
-    if axes and "x" not in arrays:
-        return _on_axes(path, arrays, axes)
-    name = _value_column(path, list(arrays))
-    return _tabulated(path, as_reals(arrays["x"], f"{path}: x"), name, as_reals(arrays[name], f"{path}: {name}"))
-
-
-def _on_axes(path: Path, arrays: dict[str, Any], axes: list[str]) -> Tabulated:
-    """A table on the axes with these names."""
-    name = _value_column(path, ["x", *arrays])
+        raise ValueError(f"{source}: not a readable .npz file: {error}") from None
+    names = list(arrays)
+    axes = wanted.axes(source, names) if wanted.x or "x" not in arrays else ["x"]  # another y need not be an axis
+    value, log = wanted.value(source, names, axes)
     try:
-        return Tabulated(Grid.from_axes(*(arrays[axis] for axis in axes)), arrays[name], log=name == "logp")
+        reals = {name: as_reals(arrays[name], name) for name in (*axes, value)}
+        if reals[value].ndim > 1 and len(axes) > 1:
+            grid = Grid.from_axes(*(reals[name] for name in axes))
+            return Target(Tabulated(grid, reals[value], log=log, floor=floor))
+        _require_one_length(reals)
     except (ValueError, TypeError) as error:
-        raise ValueError(f"{path}: {error}") from None
+        raise ValueError(f"{source}: {error}") from None
+    columns = complete(source, reals, lambda row: f"row {row + 1}", drop_nan=drop_nan)
+    return _in_long_form(source, columns, axes, value, log=log, floor=floor)
 
 
-def _from_csv(path: Path) -> Tabulated:
-    with _csv_rows(path) as (header, rows):
-        name = _value_column(path, header)
-        columns = _numbers(path, header, rows, ["x", name])
-    return _tabulated(path, columns["x"], name, columns[name])
-
-
-def _observations(path: Path, column: str) -> Floats:
-    with _csv_rows(path) as (header, rows):
-        if column not in header:
-            raise ValueError(f"{path}: no column {column!r}, only {', '.join(header) or 'an empty header'}")
-        return _numbers(path, header, rows, [column])[column]
-
-
-@contextlib.contextmanager
-def _csv_rows(path: Path) -> Iterator[tuple[list[str], Any]]:
-    """The header of a .csv file and a reader of the rows below it."""
-    # bytes that are no UTF-8 do no harm in other columns, and are spelled out in the message if they are in a number
-    with path.open(newline="", encoding="utf-8-sig", errors="backslashreplace") as file:
-        rows = csv.reader(file, strict=True)
-        try:
-            yield [name.strip() for name in next(rows, [])], rows
-        except csv.Error as error:
-            raise ValueError(f"{path}, line {rows.line_num}: {error}") from None
-
-
-def _numbers(path: Path, header: list[str], rows: Any, names: list[str]) -> dict[str, Floats]:
-    """The columns with these names; blank lines are passed over."""
-    places = [header.index(name) for name in names]
-    numbers = [[_cell(path, rows.line_num, row, place) for place in places] for row in rows if any(map(str.strip, row))]
-    if not numbers:
-        raise ValueError(f"{path}: no numbers below the header")
-    return dict(zip(names, np.array(numbers).T, strict=True))
-
-
-def _cell(path: Path, line: int, row: list[str], place: int) -> float:
-    try:
-        return float(row[place])
-    except IndexError:
-        raise ValueError(f"{path}, line {line}: expected at least {place + 1} columns, got {len(row)}") from None
-    except ValueError:
-        raise ValueError(f"{path}, line {line}: expected a number, got {row[place]!r}") from None
+def _require_one_length(columns: dict[str, Floats]) -> None:
+    """Refuse columns of different lengths."""
+    shapes = {column.shape for column in columns.values()}
+    if len(shapes) > 1 or len(next(iter(shapes))) != 1:
+        text = ", ".join(f"{name} of shape {column.shape}" for name, column in columns.items())
+        raise ValueError(f"columns must be one-dimensional and of one length, got {text}")

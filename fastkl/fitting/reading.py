@@ -143,5 +143,5 @@ class Reading:
             raise ValueError(f"{start}its table lives on {target.grid!r}: fit on that grid")
         raise ValueError(
             f"{start}give p as log-densities (log=True, a column logp), which do not underflow, or choose a floor "
-            "(Tabulated(..., floor=1e-300)); a forward fit is not affected"
+            "(Tabulated(..., floor=1e-300), --floor on the command line); a forward fit is not affected"
         )

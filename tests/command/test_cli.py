@@ -71,7 +71,10 @@ def test_the_bounds_of_a_grid_may_be_a_word_of_their_own(capsys):
 
 KL = {
     "nats": ([], 0.5, "nats"),
-    "bits": (["--base", "2"], 0.5 / math.log(2), "log(2)"),
+    "bits": (["--base", "2"], 0.5 / math.log(2), "bits"),
+    "hartleys": (["--base", "10"], 0.5 / math.log(10), "hartleys"),
+    "base e": (["--base", "e"], 0.5, "nats"),
+    "base 3": (["--base", "3"], 0.5 / math.log(3), "units of log(3)"),
     "grid": (["--grid=-12:13:251"], 0.5, "trapezoid, 251 points"),
 }
 
@@ -127,16 +130,16 @@ BAD_CALLS = {
     "formula of two lines": (["fit", "N(0,1)\n-N(1,1)"], "position 7 | '-' | '+'"),
     "scale": (["fit", "N(0,-1.5)"], "scale | > 0 | -1.5"),
     "weights": (["kl", "N(0,1)", "0.5*N(0,1)+0.4*N(1,1)"], "sum to 1 | 0.9"),
-    "neither": (["fit", "data.txt"], "'data.txt' | .npz | .csv"),
+    "neither": (["fit", "data.doc"], "'data.doc' | .npz | .csv"),
     "no file": (["fit", "no.csv"], "no.csv: No such file"),
     "no archive": (["kl", "no.npz", "N(0,1)"], "no.npz: No such file"),
     "folder": (["fit", "folder.csv"], "folder.csv: Is a directory"),
     "not a number": (["fit", "word.csv"], "word.csv, line 3 | 'oops' | number"),
     "short row": (["fit", "short.csv"], "short.csv, line 3 | 2 columns | got 1"),
-    "other separator": (["fit", "semicolons.csv"], "semicolons.csv | x;p"),
+    "short table": (["fit", "semicolons.csv"], "semicolons.csv | at least 8 points"),
     "text for an archive": (["fit", "text.npz"], "text.npz | .npz"),
     "negative": (["fit", "negative.npz"], "negative.npz | >= 0 | -1.0"),
-    "zeros": (["fit", "box.npz"], "x = -4 | log | floor"),
+    "zeros": (["fit", "box.npz", "--direction", "reverse"], "x = -4 | log | floor"),
     "no mass": (["fit", "N(0,0.001)", "--grid=10:20:101"], "no mass | [10.0, 20.0]"),
     "no column": (["fit", "data.csv", "--samples", "w"], "'w' | v"),
     "samples without a file": (["fit", "--samples", "v"], "TARGET"),

@@ -62,7 +62,7 @@ def test_an_error_in_a_formula_names_the_place_and_the_value(text, words):
     assert all(word in str(error.value) for word in words), str(error.value)
 
 
-@pytest.mark.parametrize("text", ["data.txt", "density.json", "normal", "/no/such/file"])
+@pytest.mark.parametrize("text", ["data.doc", "density.json", "normal", "/no/such/file"])
 def test_text_that_is_neither_is_told_all_that_is_accepted(text):
     with pytest.raises(ValueError) as error:  # noqa: PT011
         parse_target(text)
@@ -86,7 +86,9 @@ def test_the_example_file_keeps_its_moments():
     assert -1e-9 < excess < density.grid._line.step**2 / 4  # what splitting a point between two nodes adds at most
 
 
-@pytest.mark.parametrize(("name", "samples"), [("no.npz", None), ("no.csv", None), ("no.csv", "v"), ("no.txt", "v")])
+@pytest.mark.parametrize(
+    ("name", "samples"), [("no.npz", None), ("no.csv", None), ("no.csv", "v"), ("no.txt", "v"), ("no.txt", None)]
+)
 def test_a_missing_file_is_an_oserror(tmp_path, name, samples):
     with pytest.raises(FileNotFoundError, match=name):
         parse_target(str(tmp_path / name), samples=samples)
@@ -96,7 +98,7 @@ BAD_SAMPLES = {
     "no such column": ("v,w\n1,2\n", {"samples": "z"}, "'z'", "v, w"),
     "a word": ("v\n1\nb\n", {"samples": "v"}, "line 3", "'b'"),
     "quote in another column": ('v,name\n1,a\n2,"b\n3,c\n4,d\n', {"samples": "v"}, "line "),
-    "NaN": ("v\n1\nnan\n3\n", {"samples": "v"}, "finite", "nan"),
+    "NaN": ("v\n1\nnan\n3\n", {"samples": "v"}, "line 3", "NaN", "1 of 3 rows", "--drop-nan"),
     "one observation": ("v\n1\n", {"samples": "v"}, "at least 2", "got 1"),
     "all the same": ("v\n1.5\n1.5\n1.5\n", {"samples": "v"}, "vary", "are 1.5"),
     "bandwidth rule": ("v\n1\n2\n", {"samples": "v", "bandwidth": "foo"}, "'foo'", "'scott'", "'silverman'"),
