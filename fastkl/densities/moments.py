@@ -5,9 +5,11 @@ On a small grid moments are sums over arrays, so that no kernel has to be compil
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+import math
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastkl.densities.values import log_values
 from fastkl.grids import Grid
@@ -31,6 +33,9 @@ SMALL_SHIFT = 1e-12
 
 ROUGH_POINTS = 2**14
 """Number of points that suffice to tell where a density is."""
+
+NUMBERS_TOGETHER = 2**20
+"""Number of values of a batch of which moments are taken together."""
 
 
 class Moments(NamedTuple):
@@ -98,6 +103,42 @@ def _of_values(logs: Floats, grid: Grid) -> Moments:
                 cov[i, j] = cov[j, i] = offsets[j] @ both @ offsets[i] / mass
         log_p = float((share * np.where(share > 0.0, logs, 0.0)).sum()) / mass if mass > 0.0 else np.nan
     return Moments(mass, mean, cov, log_p)
+
+
+def moments_of_batch(values: NDArray[Any], grid: Grid, *, log: bool) -> tuple[Floats, Floats]:
+    """Means and covariances of tables on *grid*, the axes of the batch in front; NaN for a table without mass."""
+    shape = values.shape[: values.ndim - grid.ndim]
+    count, together = math.prod(shape), max(NUMBERS_TOGETHER // grid.size, 1)
+    mean, cov = np.empty((count, grid.ndim)), np.empty((count, grid.ndim, grid.ndim))
+    for start in range(0, count, together):
+        rows = np.arange(start, min(start + together, count))
+        mean[rows], cov[rows] = _of_rows(values[np.unravel_index(rows, shape)].astype(np.float64), grid, log)
+    return mean.reshape(*shape, grid.ndim), cov.reshape(*shape, grid.ndim, grid.ndim)
+
+
+def _of_rows(values: Floats, grid: Grid, log: bool) -> tuple[Floats, Floats]:
+    """Means and covariances of tables, one for each entry of the first axis."""
+    peak = values.max(axis=tuple(range(1, values.ndim)), keepdims=True)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.exp(values - peak) if log else values / peak
+        for d, weights in enumerate(grid.weights):
+            share *= weights.reshape([-1 if k == d else 1 for k in range(grid.ndim)])
+        share /= share.sum(axis=tuple(range(1, values.ndim)), keepdims=True)
+    marginals = [share.sum(axis=tuple(k + 1 for k in range(grid.ndim) if k != d)) for d in range(grid.ndim)]
+    mean = np.empty((len(values), grid.ndim))
+    offsets = []
+    for d, (x, centre) in enumerate(zip(grid.axes, _middle(grid), strict=True)):
+        rough = centre + marginals[d] @ (x - centre)
+        near = x - rough[:, np.newaxis]
+        mean[:, d] = rough + np.einsum("ri,ri->r", marginals[d], near)  # on a wide grid the first mean has few digits
+        offsets.append(x - mean[:, d, np.newaxis])
+    cov = np.empty((len(values), grid.ndim, grid.ndim))
+    for i in range(grid.ndim):
+        cov[:, i, i] = np.einsum("ri,ri->r", marginals[i], offsets[i] ** 2)
+        for j in range(i):
+            both = share.sum(axis=tuple(k + 1 for k in range(grid.ndim) if k not in (i, j)))
+            cov[:, i, j] = cov[:, j, i] = np.einsum("rj,rji,ri->r", offsets[j], both, offsets[i])
+    return mean, cov
 
 
 def _about(density: Density, grid: Grid, centre: Floats, stride: int = 1) -> Moments:

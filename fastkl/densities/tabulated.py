@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkl.densities.moments import Moments, moments
+from fastkl.densities.log_linear import LogLinear, draws
+from fastkl.densities.moments import moments, moments_of_batch
 from fastkl.density import Density
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
@@ -188,22 +190,153 @@ class Tabulated(Density):
 
     @property
     def mean(self) -> Any:
-        self._require_single()
-        return float(self._moments.mean[0]) if self.ndim == 1 else self._moments.mean
+        """The mean: a float, or an array of shape (ndim,); of a batch, an array of shape (*batch_shape[, ndim])."""
+        mean = self._mean_and_cov[0]
+        return mean if self.ndim > 1 else mean[..., 0] if self.batch_shape else float(mean[0])
 
     @property
-    def std(self) -> float:
-        """The standard deviation, in one dimension."""
+    def std(self) -> Any:
+        """The standard deviation, in one dimension: a float, or of a batch an array of the batch shape."""
         if self.ndim > 1:
             return super().std
-        self._require_single()
-        return math.sqrt(max(self._moments.cov[0, 0], 0.0))
+        std = np.sqrt(np.maximum(self._mean_and_cov[1][..., 0, 0], 0.0))
+        return std if self.batch_shape else float(std)
 
     @property
     def cov(self) -> Any:
-        """The covariance; in one dimension the variance, a float."""
+        """The covariance; in one dimension the variance, a float. That of a batch has the batch's axes in front."""
+        cov = self._mean_and_cov[1]
+        return cov if self.ndim > 1 else cov[..., 0, 0] if self.batch_shape else float(cov[0, 0])
+
+    def cdf(self, x: ArrayLike) -> Any:
+        """The probability of at most `x`, in one dimension.
+
+        Parameters
+        ----------
+        x : array_like
+
+        Returns
+        -------
+        float or ndarray
+            The exact integral of the density up to `x`, divided by that up to the last node, in the shape of `x`; NaN
+            for NaN. The density is linear in the log between nodes, and 0 beside a node that is 0.
+
+        Raises
+        ------
+        ValueError
+            If there is more than one dimension (see `marginal`), this is a batch, or no interval has mass.
+
+        Examples
+        --------
+        >>> import numpy as np, fastkl
+        >>> p = fastkl.Tabulated(fastkl.Grid.uniform(0, 40, 401), -np.linspace(0, 40, 401), log=True)  # exp(-x)
+        >>> round(float(p.cdf(1.0)), 12), round(float(p.quantile(0.5)), 12)  # 1 - 1/e, log(2)
+        (0.632120558829, 0.69314718056)
+        """
+        return self._law.cdf(x)
+
+    def quantile(self, q: ArrayLike) -> Any:
+        """The inverse of `cdf`, as ``ppf`` of SciPy's distributions.
+
+        Parameters
+        ----------
+        q : array_like
+            Probabilities.
+
+        Returns
+        -------
+        float or ndarray
+            The least x with ``cdf(x) >= q``; the ends of the support for 0 and 1, NaN for numbers off [0, 1].
+        """
+        return self._law.quantile(q)
+
+    def rvs(self, size: int | tuple[int, ...] | None = None, random_state: Any = None) -> Any:
+        """Random draws, with the density between the nodes as `logpdf` has it.
+
+        Parameters
+        ----------
+        size : int or tuple of int, optional
+            Shape of the draws; by default a single one.
+        random_state : int, numpy.random.Generator or numpy.random.RandomState, optional
+            A generator, or the seed of a new one; by default the seed is random.
+
+        Returns
+        -------
+        float or ndarray
+            Draws in the shape `size`, on several axes (*size, ndim). In one dimension they are quantiles of uniform
+            numbers; on several axes cells are drawn, and points in them by rejection.
+
+        Raises
+        ------
+        ValueError
+            If this is a batch, no interval or cell has mass, or on several axes the density falls so steeply within
+            cells that hardly a point is accepted.
+        """
         self._require_single()
-        return float(self._moments.cov[0, 0]) if self.ndim == 1 else self._moments.cov
+        known = isinstance(random_state, np.random.Generator | np.random.RandomState)
+        rng: Any = random_state if known else np.random.default_rng(random_state)
+        if self.ndim == 1:
+            return self._law.quantile(rng.random(size))
+        shape = () if size is None else tuple(np.atleast_1d(size).tolist())
+        logs = self._log_values - self.log_normalizer
+        return draws(self.grid, logs, self.logpdf, math.prod(shape), rng).reshape(*shape, self.ndim)
+
+    def marginal(self, axis: int | Sequence[int]) -> Tabulated:
+        """The density of some of the coordinates.
+
+        Parameters
+        ----------
+        axis : int or sequence of int
+            The axes of the grid that are kept, in this order; negative ones count from the last.
+
+        Returns
+        -------
+        Tabulated
+            The sums over the other axes with the weights of the grid, as log-densities on the axes that are kept; of a
+            batch, a batch. ``log_normalizer`` is that of this table, up to rounding.
+
+        Raises
+        ------
+        ValueError
+            If an axis is named twice, or there is none.
+        IndexError
+            If the grid has no such axis.
+
+        Examples
+        --------
+        >>> import numpy as np, fastkl
+        >>> square = fastkl.Grid.uniform([-8, -8], [8, 8], 161)
+        >>> x, y = np.meshgrid(*square.axes, indexing="ij")
+        >>> p = fastkl.Tabulated(square, -0.5 * x**2 - 0.125 * (y - 1) ** 2, log=True)
+        >>> round(p.marginal(1).mean, 3), round(p.marginal(1).std, 3)  # the normal with mean 1 and scale 2, cut at 8
+        (0.998, 1.997)
+        """
+        from scipy.special import logsumexp
+
+        kept = [_axis(given, self.ndim) for given in np.atleast_1d(axis).tolist()]
+        if not kept or len(set(kept)) < len(kept):
+            raise ValueError(f"a marginal keeps one axis or several different ones, got {axis!r}")
+        others = [d for d in range(self.ndim) if d not in kept]
+        before = len(self.batch_shape)
+        logs = np.moveaxis(self._log_values, [before + d for d in kept], range(before, before + len(kept)))
+        for d in reversed(others):
+            logs = logsumexp(logs, axis=-1, b=self.grid.weights[d])
+        return Tabulated(Grid(tuple(self.grid._parts[d] for d in kept)), logs, log=True)
+
+    @property
+    def _log_values(self) -> Floats:
+        """The log-densities as they were given, those below the floor raised to it."""
+        values = np.asarray(self.values, dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            return np.maximum(values if self.log else np.log(values), self._log_floor)
+
+    @cached_property
+    def _law(self) -> LogLinear:
+        """The law on the line."""
+        self._require_single()
+        if self.ndim > 1:
+            raise ValueError(f"cdf and quantile are of one dimension, got {self.ndim}: take one with marginal(axis)")
+        return LogLinear.through(self.grid.axes[0], self._log_values)
 
     @property
     def _has_plain_values(self) -> bool:
@@ -240,8 +373,18 @@ class Tabulated(Density):
         return f"Tabulated({self.grid!r}, log={self.log}, {what})"
 
     @cached_property
-    def _moments(self) -> Moments:
-        return moments(self, self.grid)
+    def _mean_and_cov(self) -> tuple[Floats, Floats]:
+        if self.batch_shape:
+            return moments_of_batch(self.values, self.grid, log=self.log)
+        found = moments(self, self.grid)
+        return found.mean, found.cov
+
+
+def _axis(given: int, ndim: int) -> int:
+    """The number of an axis, counted from the first one."""
+    if not -ndim <= given < ndim:
+        raise IndexError(f"a grid of {ndim} axes has no axis {given}")
+    return given % ndim
 
 
 def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:

@@ -259,8 +259,6 @@ REFUSED = {
         lambda: MANY.logpdf(0.5),
         r"a batch of shape \(3, 4\) is no single density; take one with batch\[index\]",
     ),
-    "mean": (lambda: MANY.mean, r"no single density"),
-    "std": (lambda: MANY.std, r"no single density"),
     "fit": (lambda: fit(MANY, "normal", direction="forward"), r"no single density"),
 }
 
