@@ -181,6 +181,72 @@ class Tabulated(Density):
 
         return cls(*estimate(x, grid, weights=weights, bandwidth=bandwidth), log=True)
 
+    @classmethod
+    def from_series(cls, series: Any, *, log: bool = False, floor: float | None = None) -> Tabulated:
+        """A density from a pandas Series, whose index is x.
+
+        Parameters
+        ----------
+        series : pandas.Series, shape (n,)
+            Densities, or log-densities if `log`, up to a constant. The index holds the nodes and increases. An index
+            of several levels makes as many axes: the rows are the nodes of their tensor grid, in any order.
+        log, floor
+            As in `Tabulated`.
+
+        Raises
+        ------
+        ValueError
+            If the index does not increase, or a node of the tensor grid has no row or more than one.
+        TypeError
+            If the index does not hold numbers, or this is no pandas Series. A polars Series has no index: see the
+            example.
+
+        Examples
+        --------
+        >>> import numpy as np, pandas as pd, fastkl
+        >>> x = np.linspace(-8, 8, 161)
+        >>> p = fastkl.Tabulated.from_series(pd.Series(np.exp(-0.5 * x**2), index=x))
+        >>> round(p.std, 6)
+        1.0
+        >>> frame = pd.DataFrame({"x": x, "logp": -0.5 * x**2})  # or of polars
+        >>> p = fastkl.Tabulated(fastkl.Grid.from_axes(frame["x"]), frame["logp"], log=True)
+        """
+        from fastkl.densities.containers import of_series
+
+        return cls(*of_series(series), log=log, floor=floor)
+
+    @classmethod
+    def from_xarray(cls, array: Any, *, log: bool = False, floor: float | None = None) -> Tabulated:
+        """A density from an xarray.DataArray, which brings its own axes.
+
+        Parameters
+        ----------
+        array : xarray.DataArray
+            Densities, or log-densities if `log`, up to a constant. Every dimension has a coordinate of numbers, which
+            increases, or decreases and is turned round; the axes are in the order of the dimensions.
+        log, floor
+            As in `Tabulated`.
+
+        Raises
+        ------
+        ValueError
+            If a dimension has no coordinate, or one that is not strictly monotonic or has fewer than 8 nodes.
+        TypeError
+            If a coordinate does not hold numbers, or this is no DataArray.
+
+        Examples
+        --------
+        >>> import numpy as np, xarray, fastkl
+        >>> t, h = np.linspace(0, 9, 91), np.linspace(4, -4, 81)
+        >>> array = xarray.DataArray(-t[:, None] - 0.5 * h**2, coords={"t": t, "height": h})
+        >>> p = fastkl.Tabulated.from_xarray(array, log=True)
+        >>> p.grid.lower, p.grid.upper
+        ((0.0, -4.0), (9.0, 4.0))
+        """
+        from fastkl.densities.containers import of_data_array
+
+        return cls(*of_data_array(array), log=log, floor=floor)
+
     _log_mass = 0.0
     """Logarithm of the mass on the grid: 0, since a table lives on its grid."""
 
