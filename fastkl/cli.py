@@ -13,12 +13,12 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 import fastkl
-from fastkl import bar
+from fastkl import Density, bar
 from fastkl.densities.dictionaries import parameters, plain
 from fastkl.files import is_file, title
 from fastkl.fitting import FitResult
 from fastkl.fitting.charts import FITTED
-from fastkl.fitting.result import TITLE, short
+from fastkl.fitting.result import TITLE, Direction, short
 from fastkl.output import json_text, require_folder, write_whole
 from fastkl.targets import GRAMMAR, Target, read_target
 
@@ -26,8 +26,10 @@ REFERENCE = "0.5*N(-2,0.6) + 0.5*N(2,0.6)"
 """Textbook example of a target: two bumps, and one Normal to stand in for both."""
 
 SUCCESS, NO_SUCCESS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
-STATUS = "exit status: 0, or 1 if a printed fit is no success; 2 and one line on stderr for bad input; 130 after Ctrl-C"
-
+STATUS = (
+    "exit status: 0, or 1 if a fit is no success or one of two directions is refused; 2 and one line on stderr for bad "
+    "input; 130 after Ctrl-C"
+)
 
 STANDARD_OUTPUT = Path("-")
 """File of --json that stands for standard output, on which only JSON is written then."""
@@ -209,35 +211,16 @@ def _fit(arguments: argparse.Namespace) -> Report:
     (read,) = _read(
         arguments, name, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth), grid=arguments.grid
     )
-    target = read.density
-    family = arguments.family or ("normal" if target.ndim == 1 else "multivariate_normal")
-    both = ("forward",) if family == "mixture" else ("forward", "reverse")
-    directions = both if arguments.direction in (None, "both") else (arguments.direction,)
-    options = {
-        "covariance_type": arguments.covariance_type,
-        "n_components": arguments.components,
-        "df": arguments.df,
-        "rtol": arguments.rtol,
-        "mass_tol": arguments.mass_tol,
-    }
-    given = {option: value for option, value in options.items() if value is not None}
-    results: dict[str, FitResult] = {}
-    refused: dict[str, str] = {}
-    for direction in directions:
-        try:
-            results[direction] = fastkl.fit(target, family, arguments.grid, direction=direction, **given)
-        except ValueError as error:
-            refused[direction] = _one_line(error)
+    results, refused = _fits(read.density, arguments)
     if not results:
-        reasons = [f"{direction}: {reason}" for direction, reason in refused.items()]
-        raise ValueError("; ".join(reasons) if len(set(refused.values())) > 1 else refused[directions[0]])
+        reasons = set(refused.values())
+        each = [f"{direction}: {reason}" for direction, reason in refused.items()]
+        raise ValueError("; ".join(each) if len(reasons) > 1 else reasons.pop())
     grid = next(iter(results.values())).grid
     column = f", column {arguments.samples}" if arguments.samples else ""
     sides = " x ".join(f"{axis.n} points from {axis.lower:.6g} to {axis.upper:.6g}" for axis in grid._parts)
-    blocks = [f"p     {_account(title(name) + column, read)}\ngrid  {sides}"]
-    for direction in directions:
-        fitted = results.get(direction)
-        blocks.append(f"{TITLE[direction]}\n  REFUSED: {refused[direction]}" if fitted is None else str(fitted))
+    header = f"p     {_account(title(name) + column, read)}\ngrid  {sides}"
+    refusals = [f"{TITLE[direction]}\n  REFUSED: {reason}" for direction, reason in refused.items()]
     content = {
         "target": name,
         "samples": arguments.samples,
@@ -248,7 +231,30 @@ def _fit(arguments: argparse.Namespace) -> Report:
     if arguments.plot is not None:
         _save(fastkl.plot_fits(*results.values())[0].figure, arguments.plot)
     success = not refused and all(result.success for result in results.values())
-    return Report("\n\n".join(blocks), SUCCESS if success else NO_SUCCESS, content)
+    text = "\n\n".join([header, *map(str, results.values()), *refusals])
+    return Report(text, SUCCESS if success else NO_SUCCESS, content)
+
+
+def _fits(target: Density, arguments: argparse.Namespace) -> tuple[dict[Direction, FitResult], dict[Direction, str]]:
+    """The fits in the directions that were asked for, and the reasons why others are refused."""
+    family = arguments.family or ("normal" if target.ndim == 1 else "multivariate_normal")
+    both: tuple[Direction, ...] = ("forward",) if family == "mixture" else ("forward", "reverse")
+    options = {
+        "covariance_type": arguments.covariance_type,
+        "n_components": arguments.components,
+        "df": arguments.df,
+        "rtol": arguments.rtol,
+        "mass_tol": arguments.mass_tol,
+    }
+    given = {name: value for name, value in options.items() if value is not None}
+    results: dict[Direction, FitResult] = {}
+    refused: dict[Direction, str] = {}
+    for direction in both if arguments.direction in (None, "both") else (arguments.direction,):
+        try:
+            results[direction] = fastkl.fit(target, family, arguments.grid, direction=direction, **given)
+        except ValueError as error:
+            refused[direction] = _one_line(error)
+    return results, refused
 
 
 def _surface(arguments: argparse.Namespace) -> Report:

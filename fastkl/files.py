@@ -234,11 +234,11 @@ def _numbered(source: str, rows: Any) -> Iterator[tuple[int, list[str]]]:
 def _cell(source: str, line: int, row: list[str], at: int) -> float:
     if at >= len(row):
         raise ValueError(f"{title(source)}, line {line}: expected at least {at + 1} columns, got {len(row)}")
-    if row[at].strip().lower() in MISSING:
-        return math.nan
     try:
         return float(row[at])
     except ValueError:
+        if row[at].strip().lower() in MISSING:
+            return math.nan
         raise ValueError(f"{title(source)}, line {line}: expected a number, got {row[at]!r}") from None
 
 

@@ -124,7 +124,7 @@ VALUE_ERRORS = {
         lambda: kl_divergence(Beta(0.5, 0.5), Beta(2, 2), Grid.uniform(0, 1, 101)),
         "Beta(a=0.5, b=0.5) | infinite | x = 0.0 | from_edges",
     ),
-    "Tabulated: mean of a batch": (lambda: Tabulated(GRID, [ONES, ONES]).mean, "(2,) | batch[index]"),
+    "Tabulated: cdf of a batch": (lambda: Tabulated(GRID, [ONES, ONES]).cdf(0.0), "(2,) | batch[index]"),
     "Grid: one cell": (lambda: Grid.from_edges([0, 1]), "at least 2 cells | 1"),
     "as_density: no dimension": (lambda: as_density(abs, ndim=0), "at least 1 | ndim=0"),
     "Laplace: scale": (lambda: Laplace(0, -1), "scale | > 0 | -1.0"),

@@ -17,7 +17,7 @@ from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
 from fastkl.kernels.records import Evaluation, TableComponent, evaluation
 from fastkl.kernels.tables import table_at_nodes, table_between_nodes
-from fastkl.validation import Floats, as_real, as_reals
+from fastkl.validation import Floats, as_count, as_real, as_reals
 
 if TYPE_CHECKING:
     from fastkl.densities.histogram import Histogram
@@ -341,9 +341,11 @@ class Tabulated(Density):
         self._require_single()
         known = isinstance(random_state, np.random.Generator | np.random.RandomState)
         rng: Any = random_state if known else np.random.default_rng(random_state)
+        shape = () if size is None else tuple(as_count(n, "size") for n in np.atleast_1d(size).tolist())
+        if min(shape, default=0) < 0:
+            raise ValueError(f"size must be >= 0, got {size!r}")
         if self.ndim == 1:
-            return self._law.quantile(rng.random(size))
-        shape = () if size is None else tuple(np.atleast_1d(size).tolist())
+            return self._law.quantile(rng.random(shape))
         logs = self._log_values - self.log_normalizer
         return draws(self.grid, logs, self.logpdf, math.prod(shape), rng).reshape(*shape, self.ndim)
 

@@ -130,6 +130,10 @@ def test_draws_have_the_shape_that_is_asked_for_and_a_seed(ndim):
     same = [table.rvs(9, random_state=seed).tolist() for seed in (7, np.random.default_rng(7))]
     assert same[0] == same[1]
     assert table.rvs(9, random_state=8).tolist() != same[0]
+    with pytest.raises(ValueError, match=r"size must be >= 0, got -1"):
+        table.rvs(-1)
+    with pytest.raises(TypeError, match=r"size must be a whole number, got 2.5"):
+        table.rvs(2.5)
     legacy = np.random.RandomState(1)
     assert table.rvs(9, legacy).shape == (9, *last)
     assert table.rvs().tolist() != table.rvs().tolist()
