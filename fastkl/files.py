@@ -72,6 +72,15 @@ def is_file(text: str) -> bool:
     return text == STANDARD_INPUT or suffix in (*TEXT, ".npz", *PACKED, *BY_PANDAS) or os.path.isfile(text)
 
 
+def is_number(text: str) -> bool:
+    """Whether a cell holds a number."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
 def title(source: str) -> str:
     """The name of a file in a message."""
     return "standard input" if source == STANDARD_INPUT else source
@@ -198,9 +207,9 @@ def _table(source: str, text: io.TextIOWrapper) -> tuple[list[str], Iterator[tup
     numbered = _numbered(source, rows)
     line_of_header, header = next(numbered, (0, []))
     names = [name.strip() for name in header]
-    if caption and names and all(map(_is_number, names)):
+    if caption and names and all(map(is_number, names)):
         above = [name.strip() for name in next(csv.reader(_plain([caption], delimiter), delimiter=delimiter))]
-        if len(above) == len(names) and not any(map(_is_number, above)):
+        if len(above) == len(names) and not any(map(is_number, above)):
             return above, itertools.chain([(line_of_header, header)], numbered)
     return names, numbered
 
@@ -240,14 +249,6 @@ def _cell(source: str, line: int, row: list[str], at: int) -> float:
         if row[at].strip().lower() in MISSING:
             return math.nan
         raise ValueError(f"{title(source)}, line {line}: expected a number, got {row[at]!r}") from None
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _from_pandas(source: str, choose: Callable[[Sequence[str]], Sequence[str]]) -> Found:

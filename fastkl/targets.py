@@ -15,7 +15,7 @@ from fastkl.densities import Density, Mixture, Tabulated
 from fastkl.densities.containers import on_tensor_grid
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
-from fastkl.files import Columns, complete, is_file, listed, read_columns, title
+from fastkl.files import Columns, complete, is_file, is_number, listed, read_columns, title
 from fastkl.grids import Grid
 from fastkl.validation import Floats, as_reals
 
@@ -152,8 +152,8 @@ class _Names(NamedTuple):
             return _known(source, names, given), self.p is None
         if not set(axes) <= set(names) or ("p" in names) == ("logp" in names):
             raise ValueError(
-                f"{title(source)}: expected x and either p or logp, got {listed(names)}; --x and --p or --logp name "
-                "other columns"
+                f"{title(source)}: expected x and either p or logp, got {_listed(names)}; --x and --p or --logp name "
+                "other columns, --samples one of raw observations"
             )
         return ("p", False) if "p" in names else ("logp", True)
 
@@ -161,8 +161,14 @@ class _Names(NamedTuple):
 def _known(source: str, names: Sequence[str], name: str) -> str:
     """*name* itself, if the file has a column of that name."""
     if name not in names:
-        raise ValueError(f"{title(source)}: no column {name!r}, only {listed(names)}")
+        raise ValueError(f"{title(source)}: no column {name!r}, only {_listed(names)}")
     return name
+
+
+def _listed(names: Sequence[str]) -> str:
+    """The names of columns for a message, with a word about a table that seems to have none."""
+    no_names = names and all(map(is_number, names))
+    return listed(names) + (" (the first row, or a comment above it, must name the columns)" if no_names else "")
 
 
 def _from_table(source: str, wanted: _Names, floor: float | None, drop_nan: bool) -> Target:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fastkl import Grid
+from fastkl import FitResult, Grid
 from fastkl.jit import JIT_DISABLED
 from fastkl.targets import parse_target, read_target
 from tests.cli import run
@@ -259,9 +259,19 @@ def test_binary_data_are_named_and_never_shown(capsys, name, content):
     assert err.isascii()
 
 
+def test_a_table_without_names_is_told_so(capsys):
+    Path("numbers.txt").write_text("1.5\n2.5\n4\n")
+    for options in ([], ["--samples", "v"]):
+        status, _, err = run(capsys, "fit", "numbers.txt", *options)
+        assert status == 2
+        assert "1.5 (the first row, or a comment above it, must name the columns)" in err
+    Path("years.csv").write_text("2019,2020\n1,2\n3,4\n5,7\n")  # names that happen to be numbers
+    assert read_target("years.csv", samples="2020").n_rows == 3
+
+
 def test_many_columns_are_not_all_listed():
     Path("wide.csv").write_text(",".join(f"c{i}" for i in range(500)) + "\n")
-    with pytest.raises(ValueError, match=r"c18, c19 and 480 more; --x and --p or --logp name other columns$"):
+    with pytest.raises(ValueError, match=r"c18, c19 and 480 more; --x and --p or --logp name other columns, --samples"):
         parse_target("wide.csv")
 
 
@@ -277,7 +287,7 @@ def test_a_target_comes_from_standard_input_and_json_goes_to_standard_output(cap
     status, out, err = run(capsys, "fit", "-", "--direction", "forward", "--rtol", "1", "--json", "-")
     assert (status, err) == (0, "")
     content = json.loads(out)  # nothing but JSON
-    np.testing.assert_allclose(content["results"][0]["q"]["scale"], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(FitResult.from_dict(content["results"][0]).q.scale, 1.0, rtol=1e-6)
     assert list(Path().iterdir()) == []
 
 
