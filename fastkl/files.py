@@ -131,7 +131,7 @@ def complete(
         name = next(name for name, column in numbers.items() if np.isnan(column[at]))
         rows = f"{n} of {n_rows} rows lack one" if n > 1 else f"1 of {n_rows} rows lacks one"
         raise ValueError(
-            f"{title(source)}, {place(at)}: expected a number in column {name!r}, got NaN or an empty cell ('', NA); "
+            f"{title(source)}, {place(at)}: expected a number in column {name!r}, got NaN or an empty cell; "
             f"{rows}: --drop-nan leaves them out"
         )
     if n == n_rows:
@@ -152,7 +152,7 @@ def _from_text(source: str, choose: Callable[[Sequence[str]], Sequence[str]]) ->
     with _text(source) as text:
         header, rows = _table(source, text)
         names = choose(header)
-        chosen = [header.index(name) for name in names]
+        chosen = [_place(source, header, name) for name in names]
         lines, numbers = [], []
         for line, row in rows:
             lines.append(line)
@@ -160,6 +160,15 @@ def _from_text(source: str, choose: Callable[[Sequence[str]], Sequence[str]]) ->
     if not numbers:
         raise ValueError(f"{title(source)}: no numbers below the header")
     return names, list(np.array(numbers).T), lambda row: f"line {lines[row]}"
+
+
+def _place(source: str, header: Sequence[str], name: str) -> int:
+    """The place of the only column with this name."""
+    if header.count(name) > 1:
+        raise ValueError(
+            f"{title(source)}: {header.count(name)} columns are named {name!r}, so the name says too little"
+        )
+    return header.index(name)
 
 
 @contextlib.contextmanager

@@ -140,6 +140,8 @@ class _Names(NamedTuple):
 
     def axes(self, source: str, names: Sequence[str]) -> list[str]:
         """The columns of the axes, each of which the file has."""
+        if len(set(self.x)) < len(self.x):
+            raise ValueError(f"{title(source)}: each axis has a column of its own, got --x {' --x '.join(self.x)}")
         if self.x:
             return [_known(source, names, name) for name in self.x]
         numbered = [name for name in (f"x{d}" for d in range(len(names))) if name in names]

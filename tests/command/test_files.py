@@ -330,6 +330,7 @@ BAD_OPTIONS = {
     "drop of a formula": (["kl", "N(0,1)", "N(1,1)", "--drop-nan"], "--drop-nan is for a file"),
     "unknown axis": (["fit", "table.csv", "--x", "lat"], "table.csv: no column 'lat', only x, p"),
     "unknown values": (["fit", "table.csv", "--p", "q"], "table.csv: no column 'q', only x, p"),
+    "an axis twice": (["fit", "table.csv", "--x", "x", "--x", "x"], "each axis | --x x --x x"),
     "both": (["fit", "table.csv", "--p", "p", "--logp", "p"], "--logp | not allowed with argument --p"),
     "floor": (["fit", "table.csv", "--floor", "2"], "table.csv: floor must lie between 0 and 1, got 2.0"),
     "samples": (["fit", "table.csv", "--samples", "x", "--p", "p"], "--p | not for --samples"),

@@ -54,7 +54,7 @@ def test_the_layout_of_a_csv_file_does_not_matter(tmp_path, text):
 BAD_CSV = {
     "a word": ("x,p\n1,2\n2,oops\n", "line 3", "'oops'", "number"),
     "a word after a blank line": ("x,p\n1,2\n\n2,oops\n", "line 4", "'oops'"),
-    "an empty cell": ("x,p\n1,2\n2,\n", "line 3", "''", "number"),
+    "an empty cell": ("x,p\n1,2\n2,\n", "line 3", "empty cell", "number"),
     "a short row": ("x,p\n1,2\n2\n", "line 3", "2 columns", "got 1"),
     "not UTF-8": ("x,p\n1,2\n2,3\xe9\n", "line 3", "xe9"),
     "a quote that never ends": ('x,p,name\n1,2,"a\n2,3,b\n', "line "),
@@ -63,6 +63,7 @@ BAD_CSV = {
     "p and logp": ("x,p,logp\n0,1,0\n", "x and either p or logp", "x, p, logp"),
     "empty": ("",),
     "only a header": ("x,p\n", "no numbers"),
+    "two columns of one name": ("x,p,p\n0,1,2\n1,2,3\n", "2 columns are named 'p'"),
     "few points": ("x,p\n0,1\n1,1\n", "at least 8 points", "got 2"),
     "falling": ("x,p\n" + "".join(f"{-i},1\n" for i in range(9)), "increase", "node 1 is -1.0"),
     "infinite x": ("x,p\n" + "".join(f"{i},1\n" for i in range(8)) + "inf,1\n", "finite", "node 8 is inf"),
