@@ -64,6 +64,8 @@ class Columns(NamedTuple):
     """Number of rows in the file."""
     n_dropped: int
     """Number of rows that were left out because a number is missing in them."""
+    place: Callable[[int], str]
+    """A function that says where a row of these columns stands in the file."""
 
 
 def is_file(text: str) -> bool:
@@ -125,7 +127,7 @@ def complete(
     missing = np.any([np.isnan(column) for column in numbers.values()], axis=0)
     n, n_rows = int(missing.sum()), missing.size
     if not n:
-        return Columns(numbers, n_rows, 0)
+        return Columns(numbers, n_rows, 0, place)
     if not drop_nan:
         at = int(np.argmax(missing))
         name = next(name for name, column in numbers.items() if np.isnan(column[at]))
@@ -136,7 +138,8 @@ def complete(
         )
     if n == n_rows:
         raise ValueError(f"{title(source)}: all {n_rows} rows lack a number, so none is left after --drop-nan")
-    return Columns({name: column[~missing] for name, column in numbers.items()}, n_rows, n)
+    kept = np.flatnonzero(~missing)
+    return Columns({name: column[kept] for name, column in numbers.items()}, n_rows, n, lambda row: place(kept[row]))
 
 
 def _suffix(source: str) -> str:

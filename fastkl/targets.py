@@ -93,6 +93,7 @@ def read_target(
         if x or p or logp or floor is not None:
             raise ValueError("--x, --p, --logp and --floor are for a table of densities, not for --samples")
         columns = read_columns(text, lambda names: [_known(text, names, samples)], drop_nan=drop_nan)
+        _require_finite(text, columns, [samples])
         estimate = Tabulated.from_samples(columns.numbers[samples], grid, bandwidth=bandwidth)
         return Target(estimate, columns.n_rows, columns.n_dropped)
     if not is_file(text):
@@ -191,13 +192,28 @@ def _in_long_form(
     source: str, columns: Columns, axes: Sequence[str], value: str, *, log: bool, floor: float | None
 ) -> Target:
     """A table with one row for each node of its grid."""
+    _require_finite(source, columns, axes)
     lines, values = {name: columns.numbers[name] for name in axes}, columns.numbers[value]
+    falling = np.flatnonzero(np.diff(lines[axes[0]]) <= 0.0) + 1 if len(axes) == 1 else ()
+    bad = [*falling, *np.flatnonzero((values == np.inf) | ((values < 0.0) & (not log)))]
+    place = f", {columns.place(int(bad[0]))}" if bad else ""
     try:
         grid, values = (Grid.from_axes(lines[axes[0]]), values) if len(axes) == 1 else on_tensor_grid(lines, values)
         density = Tabulated(grid, values, log=log, floor=floor)
     except ValueError as error:
-        raise ValueError(f"{title(source)}: {error}") from None
+        raise ValueError(f"{title(source)}{place}: {error}") from None
     return Target(density, columns.n_rows, columns.n_dropped)
+
+
+def _require_finite(source: str, columns: Columns, names: Sequence[str]) -> None:
+    """Refuse infinite numbers in some of the columns."""
+    for name in names:
+        infinite = np.flatnonzero(np.isinf(columns.numbers[name]))
+        if infinite.size:
+            at = int(infinite[0])
+            raise ValueError(
+                f"{title(source)}, {columns.place(at)}: column {name!r} must be finite, got {columns.numbers[name][at]}"
+            )
 
 
 def _from_npz(source: str, wanted: _Names, floor: float | None, drop_nan: bool) -> Target:

@@ -99,6 +99,7 @@ BAD_SAMPLES = {
     "a word": ("v\n1\nb\n", {"samples": "v"}, "line 3", "'b'"),
     "quote in another column": ('v,name\n1,a\n2,"b\n3,c\n4,d\n', {"samples": "v"}, "line "),
     "NaN": ("v\n1\nnan\n3\n", {"samples": "v"}, "line 3", "NaN", "1 of 3 rows", "--drop-nan"),
+    "infinite": ("v\n1\n\n-inf\n3\n", {"samples": "v"}, "line 4", "finite", "-inf"),
     "one observation": ("v\n1\n", {"samples": "v"}, "at least 2", "got 1"),
     "all the same": ("v\n1.5\n1.5\n1.5\n", {"samples": "v"}, "vary", "are 1.5"),
     "bandwidth rule": ("v\n1\n2\n", {"samples": "v", "bandwidth": "foo"}, "'foo'", "'scott'", "'silverman'"),

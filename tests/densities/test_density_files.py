@@ -65,9 +65,9 @@ BAD_CSV = {
     "only a header": ("x,p\n", "no numbers"),
     "two columns of one name": ("x,p,p\n0,1,2\n1,2,3\n", "2 columns are named 'p'"),
     "few points": ("x,p\n0,1\n1,1\n", "at least 8 points", "got 2"),
-    "falling": ("x,p\n" + "".join(f"{-i},1\n" for i in range(9)), "increase", "node 1 is -1.0"),
-    "infinite x": ("x,p\n" + "".join(f"{i},1\n" for i in range(8)) + "inf,1\n", "finite", "node 8 is inf"),
-    "negative": ("x,p\n" + "".join(f"{i},{2 - i}\n" for i in range(9)), ">= 0", "x = 3", "-1.0"),
+    "falling": ("x,p\n" + "".join(f"{-i},1\n" for i in range(9)), "line 3", "increase", "node 1 is -1.0"),
+    "infinite x": ("x,p\n" + "".join(f"{i},1\n" for i in range(8)) + "inf,1\n", "line 10", "finite", "inf"),
+    "negative": ("x,p\n" + "".join(f"{i},{2 - i}\n" for i in range(9)), "line 5", ">= 0", "x = 3", "-1.0"),
     "NaN": ("x,p\n" + "".join(f"{i},nan\n" for i in range(9)), "line 2", "NaN", "9 of 9 rows", "--drop-nan"),
     "all zero": ("x,p\n" + "".join(f"{i},0\n" for i in range(9)), "no mass", "0.0"),
 }
