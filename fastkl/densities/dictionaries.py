@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from fastkl.densities.histogram import Histogram
 from fastkl.densities.mixture import Mixture
 from fastkl.densities.tabulated import Tabulated
 from fastkl.families import FAMILIES, MultivariateNormal
 from fastkl.grids import Grid
 from fastkl.grids.axis import Axis, Rule
 
-MIXTURE, MULTIVARIATE, TABLE = "mixture", "multivariate_normal", "tabulated"
+MIXTURE, MULTIVARIATE, TABLE, CELLS = "mixture", "multivariate_normal", "tabulated", "histogram"
 """Values of the key ``family`` for densities that are no family on the line."""
 
 
@@ -64,6 +65,9 @@ def with_parameters(family: str, numbers: Mapping[str, Any]) -> Any:
 
 def density_as_dict(p: Any, *, values: bool) -> dict[str, Any]:
     """A target, from which `density_from_dict` restores it; a table only if its *values* are to be kept."""
+    if isinstance(p, Histogram):
+        kept = {"counts": plain(p.counts), "edges": plain(p.edges), "pseudocount": p.pseudocount, "n": p.n}
+        return {"family": CELLS, **(kept if values else {})}
     if isinstance(p, Tabulated):
         kept = {"grid": grid_as_dict(p.grid), "log": p.log, "floor": p.floor, "values": plain(p.values)}
         return {"family": TABLE, **(kept if values else {})}
@@ -74,10 +78,13 @@ def density_as_dict(p: Any, *, values: bool) -> dict[str, Any]:
 
 def density_from_dict(content: Mapping[str, Any]) -> Any:
     """The density that `density_as_dict` was given; None if the dictionary does not hold it."""
+    if content["family"] == CELLS and "counts" in content:
+        counts, edges = np.array(content["counts"], dtype=np.float64), [np.array(e, float) for e in content["edges"]]
+        return Histogram(counts, edges, pseudocount=content["pseudocount"])
     if content["family"] == TABLE and "values" in content:
         values = np.array(content["values"], dtype=np.float64)
         return Tabulated(grid_from_dict(content["grid"]), values, log=content["log"], floor=content["floor"])
-    return None if content["family"] in (None, TABLE) else with_parameters(content["family"], content)
+    return None if content["family"] in (None, TABLE, CELLS) else with_parameters(content["family"], content)
 
 
 def grid_as_dict(grid: Grid) -> dict[str, Any]:

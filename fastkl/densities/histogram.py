@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities.cells import log_masses
-from fastkl.densities.moments import Moments
-from fastkl.densities.tabulated import Tabulated
+from fastkl.densities.tabulated import Tabulated, axes_that_are_kept, require_line, shape_and_generator
 from fastkl.density import Density
 from fastkl.grids import Grid
 from fastkl.kernels.records import Evaluation, evaluation
@@ -104,14 +103,74 @@ class Histogram(Tabulated):
         sides = " x ".join(f"[{line[0]:.6g}, {line[-1]:.6g}]" for line in self.edges)
         return f"Histogram({cells} cells on {sides}, {'masses' if self.n is None else f'n={self.n}'})"
 
+    def rvs(self, size: int | tuple[int, ...] | None = None, random_state: Any = None) -> Any:
+        """Random draws: a cell by its probability, and a point in it; see `Tabulated.rvs`."""
+        self.require_ends("a draw")
+        shape, rng = shape_and_generator(size, random_state)
+        cells = rng.choice(self.probabilities.size, size=shape, p=self.probabilities.ravel())
+        places = np.unravel_index(cells, self.probabilities.shape)
+        points = [line[at] + np.diff(line)[at] * rng.random(shape) for line, at in zip(self.edges, places, strict=True)]
+        return points[0][()] if self.ndim == 1 else np.stack(points, axis=-1)
+
+    def marginal(self, axis: int | Sequence[int]) -> Histogram:
+        """The histogram of some of the coordinates, with the sums of the counts over the others.
+
+        Parameters
+        ----------
+        axis : int or sequence of int
+            The axes that are kept, in this order; negative ones count from the last.
+
+        Raises
+        ------
+        ValueError
+            If an axis is named twice, or there is none.
+        IndexError
+            If there is no such axis.
+        """
+        kept = axes_that_are_kept(axis, self.ndim)
+        others = tuple(d for d in range(self.ndim) if d not in kept)
+        order = np.argsort(np.argsort(kept))
+        edges = [self.edges[d] for d in kept]
+        cells = math.prod(self.counts.shape[d] for d in others)
+        return Histogram(self.counts.sum(axis=others).transpose(order), edges, pseudocount=self.pseudocount * cells)
+
     @cached_property
-    def _moments(self) -> Moments:
+    def _law(self) -> Steps:  # type: ignore[override]
+        self.require_ends("a distribution function")
+        require_line(self.ndim)
+        return Steps(self.edges[0], np.concatenate([[0.0], np.cumsum(self.probabilities)]))
+
+    @cached_property
+    def _mean_and_cov(self) -> tuple[Floats, Floats]:
         self.require_ends("a mean or a variance")
-        found = super()._moments
+        mean, cov = super()._mean_and_cov
+        cov = cov.copy()
         for d, line in enumerate(self.edges):  # the spread within the cells
             others = tuple(k for k in range(self.ndim) if k != d)
-            found.cov[d, d] += self.probabilities.sum(axis=others) @ np.diff(line) ** 2 / 12.0
-        return found
+            cov[d, d] += self.probabilities.sum(axis=others) @ np.diff(line) ** 2 / 12.0
+        return mean, cov
+
+
+class Steps(NamedTuple):
+    """A distribution function that is linear between edges."""
+
+    edges: Floats
+    below: Floats
+    """Probability below each edge."""
+
+    def cdf(self, x: ArrayLike) -> Any:
+        """The probability of at most x."""
+        return np.interp(as_reals(x, "x"), self.edges, self.below / self.below[-1])[()]
+
+    def quantile(self, q: ArrayLike) -> Any:
+        """The least x with a cdf of at least q, for q = 0 the lower end of the support; NaN for q off [0, 1]."""
+        q = as_reals(q, "q")
+        valid = (q >= 0.0) & (q <= 1.0)
+        wanted = np.where(valid, q, 0.5) * self.below[-1]
+        first = int(np.flatnonzero(np.diff(self.below))[0])
+        i = np.maximum(np.searchsorted(self.below, wanted, side="left") - 1, first)
+        share = (wanted - self.below[i]) / np.diff(self.below)[i]
+        return np.where(valid, self.edges[i] + np.maximum(share, 0.0) * np.diff(self.edges)[i], np.nan)[()]
 
 
 class InCells(Tabulated):

@@ -339,11 +339,7 @@ class Tabulated(Density):
             cells that hardly a point is accepted.
         """
         self._require_single()
-        known = isinstance(random_state, np.random.Generator | np.random.RandomState)
-        rng: Any = random_state if known else np.random.default_rng(random_state)
-        shape = () if size is None else tuple(as_count(n, "size") for n in np.atleast_1d(size).tolist())
-        if min(shape, default=0) < 0:
-            raise ValueError(f"size must be >= 0, got {size!r}")
+        shape, rng = shape_and_generator(size, random_state)
         if self.ndim == 1:
             return self._law.quantile(rng.random(shape))
         logs = self._log_values - self.log_normalizer
@@ -381,9 +377,7 @@ class Tabulated(Density):
         """
         from scipy.special import logsumexp
 
-        kept = [_axis(given, self.ndim) for given in np.atleast_1d(axis).tolist()]
-        if not kept or len(set(kept)) < len(kept):
-            raise ValueError(f"a marginal keeps one axis or several different ones, got {axis!r}")
+        kept = axes_that_are_kept(axis, self.ndim)
         others = [d for d in range(self.ndim) if d not in kept]
         before = len(self.batch_shape)
         logs = np.moveaxis(self._log_values, [before + d for d in kept], range(before, before + len(kept)))
@@ -402,8 +396,7 @@ class Tabulated(Density):
     def _law(self) -> LogLinear:
         """The law on the line."""
         self._require_single()
-        if self.ndim > 1:
-            raise ValueError(f"cdf and quantile are of one dimension, got {self.ndim}: take one with marginal(axis)")
+        require_line(self.ndim)
         return LogLinear.through(self.grid.axes[0], self._log_values)
 
     @property
@@ -446,6 +439,29 @@ class Tabulated(Density):
             return moments_of_batch(self.values, self.grid, log=self.log)
         found = moments(self, self.grid)
         return found.mean, found.cov
+
+
+def shape_and_generator(size: int | tuple[int, ...] | None, random_state: Any) -> tuple[tuple[int, ...], Any]:
+    """The shape of draws, and the generator that makes them; see `Tabulated.rvs`."""
+    known = isinstance(random_state, np.random.Generator | np.random.RandomState)
+    shape = () if size is None else tuple(as_count(n, "size") for n in np.atleast_1d(size).tolist())
+    if min(shape, default=0) < 0:
+        raise ValueError(f"size must be >= 0, got {size!r}")
+    return shape, random_state if known else np.random.default_rng(random_state)
+
+
+def require_line(ndim: int) -> None:
+    """Refuse a distribution function on several axes."""
+    if ndim > 1:
+        raise ValueError(f"cdf and quantile are of one dimension, got {ndim}: take one with marginal(axis)")
+
+
+def axes_that_are_kept(axis: int | Sequence[int], ndim: int) -> list[int]:
+    """The numbers of the axes of a marginal, counted from the first one."""
+    kept = [_axis(given, ndim) for given in np.atleast_1d(axis).tolist()]
+    if not kept or len(set(kept)) < len(kept):
+        raise ValueError(f"a marginal keeps one axis or several different ones, got {axis!r}")
+    return kept
 
 
 def _axis(given: int, ndim: int) -> int:

@@ -163,9 +163,9 @@ class FitResult:
         -------
         dict
             The attributes by name: densities by their parameters, arrays as lists, the grid by the ends, numbers of
-            nodes and rules of its axes. ``family`` is the name of the family of q, and ``forward``, ``reverse`` and
-            ``elbo`` are there too, for which p is read once more if they have not been asked for. inf and NaN, which
-            JSON lacks, are the strings 'inf', '-inf' and 'nan', which `float` reads.
+            nodes and rules of its axes; the `statistics` if there are any. ``family`` is the name of the family of q,
+            and ``forward``, ``reverse`` and ``elbo`` are there too, for which p is read once more if they have not been
+            asked for. inf and NaN, which JSON lacks, are the strings 'inf', '-inf' and 'nan', which `float` reads.
 
         Examples
         --------
@@ -183,6 +183,8 @@ class FitResult:
             grid=grid_as_dict(self.grid),
             minima=[{**vars(minimum), "q": parameters(minimum.q)} for minimum in self.minima],
         )
+        if self.statistics is not None:
+            content["statistics"] = vars(self.statistics)
         return dict(plain({**content, **{name: getattr(self, name) for name in DERIVED}}))
 
     @classmethod
@@ -217,6 +219,8 @@ class FitResult:
         )
         result = cls(**given)
         vars(result).update({name: float(content[name]) for name in DERIVED if name in content})
+        if "statistics" in content:
+            vars(result)["statistics"] = CountStatistics(**_numbers(content["statistics"]))
         return result
 
     def __str__(self) -> str:
@@ -247,6 +251,13 @@ class FitResult:
 
 DERIVED = ("forward", "reverse", "elbo")
 """Attributes that are computed when they are first asked for."""
+
+
+def _numbers(value: Any) -> Any:
+    """Entries of a dictionary with numbers for the strings that stand for inf and NaN."""
+    if isinstance(value, dict):
+        return {name: _numbers(entry) for name, entry in value.items()}
+    return float(value) if isinstance(value, str) else value
 
 
 def _decoded(annotation: Any, value: Any) -> Any:

@@ -202,3 +202,40 @@ def test_other_bad_input_is_named():
         kl_divergence(Tabulated.from_histogram([1, 2], [-3, -2, -1]), Gamma(2))
     with pytest.raises(ValueError, match="p has 1 dimensions and q has 2"):
         kl_divergence(P, MultivariateNormal([0, 0], np.eye(2)))
+
+
+def test_the_law_is_that_of_uniform_cells():
+    exact = stats.rv_histogram((COUNTS, EDGES), density=False)
+    x = np.array([-1.0, 0.0, 0.3, 1.0, 3.9, 4.0, 4.5, 5.0, 6.2, 7.0, 9.0])
+    np.testing.assert_allclose(P.cdf(x), exact.cdf(x), atol=1e-15)
+    q = np.array([0.05, 0.1, 0.2, 0.55, 0.61, 0.99])
+    np.testing.assert_allclose(P.quantile(q), exact.ppf(q), rtol=1e-14)
+    np.testing.assert_allclose(P.quantile([0.0, 0.6, 1.0, -0.1, 1.1]), [0.0, 4.0, 7.0, np.nan, np.nan], rtol=1e-15)
+    late = Tabulated.from_histogram([0, 2, 0], [0, 1, 2, 3])
+    np.testing.assert_array_equal(late.quantile([0.0, 0.5, 1.0]), [1.0, 1.5, 2.0])
+    draws = P.rvs((2000, 3), random_state=7)
+    assert draws.shape == (2000, 3)
+    assert stats.kstest(draws.ravel(), P.cdf).pvalue > 1e-4
+    assert np.ndim(P.rvs(random_state=1)) == 0
+    with pytest.raises(ValueError, match="a distribution function takes cells of finite width"):
+        INFINITE.cdf(0.5)
+
+
+def test_marginals_and_draws_on_several_axes():
+    counts = np.random.default_rng(8).integers(0, 9, (3, 4, 2))
+    edges = [np.arange(4.0), np.array([0.0, 1, 3, 4, 9]), np.array([-1.0, 0, 1])]
+    p = Tabulated.from_histogram(counts, edges)
+    swapped = p.marginal([2, 0])
+    np.testing.assert_array_equal(swapped.counts, counts.sum(axis=1).T)
+    assert [line.size for line in swapped.edges] == [3, 4]
+    assert swapped.n == counts.sum()
+    assert p.marginal(-2).mean == pytest.approx(p.mean[1], rel=1e-13)
+    np.testing.assert_array_equal(p.marginal([2, 0, 1]).counts, counts.transpose(2, 0, 1))
+    smooth = Tabulated.from_histogram(counts, edges, pseudocount=0.5)
+    np.testing.assert_allclose(smooth.marginal(0).probabilities, smooth.probabilities.sum(axis=(1, 2)), rtol=1e-14)
+    draws = p.rvs(4000, random_state=9)
+    again, _ = np.histogramdd(draws, edges)
+    filled = counts.ravel() > 0
+    expected = 4000 * p.probabilities.ravel()[filled]
+    assert stats.chisquare(again.ravel()[filled], expected).pvalue > 1e-4
+    assert not again.ravel()[~filled].any()

@@ -264,3 +264,17 @@ def test_the_other_direction_of_a_fit_counts_by_cells_too():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         str(result)
+
+
+def test_a_result_and_its_statistics_outlive_json():
+    import json
+
+    from fastkl import FitResult
+
+    result = fit(Tabulated.from_histogram([3, 9, 12, 4, 2], np.arange(6.0)), "gamma", direction="forward")
+    content = json.loads(json.dumps(result.to_dict(values=True), allow_nan=False))
+    again = FitResult.from_dict(content)
+    assert again.statistics == result.statistics
+    assert (again.q, again.p.n) == (result.q, 30)
+    assert FitResult.from_dict(json.loads(json.dumps(result.to_dict()))).statistics == result.statistics
+    assert "G-test" in result._repr_html_()
