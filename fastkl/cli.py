@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 
 import fastkl
-from fastkl import Density, bar
+from fastkl import Density, Grid, Histogram, bar
 from fastkl.densities.dictionaries import parameters, plain
 from fastkl.files import is_file, title
 from fastkl.fitting import FitResult
@@ -153,6 +153,7 @@ def _add_common(parser: argparse.ArgumentParser) -> None:
     values.add_argument("--p", dest="p_column", metavar="COL", help="column of densities [p]")
     values.add_argument("--logp", dest="logp_column", metavar="COL", help="column of log-densities [logp]")
     columns.add_argument("--floor", type=float, help="share of the largest density to which smaller ones are raised")
+    columns.add_argument("--pseudocount", type=float, help="number added to every count of a histogram")
     columns.add_argument("--drop-nan", action="store_true", help="leave out rows in which a number is missing")
 
 
@@ -174,10 +175,10 @@ def _base(text: str) -> float | None:
     return None if text == "e" else float(text)
 
 
-def _grid(text: str) -> fastkl.Grid:
+def _grid(text: str) -> Grid:
     lower, upper, n = zip(*map(_range, text.split(",")), strict=True)
     try:
-        return fastkl.Grid.uniform(lower, upper, n) if len(n) > 1 else fastkl.Grid.uniform(lower[0], upper[0], n[0])
+        return Grid.uniform(lower, upper, n) if len(n) > 1 else Grid.uniform(lower[0], upper[0], n[0])
     except ValueError as error:
         raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
 
@@ -189,6 +190,7 @@ def _read(arguments: argparse.Namespace, *texts: str, **options: Any) -> list[Ta
         "p": arguments.p_column,
         "logp": arguments.logp_column,
         "floor": arguments.floor,
+        "pseudocount": arguments.pseudocount,
         "drop_nan": arguments.drop_nan,
     }
     given = [name for name, value in of_files.items() if value not in ([], None, False)]
@@ -218,8 +220,7 @@ def _fit(arguments: argparse.Namespace) -> Report:
         raise ValueError("; ".join(each) if len(reasons) > 1 else reasons.pop())
     grid = next(iter(results.values())).grid
     column = f", column {arguments.samples}" if arguments.samples else ""
-    sides = " x ".join(f"{axis.n} points from {axis.lower:.6g} to {axis.upper:.6g}" for axis in grid._parts)
-    header = f"p     {_account(title(name) + column, read)}\ngrid  {sides}"
+    header = f"p     {_account(title(name) + column, read)}\ngrid  {_sides(read.density, grid)}"
     refusals = [f"{TITLE[direction]}\n  REFUSED: {reason}" for direction, reason in refused.items()]
     content = {
         "target": name,
@@ -233,6 +234,13 @@ def _fit(arguments: argparse.Namespace) -> Report:
     success = not refused and all(result.success for result in results.values())
     text = "\n\n".join([header, *map(str, results.values()), *refusals])
     return Report(text, SUCCESS if success else NO_SUCCESS, content)
+
+
+def _sides(target: Density, grid: Grid) -> str:
+    """The numbers of points, or of the cells of a histogram, and the ends of each axis."""
+    if isinstance(target, Histogram):
+        return " x ".join(f"{line.size - 1} cells from {line[0]:.6g} to {line[-1]:.6g}" for line in target.edges)
+    return " x ".join(f"{axis.n} points from {axis.lower:.6g} to {axis.upper:.6g}" for axis in grid._parts)
 
 
 def _fits(target: Density, arguments: argparse.Namespace) -> tuple[dict[Direction, FitResult], dict[Direction, str]]:
@@ -311,11 +319,15 @@ def _kl(arguments: argparse.Namespace) -> Report:
         f"KL(P||Q)      {result.value:.15g} {unit}",
         f"error         {result.error:.1e}",
         f"mass outside  {result.mass_outside_p:.1e} of P, {result.mass_outside_q:.1e} of Q",
-        f"method        {result.method}, {result.n_evaluated} points",
+        f"method        {result.method}, {result.n_evaluated} {'of them' if result.method == 'cells' else 'points'}",
     ]
     if result.first_infinite is not None:
         where = ", ".join(f"{x:.6g}" for x in np.atleast_1d(result.first_infinite))
         lines.append(f"infinite      Q is 0 where P is not, first at x = {where}")
+    if result.pvalue is not None:
+        lines.append(
+            f"by chance     {result.expected_by_chance:.3g} expected if one law filled both, p = {result.pvalue:.3g}"
+        )
     for name, read in (("P", p), ("Q", q)):
         if read.n_dropped:
             lines.append(f"dropped       {read.n_dropped} of {read.n_rows} rows of {name}")

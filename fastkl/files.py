@@ -94,7 +94,13 @@ def listed(names: Sequence[str]) -> str:
     return (", ".join(names[:MOST_NAMES]) or "nothing") + more
 
 
-def read_columns(source: str, choose: Callable[[Sequence[str]], Sequence[str]], *, drop_nan: bool = False) -> Columns:
+def read_columns(
+    source: str,
+    choose: Callable[[Sequence[str]], Sequence[str]],
+    *,
+    drop_nan: bool = False,
+    last_may_lack: str | None = None,
+) -> Columns:
     """The columns that *choose* selects from the names in a file.
 
     Parameters
@@ -105,6 +111,8 @@ def read_columns(source: str, choose: Callable[[Sequence[str]], Sequence[str]], 
         A function of the names of all columns that returns those to read, or raises a ValueError.
     drop_nan : bool
         Whether rows that lack a number in one of these columns are left out; by default they are an error.
+    last_may_lack : str, optional
+        The column whose last number may be missing, and is NaN then.
 
     Raises
     ------
@@ -117,14 +125,21 @@ def read_columns(source: str, choose: Callable[[Sequence[str]], Sequence[str]], 
     """
     read = _from_pandas if _suffix(source) in BY_PANDAS else _from_text
     names, cells, places = read(source, choose)
-    return complete(source, dict(zip(names, cells, strict=True)), places, drop_nan=drop_nan)
+    numbers = dict(zip(names, cells, strict=True))
+    return complete(source, numbers, places, drop_nan=drop_nan, last_may_lack=last_may_lack)
 
 
 def complete(
-    source: str, numbers: dict[str, Floats], place: Callable[[int], str], *, drop_nan: bool = False
+    source: str,
+    numbers: dict[str, Floats],
+    place: Callable[[int], str],
+    *,
+    drop_nan: bool = False,
+    last_may_lack: str | None = None,
 ) -> Columns:
     """The rows in which no number is missing; an error that counts the others unless they are to be dropped."""
     missing = np.any([np.isnan(column) for column in numbers.values()], axis=0)
+    missing[-1:] = any(np.isnan(column[-1]) for name, column in numbers.items() if name != last_may_lack)
     n, n_rows = int(missing.sum()), missing.size
     if not n:
         return Columns(numbers, n_rows, 0, place)

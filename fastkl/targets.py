@@ -54,6 +54,7 @@ def read_target(
     p: str | None = None,
     logp: str | None = None,
     floor: float | None = None,
+    pseudocount: float | None = None,
     drop_nan: bool = False,
 ) -> Target:
     """The density that *text* describes or that the file of that name holds.
@@ -64,7 +65,7 @@ def read_target(
         A mixture of Normals in the notation of `GRAMMAR`; or the name of a file with columns ``x`` and ``p`` or
         ``logp``, for several axes ``x``, ``y`` (and ``z``) or ``x0``, ``x1`` ..., one row for each node of the grid in
         any order; or of a .npz archive, in which the values may also have the shape of the grid; or ``-`` for text on
-        standard input.
+        standard input. Columns ``left``, ``right`` and ``count``, or ``edge`` and ``count``, make a histogram.
     samples : str, optional
         The column of a file that holds raw observations.
     bandwidth : str or float
@@ -77,6 +78,8 @@ def read_target(
         Other name of the column of densities or of log-densities.
     floor : float, optional
         As in `Tabulated`, for a file.
+    pseudocount : float, optional
+        As in `Tabulated.from_histogram`, for a file of counts.
     drop_nan : bool
         Whether rows of a file in which a number is missing are left out; by default they are an error.
 
@@ -90,8 +93,8 @@ def read_target(
     if p is not None and logp is not None:
         raise ValueError(f"the values are densities or log-densities, got both --p {p} and --logp {logp}")
     if samples is not None:
-        if x or p or logp or floor is not None:
-            raise ValueError("--x, --p, --logp and --floor are for a table of densities, not for --samples")
+        if x or p or logp or floor is not None or pseudocount is not None:
+            raise ValueError("--x, --p, --logp, --floor and --pseudocount are for a table, not for --samples")
         columns = read_columns(text, lambda names: [_known(text, names, samples)], drop_nan=drop_nan)
         _require_finite(text, columns, [samples])
         estimate = Tabulated.from_samples(columns.numbers[samples], grid, bandwidth=bandwidth)
@@ -99,7 +102,7 @@ def read_target(
     if not is_file(text):
         return Target(parse_mixture(text))
     read = _from_npz if text.lower().endswith(".npz") else _from_table
-    return read(text, _Names(tuple(x), p, logp), floor, drop_nan)
+    return read(text, _Names(tuple(x), p, logp), _Options(floor, pseudocount, drop_nan))
 
 
 def parse_mixture(text: str) -> Normal | MultivariateNormal | Mixture:
@@ -130,6 +133,18 @@ def _normal(place: str, spread: str) -> Normal | MultivariateNormal:
     except json.JSONDecodeError as error:
         raise ValueError(f"cannot read N({place}, {spread}): {error}") from None
     return MultivariateNormal(mean, cov)
+
+
+class _Options(NamedTuple):
+    """How the values of a file are taken."""
+
+    floor: float | None
+    pseudocount: float | None
+    drop_nan: bool
+
+
+CELLS = ("left", "right", "count"), ("edge", "count")
+"""Columns of a histogram: both edges of each cell, or its lower edge, and a last row with the last edge alone."""
 
 
 class _Names(NamedTuple):
@@ -174,24 +189,72 @@ def _listed(names: Sequence[str]) -> str:
     return listed(names) + (" (the first row, or a comment above it, must name the columns)" if no_names else "")
 
 
-def _from_table(source: str, wanted: _Names, floor: float | None, drop_nan: bool) -> Target:
+def _from_table(source: str, wanted: _Names, options: _Options) -> Target:
     axes: list[str] = []
-    value, log = "", False
+    value, log, cells = "", False, False
 
-    def choose(names: Sequence[str]) -> list[str]:
-        nonlocal axes, value, log
+    def choose(names: Sequence[str]) -> Sequence[str]:
+        nonlocal axes, value, log, cells
+        if wanted == _Names((), None, None):
+            for columns in CELLS:
+                if set(columns) <= set(names):
+                    cells = True
+                    return columns
         axes = wanted.axes(source, names)
         value, log = wanted.value(source, names, axes)
         return [_known(source, names, name) for name in (*axes, value)]
 
-    columns = read_columns(source, choose, drop_nan=drop_nan)
-    return _in_long_form(source, columns, axes, value, log=log, floor=floor)
+    columns = read_columns(source, choose, drop_nan=options.drop_nan, last_may_lack="count")
+    if cells:
+        return _of_cells(source, columns, options)
+    return _in_long_form(source, columns, axes, value, log=log, options=options)
+
+
+def _of_cells(source: str, columns: Columns, options: _Options) -> Target:
+    """A histogram with one row for each cell, in order."""
+    if options.floor is not None:
+        raise ValueError(f"{title(source)}: --floor is for a table of densities, for counts there is --pseudocount")
+    counts = columns.numbers["count"]
+    if "edge" in columns.numbers:
+        edges = columns.numbers["edge"]
+        if not (np.isnan(counts[-1]) or counts[-1] == 0.0):
+            raise ValueError(
+                f"{title(source)}, {columns.place(counts.size - 1)}: the last row holds the last edge, without a "
+                f"count, got {counts[-1]:g}"
+            )
+        counts = counts[:-1]
+    else:
+        left, right = columns.numbers["left"], columns.numbers["right"]
+        apart = np.flatnonzero(left[1:] != right[:-1])
+        if apart.size:
+            at = int(apart[0])
+            raise ValueError(
+                f"{title(source)}, {columns.place(at + 1)}: the cell begins at {left[at + 1]:g}, where the one before "
+                f"ends at {right[at]:g}; cells follow one another, with a count of 0 where there is nothing"
+            )
+        edges = np.append(left, right[-1:])
+        _require_counts(source, columns, counts)
+    try:
+        density = Tabulated.from_histogram(counts, edges, pseudocount=options.pseudocount or 0.0)
+    except ValueError as error:
+        raise ValueError(f"{title(source)}: {error}") from None
+    return Target(density, columns.n_rows, columns.n_dropped)
+
+
+def _require_counts(source: str, columns: Columns, counts: Floats) -> None:
+    if np.isnan(counts).any():
+        at = int(np.argmax(np.isnan(counts)))
+        raise ValueError(
+            f"{title(source)}, {columns.place(at)}: expected a number in column 'count', got an empty cell"
+        )
 
 
 def _in_long_form(
-    source: str, columns: Columns, axes: Sequence[str], value: str, *, log: bool, floor: float | None
+    source: str, columns: Columns, axes: Sequence[str], value: str, *, log: bool, options: _Options
 ) -> Target:
     """A table with one row for each node of its grid."""
+    if options.pseudocount is not None:
+        raise ValueError(f"{title(source)}: --pseudocount is for columns left, right, count or edge, count")
     _require_finite(source, columns, axes)
     lines, values = {name: columns.numbers[name] for name in axes}, columns.numbers[value]
     falling = np.flatnonzero(np.diff(lines[axes[0]]) <= 0.0) + 1 if len(axes) == 1 else ()
@@ -199,7 +262,7 @@ def _in_long_form(
     place = f", {columns.place(int(bad[0]))}" if bad else ""
     try:
         grid, values = (Grid.from_axes(lines[axes[0]]), values) if len(axes) == 1 else on_tensor_grid(lines, values)
-        density = Tabulated(grid, values, log=log, floor=floor)
+        density = Tabulated(grid, values, log=log, floor=options.floor)
     except ValueError as error:
         raise ValueError(f"{title(source)}{place}: {error}") from None
     return Target(density, columns.n_rows, columns.n_dropped)
@@ -216,7 +279,7 @@ def _require_finite(source: str, columns: Columns, names: Sequence[str]) -> None
             )
 
 
-def _from_npz(source: str, wanted: _Names, floor: float | None, drop_nan: bool) -> Target:
+def _from_npz(source: str, wanted: _Names, options: _Options) -> Target:
     try:
         with open(source, "rb") as file:
             content = np.load(file, allow_pickle=False)
@@ -226,18 +289,24 @@ def _from_npz(source: str, wanted: _Names, floor: float | None, drop_nan: bool) 
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{source}: not a readable .npz file: {error}") from None
     names = list(arrays)
+    if {"counts", "edges"} <= set(names):  # as numpy.histogram returns them
+        try:
+            found = Tabulated.from_histogram(arrays["counts"], arrays["edges"], pseudocount=options.pseudocount or 0.0)
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{source}: {error}") from None
+        return Target(found)
     axes = wanted.axes(source, names) if wanted.x or "x" not in arrays else ["x"]  # another y need not be an axis
     value, log = wanted.value(source, names, axes)
     try:
         reals = {name: as_reals(arrays[name], name) for name in (*axes, value)}
         if reals[value].ndim > 1 and len(axes) > 1:
             grid = Grid.from_axes(*(reals[name] for name in axes))
-            return Target(Tabulated(grid, reals[value], log=log, floor=floor))
+            return Target(Tabulated(grid, reals[value], log=log, floor=options.floor))
         _require_one_length(reals)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{source}: {error}") from None
-    columns = complete(source, reals, lambda row: f"row {row + 1}", drop_nan=drop_nan)
-    return _in_long_form(source, columns, axes, value, log=log, floor=floor)
+    columns = complete(source, reals, lambda row: f"row {row + 1}", drop_nan=options.drop_nan)
+    return _in_long_form(source, columns, axes, value, log=log, options=options)
 
 
 def _require_one_length(columns: dict[str, Floats]) -> None:
