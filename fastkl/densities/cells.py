@@ -64,6 +64,9 @@ def scores_in_cells(member: Univariate, scores: Implementation, k: int, edges: F
     slope, second = rows[1 : 1 + k], np.empty((k, k, lower.size))
     for row, (a, b) in zip(rows[1 + k :], zip(*np.triu_indices(k), strict=True), strict=False):
         second[a, b] = second[b, a] = row - slope[a] * slope[b]
+    own = member._derivatives_in_cells(lower, upper) if k else None
+    if own is not None:
+        return CellScores(rows[0], *own)
     if k and member._has_kink:  # the score of loc jumps at loc by -2, and the density there is 1/(2 scale)
         at = np.flatnonzero((lower <= member.loc) & (member.loc < upper))  # type: ignore[attr-defined]
         second[0, 0, at] -= np.exp(-rows[0, at])

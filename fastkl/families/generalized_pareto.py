@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.polynomial.polynomial import polyder, polyval
 
 from fastkl.elementary import fma, log1p, log_ratio
 from fastkl.families import differences
@@ -44,8 +45,15 @@ SMALLEST_C = 1e-290
 NEAR = 0.06
 """Size of c z up to which `_bent` is a series."""
 
+BENT = [(-1.0) ** k * (k + 1.0) / (k + 2.0) for k in range(14)]
+"""Coefficients of the series of `_bent`, whose last power is below an ulp."""
+
+STEEP_C = -0.1
+"""Shape below which the square of a score is too steep for quadrature in the last cell."""
 LOWEST_C = -0.5
 """Smallest c of a fit: at its end a density with a lower one has a score without a variance, and no Hessian."""
+LOWEST_IN_CELLS = -1.0
+"""Smallest c of a fit by masses in cells, which are smooth functions of c: a density with a lower one is infinite."""
 
 
 @scalar
@@ -118,7 +126,7 @@ class GeneralizedPareto(Univariate):
     Notes
     -----
     `mean` is inf for ``c >= 1`` and `std` is inf for ``c >= 1/2``, where SciPy has NaN. A fit holds loc = 0 and ends at
-    c = -1/2, below which the divergence has no second derivative.
+    c = -1/2, below which the divergence has no second derivative; that to a histogram ends at -1.
 
     Examples
     --------
@@ -213,10 +221,43 @@ class GeneralizedPareto(Univariate):
             c = math.nextafter(c, 0.0)
         return GeneralizedPareto(c, self.loc, self.scale)
 
-    def _limit(self) -> str:
+    def _limit(self, in_cells: bool) -> str:
+        if in_cells:
+            return "" if self.c >= LOWEST_IN_CELLS else f"c has passed {LOWEST_IN_CELLS:g}: q is infinite where it ends"
         if self.c >= LOWEST_C:
             return ""
         return f"c has passed {LOWEST_C:g}: q ends so steeply that the divergence has no second derivative"
+
+    def _derivatives_in_cells(self, lower: Floats, upper: Floats) -> tuple[Floats, Floats] | None:
+        """The derivatives of log-masses from those of log S(x), S the probability above x.
+
+        The mean of a product of scores, which gives them otherwise, is infinite in the last cell for c <= -1/2.
+        """
+        if self.c >= STEEP_C:
+            return None
+        below, above = (self._of_survival(x) for x in (lower, upper))
+        mass = below[0] - above[0]
+        with np.errstate(divide="ignore", invalid="ignore"):
+            slope, second = ((a - b) / mass for a, b in zip(below[1:], above[1:], strict=True))
+        slope, second = (np.where(mass > 0.0, part, 0.0) for part in (slope, second))
+        return slope, second - slope[:, np.newaxis] * slope
+
+    def _of_survival(self, x: Floats) -> tuple[Floats, Floats, Floats]:
+        """S at each x, with its first and second derivatives by c and log(scale); for c < 0."""
+        z = np.maximum(x, 0.0) / self.scale
+        u = np.maximum(self.c * z, -1.0)
+        t = 1.0 + u
+        with np.errstate(divide="ignore", invalid="ignore"):
+            log_t = np.log1p(u)
+            far = np.abs(u) > NEAR
+            value = np.where(far, (log_t - u / t) / (u * u), polyval(u, BENT))
+            slope = np.where(far, (1.0 / (t * t) - 2.0 * value) / u, polyval(u, polyder(BENT)))
+            survival, w = np.exp(-log_t / self.c), z / t
+            first = np.array([z * z * value, w])
+            second = np.array([[z**3 * slope, -w * w], [-w * w, -w / t]]) + first[:, np.newaxis] * first
+            parts = survival * first, survival * second
+        inside = t > 0.0
+        return np.where(inside, survival, 0.0), *(np.where(inside, part, 0.0) for part in parts)  # type: ignore[return-value]
 
     def _place_and_scale(self) -> tuple[Any, Any]:
         return 0.5 * self.scale, self.scale

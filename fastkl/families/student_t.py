@@ -152,7 +152,7 @@ class StudentT(Symmetric):
         share = math.sqrt((df - 2.0) / df) if df > 2.5 else 0.5
         return {"loc": mean, "scale": math.sqrt(variance) * share, "df": df}
 
-    def _limit(self) -> str:
+    def _limit(self, in_cells: bool) -> str:
         if self.df <= LARGEST_DF:
             return ""
         return f"df has passed {LARGEST_DF:g}: the tails are those of a Normal, fit one"

@@ -211,8 +211,15 @@ class Univariate(Density):
         """The density of 1 - x, in the coordinates of this one backwards, for a family on [0, 1]; None for others."""
         return None
 
-    def _limit(self) -> str:
-        """Message about a member at which the family ends, as far as a fit can tell; empty for any other member."""
+    def _derivatives_in_cells(self, lower: Floats, upper: Floats) -> tuple[Floats, Floats] | None:
+        """The first and second derivatives of log-masses in cells, if means of scores do not give them; else None."""
+        return None
+
+    def _limit(self, in_cells: bool) -> str:
+        """Message about a member at which the family ends, as far as a fit can tell; empty for any other member.
+
+        *in_cells* says whether the fit counts members by their masses in cells.
+        """
         return ""
 
     def _evaluation(self, grid: Grid | None = None) -> Evaluation:

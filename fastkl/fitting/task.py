@@ -68,7 +68,8 @@ def task_of(
     kind = family_of(family)
     target, grid, chosen = target_of(p, grid, log)
     upper = _end_of(target) if known == "forward" else -math.inf
-    chart = chart_of(kind, target.ndim, covariance_type, n_components, df, upper)
+    in_cells = isinstance(target, Histogram)
+    chart = chart_of(kind, target.ndim, covariance_type, n_components, df, upper, in_cells)
     if kind is Mixture and known == "reverse":
         raise ValueError("a mixture is fitted with direction='forward', by expectation maximisation; got 'reverse'")
     if grid is None:
@@ -142,7 +143,7 @@ def _check_support(task: Task, family: str) -> None:
     if math.isinf(lower) and math.isinf(upper):
         return
     if isinstance(task.target, Histogram):
-        _check_cells(task.target, lower, upper, task.direction, family)
+        _check_cells(task.target, lower, upper, family)
         return
     line = task.grid._line
     first, last = line.node(0), line.node(line.n - 1)
@@ -161,11 +162,11 @@ def _check_support(task: Task, family: str) -> None:
                 )
 
 
-def _check_cells(target: Histogram, lower: float, upper: float, direction: Direction, family: str) -> None:
-    """Refuse a histogram with counts in cells outside the support of the family, of which a q has no mass."""
+def _check_cells(target: Histogram, lower: float, upper: float, family: str) -> None:
+    """Refuse a histogram that has filled cells outside the support of the family."""
     edges = target.edges[0]
-    outside = (target.counts > 0.0) & ((edges[1:] <= lower) | (edges[:-1] >= upper))
-    if direction == "forward" and outside.any():
+    outside = (target.probabilities > 0.0) & ((edges[1:] <= lower) | (edges[:-1] >= upper))
+    if outside.any():
         at = int(np.argmax(outside))
         raise ValueError(
             f"{with_article(family)} lives between {lower:g} and {upper:g}, but {np.count_nonzero(outside)} cells "

@@ -8,7 +8,18 @@ from scipy import stats
 from scipy.optimize import minimize
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_wine
 
-from fastkl import Beta, Gamma, Laplace, MultivariateNormal, Normal, StudentT, Tabulated, fit, kl_divergence
+from fastkl import (
+    Beta,
+    Gamma,
+    GeneralizedPareto,
+    Laplace,
+    MultivariateNormal,
+    Normal,
+    StudentT,
+    Tabulated,
+    fit,
+    kl_divergence,
+)
 from fastkl.densities.cells import log_masses
 from fastkl.families import FAMILIES
 from tests.laws import check_derivatives
@@ -43,6 +54,12 @@ def test_the_objective_has_its_derivatives(name, direction):
     q = Laplace(0.6, 1.3) if kind is Laplace else density(name, REFERENCES[name].shape)
     step = 1e-3 if name in ("inverse_gamma", "log_normal", "weibull") else 0.01
     check_derivatives(p, kind, q, None, direction, step=step)
+
+
+@pytest.mark.parametrize(("c", "step"), [(-0.09, 2e-3), (-0.11, 2e-3), (-0.39, 2e-3), (-0.7, 1e-3)])
+def test_the_objective_of_a_density_that_ends_in_a_cell_has_its_derivatives(c, step):
+    p = Tabulated.from_histogram([3, 4, 2, 1], [0, 0.02, 0.7, 1.1, 2.6])
+    check_derivatives(p, GeneralizedPareto, GeneralizedPareto(c, scale=0.9), None, "forward", step=step)
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
@@ -278,3 +295,16 @@ def test_a_result_and_its_statistics_outlive_json():
     assert (again.q, again.p.n) == (result.q, 30)
     assert FitResult.from_dict(json.loads(json.dumps(result.to_dict()))).statistics == result.statistics
     assert "G-test" in result._repr_html_()
+
+
+def test_a_steep_end_of_a_generalized_pareto_is_no_limit_in_cells():
+    from scipy.stats import genpareto
+
+    edges = np.array([0, 0.4, 0.8, 1.1, 1.3, 1.45])
+    q = genpareto(-0.7)  # it ends at 1.4286, in the last cell
+    p = Tabulated.from_histogram(np.diff(q.cdf(edges)), edges)
+    result = fit(p, "generalized_pareto", direction="forward")
+    assert result.success, result.message
+    assert (result.q.c, result.q.scale) == (pytest.approx(-0.7, abs=1e-6), pytest.approx(1, abs=1e-6))
+    box = fit(Tabulated.from_histogram([1, 1, 1, 1.5], np.arange(5.0)), "generalized_pareto", direction="forward")
+    assert box.message == "no minimum: c has passed -1: q is infinite where it ends"

@@ -39,8 +39,12 @@ def chart_of(
     n_components: int | None,
     df: float | None,
     upper: float = -math.inf,
+    in_cells: bool = False,
 ) -> Chart:
-    """The chart in which a fit moves within a family, for a target of *ndim* dimensions, which ends at *upper*."""
+    """The chart in which a fit moves within a family, for a target of *ndim* dimensions, which ends at *upper*.
+
+    *in_cells* says whether members count by their masses in cells.
+    """
     if covariance_type not in COVARIANCE_TYPES:
         raise ValueError(f"covariance_type must be {', '.join(map(repr, COVARIANCE_TYPES))}, got {covariance_type!r}")
     if family is not MultivariateNormal and covariance_type != "full":
@@ -65,7 +69,7 @@ def chart_of(
     if df is not None and not as_real(df, "df") > 0.0:
         raise ValueError(f"df must be > 0, got {df!r}")
     held = {} if df is None else {"df": float(df)}
-    return (ExponentialChart if issubclass(family, Exponential) else LineChart)(family, held, upper)
+    return (ExponentialChart if issubclass(family, Exponential) else LineChart)(family, held, upper, in_cells)
 
 
 __all__ = [

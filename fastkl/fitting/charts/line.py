@@ -26,10 +26,14 @@ class LineChart(Chart):
         Values of the parameters that the user holds, beside those that the family does.
     upper : float
         Where p ends, in a forward fit, up to where q has to reach.
+    in_cells : bool
+        Whether members count by their masses in cells.
     """
 
-    def __init__(self, family: type[Univariate], held: Mapping[str, float], upper: float = -math.inf) -> None:
-        self.upper = upper
+    def __init__(
+        self, family: type[Univariate], held: Mapping[str, float], upper: float = -math.inf, in_cells: bool = False
+    ) -> None:
+        self.upper, self.in_cells = upper, in_cells
         self.family: type[Univariate] = family
         self.held = {**family._held, **held}
         self.coordinates = [c for c in family._coordinates if c.parameter not in held]
@@ -99,7 +103,7 @@ class LineChart(Chart):
         return ends * (1.0 + ENDS_TOO_EARLY) >= self.upper
 
     def limit(self, state: Floats) -> str:
-        return str(self.member(state)._limit()) if self.has_limit else ""
+        return str(self.member(state)._limit(self.in_cells)) if self.has_limit else ""
 
     def parameters_of_state(self, state: Floats) -> Floats:
         return np.where(self.is_log, np.log(state, where=self.is_log, out=np.zeros_like(state)), state)
