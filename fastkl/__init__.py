@@ -7,7 +7,17 @@ from fastkl.bar import progress
 from fastkl.densities import Density, Histogram, Mixture, Tabulated, as_density
 from fastkl.families import MultivariateNormal, table
 from fastkl.families.table import *  # noqa: F403
-from fastkl.fitting import FitResult, KLObjective, KLSurface, Minimum, fit, kl_objective, kl_surface
+from fastkl.fitting import (
+    Comparison,
+    FitResult,
+    KLObjective,
+    KLSurface,
+    Minimum,
+    compare,
+    fit,
+    kl_objective,
+    kl_surface,
+)
 from fastkl.grids import Grid
 from fastkl.integrals import KLResult, kl_divergence
 from fastkl.plotting import plot_fits
@@ -15,6 +25,7 @@ from fastkl.plotting import plot_fits
 __version__ = "0.1.0"
 
 __all__ = [
+    "Comparison",
     "Density",
     "FitResult",
     "Grid",
@@ -27,6 +38,7 @@ __all__ = [
     "MultivariateNormal",
     "Tabulated",
     "as_density",
+    "compare",
     "entr",
     "entropy",
     "fit",

@@ -99,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("target", nargs="?", help=f'{GRAMMAR}; by default "{REFERENCE}"')
     fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a file of raw observations in this column")
     fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
-    fit.add_argument("--family", help=f"{', '.join(FITTED)} [a Normal of TARGET's axes]")
+    fit.add_argument("--family", help=f"{', '.join(FITTED)}, or all, ranked [a Normal of TARGET's axes]")
     fit.add_argument(
         "--covariance-type", default="full", help="of a multivariate_normal: full, diag or spherical [full]"
     )
@@ -213,6 +213,8 @@ def _fit(arguments: argparse.Namespace) -> Report:
     (read,) = _read(
         arguments, name, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth), grid=arguments.grid
     )
+    if arguments.family == "all":
+        return _comparison(name, read, arguments)
     results, refused = _fits(read.density, arguments)
     if not results:
         reasons = set(refused.values())
@@ -234,6 +236,37 @@ def _fit(arguments: argparse.Namespace) -> Report:
     success = not refused and all(result.success for result in results.values())
     text = "\n\n".join([header, *map(str, results.values()), *refusals])
     return Report(text, SUCCESS if success else NO_SUCCESS, content)
+
+
+def _comparison(name: str, read: Target, arguments: argparse.Namespace) -> Report:
+    """All families, ranked, in each direction that was asked for."""
+    both: tuple[Direction, ...] = ("forward", "reverse")
+    directions = both if arguments.direction in (None, "both") else (arguments.direction,)
+    given = {"rtol": arguments.rtol, "mass_tol": arguments.mass_tol}
+    given = {key: value for key, value in given.items() if value is not None}
+    found, texts = [], [f"p     {_account(title(name), read)}"]
+    for direction in directions:
+        try:
+            ranked = fastkl.compare(read.density, None, arguments.grid, direction=direction, **given)
+        except ValueError as error:
+            if len(directions) == 1:
+                raise
+            texts.append(f"{TITLE[direction]}\n  REFUSED: {_one_line(error)}")
+            continue
+        found.append(ranked)
+        texts.append(f"{TITLE[direction]}\n{ranked}")
+    if not found:
+        raise ValueError(texts[-1].partition("REFUSED: ")[2])
+    content = {
+        "target": name,
+        "n_dropped": read.n_dropped,
+        "results": [result.to_dict() for ranked in found for result in ranked],
+        "refused": {r[0].direction: r.refused for r in found},
+    }
+    if arguments.plot is not None:
+        _save(found[0].plot().figure, arguments.plot)
+    good = len(found) == len(directions) and all(ranked.best.success for ranked in found)
+    return Report("\n\n".join(texts), SUCCESS if good else NO_SUCCESS, content)
 
 
 def _sides(target: Density, grid: Grid) -> str:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
     from matplotlib.axes import Axes
 
+    from fastkl.fitting.compare import Comparison
+
 # Two colours of Okabe and Ito's palette, which the colour-blind can tell apart; in grey print the
 # line styles still do.
 COLOR = {"forward": "#0072B2", "reverse": "#D55E00"}
@@ -105,16 +107,44 @@ def plot_fits(*results: FitResult, ax: Sequence[Axes] | None = None) -> list[Axe
     return list(ax)
 
 
-def _draw_curves(result: FitResult, ax: Axes, x: Floats) -> None:
-    color = COLOR[result.direction]
+def plot_comparison(found: Comparison, ax: Axes | None = None, *, most: int = 5) -> Axes:
+    """Draw p filled, and the first *most* fits of a comparison on top, in one dimension."""
+    if found.best.grid.ndim > 1:
+        raise ValueError(f"a comparison is drawn on one axis, got a grid of shape {found.best.grid.shape}")
+    if ax is None:
+        from matplotlib import pyplot
+
+        _, ax = pyplot.subplots(figsize=(6.4, 4.2), layout="constrained")
+    shown = found.results[:most]
+    lower, upper = np.transpose([_visible_range(result) for result in shown])
+    x = np.linspace(lower.min(), upper.max(), CURVE_POINTS)
+    _draw_target(found.best, ax, x)
+    styles = ("-", "--", "-.", ":")
+    for k, (name, result) in enumerate(zip(found.names, shown, strict=False)):
+        label = f"{name}, {result.divergence:.3g}"
+        ax.plot(x, _finite(result.q.pdf(x)), linewidth=1.6, linestyle=styles[k % len(styles)], label=label)
+    ax.set_xlim(x[0], x[-1])
+    ax.set_xlabel("x")
+    ax.set_ylabel("density")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=9)
+    return ax
+
+
+def _draw_target(result: FitResult, ax: Axes, x: Floats) -> None:
     if isinstance(result.p, Histogram):
         ax.stairs(result.p.values, result.p.edges[0], fill=True, color="0.85", label="p")
         ax.stairs(result.p.values, result.p.edges[0], color="0.45", linewidth=1)
-    else:
-        p = _finite(result.p.pdf(x))
-        filled = ax.fill_between(x, p, color="0.85", linewidth=0, label="p")
-        filled.sticky_edges.y.append(0.0)  # the axis starts at 0 and stays free above
-        ax.plot(x, p, color="0.45", linewidth=1)
+        return
+    p = _finite(result.p.pdf(x))
+    filled = ax.fill_between(x, p, color="0.85", linewidth=0, label="p")
+    filled.sticky_edges.y.append(0.0)  # the axis starts at 0 and stays free above
+    ax.plot(x, p, color="0.45", linewidth=1)
+
+
+def _draw_curves(result: FitResult, ax: Axes, x: Floats) -> None:
+    color = COLOR[result.direction]
+    _draw_target(result, ax, x)
     for minimum in result.minima[1:]:
         ax.plot(x, _finite(minimum.q.pdf(x)), color=color, alpha=0.45, linewidth=1.2, linestyle=":")
     if len(result.minima) > 1:

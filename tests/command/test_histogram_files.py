@@ -88,3 +88,14 @@ def test_options_that_do_not_fit_are_named(here):
         parse_target("h.csv", floor=0.1)
     with pytest.raises(ValueError, match=r"--pseudocount is for columns left, right, count or edge, count"):
         parse_target("t.csv", pseudocount=0.5)
+
+
+def test_all_families_are_ranked(here, capsys):
+    (here / "h.csv").write_text(CELLS)
+    status, out, _ = run(capsys, "fit", "h.csv", "--family", "all", "--direction", "forward", "--json", "all.json")
+    assert status == 0
+    assert "beta: a Beta lives between 0 and 1" in out
+    content = json.loads((here / "all.json").read_text())
+    aic = [r["statistics"]["aic"] for r in content["results"] if r["success"]]
+    assert aic == sorted(aic)
+    assert list(content["refused"]["forward"]) == ["beta"]
