@@ -15,6 +15,8 @@ from fastkl.fitting.methods.newton import cells_of_narrow
 from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
+from fastkl.fitting.result import short
+from fastkl.fitting.scan import is_lower
 from fastkl.grids.panels import DivergentTailError
 from fastkl.integrals import (
     Integral,
@@ -86,6 +88,8 @@ class Evidence(NamedTuple):
     outside_p: float
     outside_q: float
     tolerances: Tolerances
+    lower: Point | None = None
+    """A q on the grid that a scan has found below the ends of the runs before it, if there is one."""
 
     @property
     def allowed(self) -> float:
@@ -99,14 +103,14 @@ class Evidence(NamedTuple):
         return isinstance(self.reading.task.target, Tabulated)
 
 
-def evidence(reading: Reading, best: Point, runs: int, tolerances: Tolerances) -> Evidence:
+def evidence(reading: Reading, best: Point, runs: int, tolerances: Tolerances, lower: Point | None = None) -> Evidence:
     """The figures of the best end of all runs, which take up to three passes over the grid."""
     task, whole = reading.task, _integral(reading, best)
     error = quadrature_error(*task.order(best.q), task.grid, whole)
     mass_p, mass_q = (whole.mass_a, whole.mass_b) if task.direction == "forward" else (whole.mass_b, whole.mass_a)
     outside_p = mass_outside(task.target, task.grid, mass_p)
     outside_q = mass_outside(task.order(best.q)[0 if task.direction == "reverse" else 1], task.grid, mass_q)
-    return Evidence(reading, best, runs, whole, error, outside_p, outside_q, tolerances)
+    return Evidence(reading, best, runs, whole, error, outside_p, outside_q, tolerances, lower)
 
 
 def _integral(reading: Reading, end: Point) -> Integral:
@@ -149,6 +153,18 @@ def _has_converged(found: Evidence) -> str:
         return message.format(limit=best.chart.limit(best.state))
     hint = "; fewer components may do" if isinstance(best.chart, MixtureChart) else ""
     return message.format(gradient=best.gradient_norm, hint=hint)
+
+
+def _nothing_is_lower(found: Evidence) -> str:
+    """Nothing, unless a q on the grid is closer to p than the best minimum, though runs from it leave the grid."""
+    lower, value = found.lower, found.best.value
+    if lower is None or not is_lower(lower.value, value):
+        return ""
+    outside = lower.q.mass_outside(found.reading.task.grid)
+    return (
+        f"the divergence from {short(lower.q)} is lower, {lower.value:.6g}, with {outside:.2g} of it outside the grid, "
+        "and falls on towards the end of the grid, where p is cut off: take a wider grid, or a family that ends there"
+    )
 
 
 def _grid_resolves_p(found: Evidence) -> str:
@@ -211,6 +227,7 @@ def _another_grid_agrees(found: Evidence) -> str:
 GATES: tuple[Callable[[Evidence], str], ...] = (
     _has_converged,
     _is_resolved,
+    _nothing_is_lower,
     _grid_resolves_p,
     _mass_is_inside,
     _error_is_small,

@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 
 from fastkl.densities import Density
 from fastkl.fitting.certificate import SUCCESS, Tolerances, complaint, evidence
-from fastkl.fitting.methods import Options, solve
+from fastkl.fitting.methods import Options, Search, solve
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import FitResult, Minimum
+from fastkl.fitting.scan import is_lower, lower_member
+from fastkl.fitting.search import SAME_MINIMUM, add_new, ends_of_runs
 from fastkl.fitting.starts import given_states
 from fastkl.fitting.task import task_of
 from fastkl.grids import Grid
@@ -21,9 +23,6 @@ from fastkl.validation import as_count, as_real
 
 TIE = 1e-12
 """Difference up to which divergences count as equal, so that their minima are ordered by loc."""
-
-LOWER = 1e-9
-"""Relative distance below a minimum from which a run that has not converged counts as lower."""
 
 
 def fit(
@@ -118,17 +117,21 @@ def fit(
     reading = Reading(
         task_of(p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df)
     )
+    tolerances = Tolerances.of(reading.task.target, rtol, atol, mass_tol)
     with np.errstate(all="ignore"):  # of runs that have left the grid, whose numbers are not used
         options = Options(given_states(reading, starts), gtol, max_passes)
         if reading.task.direction == "reverse":
             reading.refuse_zeros()
         search = solve(reading, options)
+        best = _best(search.ends)
+        lower = None
+        if reading.task.direction == "reverse" and not reading.task.chosen:
+            search, lower = _scanned(search, best, options, tolerances.mass_tol)
+            best = _best(search.ends)
     task, ends = search.reading.task, search.ends
     points = reading.count.points
-    found = _ordered([end for end in ends if end.outcome is Outcome.CONVERGED])
-    best = _best(ends, found[0] if found else None)
-    tolerances = Tolerances.of(task.target, rtol, atol, mass_tol)
-    seen = evidence(search.reading, best, len(ends), tolerances)
+    found = _minima(ends)
+    seen = evidence(search.reading, best, len(ends), tolerances, lower)
     reason = complaint(seen)
     divergence = seen.whole.divergence
     return FitResult(
@@ -171,11 +174,26 @@ def _ordered(ends: list[Point]) -> list[Point]:
     return ordered
 
 
-def _best(ends: list[Point], minimum: Point | None) -> Point:
+def _minima(ends: list[Point]) -> list[Point]:
+    return _ordered([end for end in ends if end.outcome is Outcome.CONVERGED])
+
+
+def _best(ends: list[Point]) -> Point:
     """The best minimum, or the end of a run that came lower without converging; an escaped one only if all escaped."""
     lowest = min(ends, key=lambda end: (end.outcome is Outcome.ESCAPED, math.isnan(end.value), end.value))
-    if minimum is None or (
-        lowest.outcome is not Outcome.ESCAPED and lowest.value < minimum.value - LOWER * max(1.0, abs(minimum.value))
-    ):
+    minima = _minima(ends)
+    if not minima or (lowest.outcome is not Outcome.ESCAPED and is_lower(lowest.value, minima[0].value)):
         return lowest
-    return minimum
+    return minima[0]
+
+
+def _scanned(search: Search, best: Point, options: Options, mass_tol: float) -> tuple[Search, Point | None]:
+    """The search with a run from a q on the grid that a scan finds below the best end, and that q; None if none."""
+    least = math.inf if best.outcome is Outcome.ESCAPED or math.isnan(best.value) else best.value
+    lower = lower_member(search.reading, least, mass_tol)
+    if lower is None:
+        return search, None
+    ends = list(search.ends)
+    for end in ends_of_runs(search.reading.objective, [lower.state], gtol=options.gtol, max_passes=options.max_passes):
+        add_new(ends, end, SAME_MINIMUM)
+    return Search(search.reading, ends), lower
