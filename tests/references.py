@@ -88,6 +88,15 @@ def _logistic(loc, scale):
     return lambda x: -abs(x - loc) / scale - mp.log(scale) - 2 * mp.log1p(mp.exp(-abs(x - loc) / scale))
 
 
+def _moments_of_t(df, loc, scale):
+    """Entropy, mean and variance."""
+    half = df / 2
+    entropy = (half + mp.mpf(0.5)) * (mp.psi(0, half + mp.mpf(0.5)) - mp.psi(0, half)) + mp.log(
+        mp.sqrt(df) * mp.beta(half, 0.5)
+    )
+    return entropy + mp.log(scale), loc, scale**2 * df / (df - 2)
+
+
 def _student_t(df, loc, scale):
     half = (df + 1) / 2
     factor = mp.loggamma(half) - mp.loggamma(df / 2) - mp.log(df * mp.pi) / 2 - mp.log(scale)
@@ -303,6 +312,8 @@ REFERENCES = {
         shape=(5, 0.3, 1.1),
         grid_of_shape=WIDE_LINE,
         scored=[(1.5, 0.31, 0.8), (30.0, 1.2, 0.4)],
+        moments=_moments_of_t,
+        to_normal=[((12, 1, 2), (0, 4)), ((30, 0, 1), (0, 1.02)), ((39.9, 0, 1), (0, 1.02)), ((1e4, 0, 1), (0, 1))],
     ),
     "gamma": Reference(
         _gamma,

@@ -118,13 +118,16 @@ WIDER = 1e100
 """Ratio of standard deviations above which its square may overflow, and its logarithm is as good as nothing."""
 
 
-def between_normals(z: float, p_std: float, q_std: float) -> float:
-    """KL of two Normals, [r**2 - 1 - log(r**2)]/2 + z**2/2 with r = p_std/q_std and z the distance over q_std."""
+def between_normals(z: float, p_std: float, q_std: float, more: float = 0.0) -> float:
+    """KL of two Normals, [v - 1 - log(v)]/2 + z**2/2 with z the distance over q_std, v the ratio of variances.
+
+    It is (p_std/q_std)**2 (1 + more), so that a variance of p near p_std**2 keeps its digits.
+    """
     r, logarithm = p_std / q_std, log_ratio(p_std, q_std)
-    excess = (p_std - q_std) / q_std
+    excess = 0.5 * (p_std - q_std) / q_std * (r + 1.0) + 0.5 * r * (r * more)
     if r > WIDER:
-        return 0.5 * excess * (r + 1.0) - logarithm + 0.5 * z * z
-    return 0.5 * phi_of(excess * (r + 1.0), 2.0 * logarithm) + 0.5 * z * z
+        return excess - logarithm - 0.5 * math.log1p(more) + 0.5 * z * z
+    return 0.5 * phi_of(2.0 * excess, 2.0 * logarithm + math.log1p(more)) + 0.5 * z * z
 
 
 def moments_to_normal(p: Density, q: Normal) -> float:

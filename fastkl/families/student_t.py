@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 
 from fastkl.elementary import log1p
+from fastkl.families.differences import in_units, log_ratio
 from fastkl.families.kernels import location_scale
-from fastkl.families.normal import Normal
-from fastkl.families.stirling import log_beta
+from fastkl.families.normal import Normal, between_normals
+from fastkl.families.stirling import log_beta, stirling, stirling_slope
 from fastkl.families.univariate import (
     LOCATION_SCALE,
     Coordinate,
@@ -32,6 +33,15 @@ FAR = 2.0**60
 
 USUAL_DF = 6.0
 """Degrees of freedom at which a search for df starts."""
+
+SERIES_FROM = 20.0
+"""Half of df from which up the series of `OF_SHAPE` is exact to the last place."""
+
+OF_SHAPE = (
+    3 / 16, 3 / 16, 17 / 128, 29 / 320, 61 / 768, 145 / 1792, 273 / 4096, 119 / 3072, 869 / 20480, 4121 / 45056,
+    6169 / 98304, -30035 / 212992, -21843 / 458752,
+)  # fmt: skip
+"""Coefficients of (2/df)**2, (2/df)**3, ... in the KL of a StudentT from the Normal with its moments."""
 
 LARGEST_DF = 1e4
 """Degrees of freedom beyond which a StudentT is a Normal to four digits, and the divergence hardly depends on df."""
@@ -167,6 +177,18 @@ class StudentT(Symmetric):
 
 
 @formula(StudentT, Normal)
-def _from_normal(p: StudentT, q: Normal) -> float | None:
-    """KL of a StudentT from a Normal: inf if p has no variance; otherwise None, for there is no formula."""
-    return math.inf if p.df <= 2.0 else None
+def _from_normal(p: StudentT, q: Normal) -> float:
+    """KL of a StudentT from a Normal: that of the Normal with its moments, and a part of df; inf without a std."""
+    if p.df <= 2.0:
+        return math.inf
+    return _of_shape(p.df) + between_normals(in_units(p.loc, q.loc, q.scale), p.scale, q.scale, 2.0 / (p.df - 2.0))
+
+
+def _of_shape(df: float) -> float:
+    """KL of a StudentT from the Normal with its moments, log Gamma and psi being taken as Stirling's formula."""
+    m = 0.5 * df
+    if m > SERIES_FROM:
+        return float(np.polynomial.polynomial.polyval(1.0 / m, OF_SHAPE)) / (m * m)
+    remainders = stirling(m + 0.5) - stirling(m), stirling_slope(m + 0.5) - stirling_slope(m)
+    logarithms = log_ratio(df, df - 2.0) - math.log1p(0.5 / m)
+    return 0.5 * logarithms - 0.25 / m + remainders[0] - (m + 0.5) * remainders[1]
