@@ -262,11 +262,15 @@ def _logs(p: Density, q: Density) -> Iterator[tuple[Any, Any, Any]]:
         yield _plane(p, q)
         return
     if p.support == (-math.inf, math.inf):
-        edges = panels(p, q, rtol=1e-12).astype(LD)
+        found = panels(p, q, rtol=1e-12)
+        edges = found.edges.astype(LD)
         edges = np.sort(np.append(edges, 0.5 * (edges[1:] + edges[:-1])))
         shares, unit = _legendre(24)
         width = np.diff(edges)[:, None]
-        t, weights = (edges[:-1, None] + width * shares).ravel(), (width * unit).ravel()
+        weighted = width * unit
+        weighted[:2] *= found.tails[0]  # the halves of the panels that stand for the tails
+        weighted[-2:] *= found.tails[1]
+        t, weights = (edges[:-1, None] + width * shares).ravel(), weighted.ravel()
     else:
         smallest, centres = zip(*(_logarithmic(part) for d in (p, q) for part in _parts(d)), strict=True)
         h = LD(min(smallest)) / 20

@@ -41,6 +41,8 @@ class Axis:
     nodes: Floats = field(default_factory=lambda: NOTHING, repr=False)
     edges: Floats = field(default_factory=lambda: NOTHING, repr=False)
     """Edges of the cells of the midpoint rule, or of the panels of the Gauss-Legendre rule."""
+    tails: tuple[float, float] = (1.0, 1.0)
+    """Factors on the weights of the first and the last panel, which stand for all that lies beyond as well."""
 
     @classmethod
     def uniform(cls, lower: float, upper: float, n: int) -> Axis:
@@ -71,8 +73,8 @@ class Axis:
         return cls(float(line[0]), float(line[-1]), middles.size, "midpoint", middles, line)
 
     @classmethod
-    def gauss_legendre(cls, edges: ArrayLike, order: int) -> Axis:
-        """An axis of `order` Gauss-Legendre nodes in each of the panels between the edges."""
+    def gauss_legendre(cls, edges: ArrayLike, order: int, tails: tuple[float, float] = (1.0, 1.0)) -> Axis:
+        """An axis of `order` Gauss-Legendre nodes in each of the panels between the edges; for `tails` see there."""
         line = _increasing(edges, "edges", "edge")
         order = as_count(order, "the number of nodes")
         _check_points(order * (line.size - 1))
@@ -81,7 +83,7 @@ class Axis:
         nodes = _frozen(rules.gauss_legendre(line[:-1], line[1:], order)[0].ravel())
         if not np.all(np.diff(nodes) > 0.0):
             raise ValueError(f"{order} nodes in a panel are closer than doubles are")
-        return cls(float(line[0]), float(line[-1]), nodes.size, "gauss-legendre", nodes, line)
+        return cls(float(line[0]), float(line[-1]), nodes.size, "gauss-legendre", nodes, line, tails)
 
     @property
     def is_uniform(self) -> bool:
@@ -127,7 +129,11 @@ class Axis:
         if self.rule == "midpoint":
             return rules.between_edges(nodes, self.lower, self.upper)
         if self.rule == "gauss-legendre":
-            return self._weights_of_panels(chosen)
+            weights = self._weights_of_panels(chosen)
+            order = self.n // (self.edges.size - 1)
+            weights[chosen < order] *= self.tails[0]
+            weights[chosen >= self.n - order] *= self.tails[1]
+            return weights
         return rules.trapezoid(nodes)
 
     def _weights_of_panels(self, chosen: NDArray[np.int64]) -> Floats:
@@ -202,7 +208,8 @@ class Axis:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Axis):
             return NotImplemented
-        same = (self.lower, self.upper, self.n, self.rule) == (other.lower, other.upper, other.n, other.rule)
+        own = (self.lower, self.upper, self.n, self.rule, self.tails)
+        same = own == (other.lower, other.upper, other.n, other.rule, other.tails)
         return same and all(
             mine is theirs or np.array_equal(mine, theirs)
             for mine, theirs in ((self.nodes, other.nodes), (self.edges, other.edges))

@@ -72,4 +72,5 @@ def cover(p: Covered, q: Covered | None, rtol: float) -> Grid:
 
 
 def _of_panels(p: Covered, q: Covered | None, rtol: float) -> Grid:
-    return Grid((Axis.gauss_legendre(panels(p, q, rtol=rtol), ORDER),))
+    found = panels(p, q, rtol=rtol)
+    return Grid((Axis.gauss_legendre(found.edges, ORDER, found.tails),))

@@ -26,6 +26,12 @@ FIRST_PANEL = 2.0
 LADDER = 128
 """Number of panels of an infinite tail: at 4**128 = 1e77 a mass like x**-0.3 is 1e-23, and x**2 does not overflow."""
 
+TAIL_PANELS = 8
+"""Number of panels over which the power of a tail is measured, so that rounding does not show in it."""
+
+LOWEST = -700.0
+"""Logarithm of a density from which up its doubles have all their digits."""
+
 FARTHEST = 1e300
 """Largest distance of an edge from a place, so that sums and products with weights stay finite."""
 
@@ -76,6 +82,13 @@ class DivergentTailError(ValueError):
     """An integral to infinity that is infinite, or that converges too slowly to be summed."""
 
 
+class Panels(NamedTuple):
+    """Edges of panels, and factors by which the first and the last of them stand for all that lies beyond."""
+
+    edges: Floats
+    tails: tuple[float, float] = (1.0, 1.0)
+
+
 class _Sums(NamedTuple):
     """Integrals over panels, one row for each integrand, and whether an integrand is infinite in a panel."""
 
@@ -83,8 +96,8 @@ class _Sums(NamedTuple):
     infinite: NDArray[np.bool_]
 
 
-def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -> Floats:
-    """Edges of panels on which Gauss-Legendre quadrature of `ORDER` nodes gives KL(p||q).
+def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -> Panels:
+    """Panels on which Gauss-Legendre quadrature of `ORDER` nodes gives KL(p||q).
 
     The masses of p and q and the integral of the non-negative term p log(p/q) - p + q are each resolved
     to `rtol` of themselves, and much better if densities are analytic. Without q, the mass of p and the
@@ -99,13 +112,15 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
 
     Returns
     -------
-    ndarray, shape (n,)
-        Strictly increasing edges; see `fastkl.grids.Axis.gauss_legendre`.
+    Panels
+        Strictly increasing edges, and the factors on the sums of the end panels; see
+        `fastkl.grids.Axis.gauss_legendre`.
 
     Raises
     ------
     DivergentTailError
-        A ValueError: if an integral does not converge within 1e77 widths, as KL(Cauchy||Normal) does not.
+        A ValueError: if an integral does not converge within 1e77 widths and does not follow a power there that could
+        be integrated beyond, as KL(Cauchy||Normal) does not.
     ValueError
         If `rtol` is not between 0 and 1, a log-density is NaN, p has no mass near its landmarks, or 4096
         panels do not resolve an integral.
@@ -113,7 +128,9 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
     Notes
     -----
     The first panels grow geometrically with the distance from every place, from the width there up to the
-    middle between two places or, in an infinite tail, to 1e77 widths; negligible panels of a tail are dropped.
+    middle between two places or, in an infinite tail, to 1e77 widths; negligible panels of a tail are dropped. Where
+    the sums of the last panels fall like a geometric series, because the integrand is a power of x, the last one is
+    multiplied by the sum of that series.
     A panel is then cut if its sum differs from that of its parts, in halves, or geometrically towards a
     kink or an end of a support, where a density may be singular. Where q = 0 < p the term counts as 0 here.
 
@@ -127,8 +144,9 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
     sums = _integrals(densities, edges[:-1], edges[1:])
     if not sums.values[0].sum() > 0.0:
         raise ValueError(f"{p!r} has no mass near its landmarks {tuple(p._landmarks)!r}")
-    kept = _without_tails(densities, edges, sums, rtol)
-    return _refined(densities, edges[kept.start : kept.stop + 1], sums.values[:, kept], rtol)
+    kept, tails = _without_tails(densities, edges, sums, rtol)
+    refined = _refined(densities, edges[kept.start : kept.stop + 1], sums.values[:, kept], rtol)
+    return Panels(refined, tails)
 
 
 def _hull(densities: Sequence[Landmarked]) -> tuple[float, float]:
@@ -202,29 +220,65 @@ def _term(log_p: Floats, log_q: Floats) -> Floats:
     return np.where(p > 0.0, np.where(np.abs(d) < NEARLY_EQUAL, near, far), q)
 
 
-def _without_tails(densities: Sequence[Landmarked], edges: Floats, sums: _Sums, rtol: float) -> slice:
-    """The panels that remain after negligible ones at either end are dropped.
+def _without_tails(
+    densities: Sequence[Landmarked], edges: Floats, sums: _Sums, rtol: float
+) -> tuple[slice, tuple[float, float]]:
+    """The panels that remain after negligible ones at either end are dropped, and the factors of the end panels.
 
     A panel with p > 0 = q remains, because the divergence is infinite then.
     """
     size = np.abs(sums.values)
     total = size.sum(axis=1)
-    drop = []
+    drop, factors = [], []
     for side, end in zip((slice(None), slice(None, None, -1)), _hull(densities), strict=True):
         tail = np.cumsum(size[:, side], axis=1)
-        lasting = tail[:, 0] > rtol * total
-        if sums.infinite.any():
-            lasting[-1] = False  # the divergence is infinite anyway
-        if math.isinf(end) and lasting.any():
-            row = int(np.argmax(lasting))
-            raise DivergentTailError(
-                f"the integral of {_name(densities, row)} towards {end} is infinite or converges too slowly: "
-                f"{tail[row, 0] / total[row]:.3g} of its sum lies in the last of {LADDER} panels, "
-                f"at x = {edges[side][0]:.3g}"
-            )
+        factor, last = 1.0, 0
+        if math.isinf(end) and not sums.infinite.any():  # otherwise the divergence is infinite anyway
+            last = _last_seen(densities, edges[side][:-1]) if end in densities[0].support else 0
+            share = size[:, side][:, last] / np.where(total > 0.0, total, 1.0)
+            factor = _beyond(size[:, side][:, last:], total, rtol) if share.max() > MARGIN * rtol else 1.0
+            if math.isnan(factor) and share.max() > rtol:
+                row = int(np.argmax(share > rtol))
+                raise DivergentTailError(
+                    f"the integral of {_name(densities, row)} towards {end} is infinite or converges too slowly: "
+                    f"{share[row]:.3g} of its sum lies in the last of {LADDER} panels, "
+                    f"at x = {edges[side][last]:.3g}"
+                )
         negligible = (tail <= MARGIN * rtol * total[:, None]).all(axis=0) & ~np.cumsum(sums.infinite[side]).astype(bool)
-        drop.append(int(np.argmin(negligible)))
-    return slice(drop[0], edges.size - 1 - drop[1])
+        drop.append(last if factor > 1.0 else int(np.argmin(negligible)))
+        factors.append(factor if factor > 1.0 else 1.0)
+    return slice(drop[0], edges.size - 1 - drop[1]), (factors[0], factors[1])
+
+
+def _last_seen(densities: Sequence[Landmarked], ends: Floats) -> int:
+    """The first panel, from the outside, in which a power of x that counts, p, has all its digits; otherwise 0.
+
+    The logarithm of a power falls little across a panel; an exponential one is multiplied by `GRADING` or more.
+    """
+    logs = [_log_density(density, ends) for density in densities]
+    last = int(np.argmax(logs[0] > LOWEST))
+    is_power = logs[0][min(last + 1, ends.size - 1)] < 0.5 * LOWEST
+    return last if is_power and all(logs[0][last] > other[last] for other in logs[1:]) else 0
+
+
+def _beyond(size: Floats, total: Floats, rtol: float) -> float:
+    """Factor by which the first panel stands for itself and all beyond, panels being counted inwards.
+
+    The sums of panels that grow by a factor are a geometric series where the integrand is a power of x. NaN if that
+    would leave an error above `rtol` in any integral.
+    """
+    if size.shape[1] <= 2 * TAIL_PANELS:
+        return math.nan
+    last, before, earlier = size[:, 0], size[:, TAIL_PANELS], size[:, 2 * TAIL_PANELS]
+    with np.errstate(all="ignore"):  # sums may be 0, or not fall
+        series, previous = (
+            np.where(last > 0.0, -1.0 / np.expm1(np.log(one / other) / TAIL_PANELS), 1.0)
+            for one, other in ((last, before), (before, earlier))
+        )
+        share = last / total
+        factor = series[int(np.argmax(share))]
+        error = share * (np.abs(series - previous) * series + np.abs(series - factor))
+    return float(factor) if factor > 1.0 and (series >= 1.0).all() and (error <= rtol)[last > 0.0].all() else math.nan
 
 
 def _refined(densities: Sequence[Landmarked], edges: Floats, values: Floats, rtol: float) -> Floats:

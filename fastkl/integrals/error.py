@@ -166,8 +166,8 @@ def _coarser_panels(grid: Grid) -> tuple[Grid, Grid] | None:
         return None
     with_orders = list(zip(grid._parts, orders, strict=True))
     return (
-        Grid(tuple(Axis.gauss_legendre(axis.edges, 3 * order // 4) for axis, order in with_orders)),
-        Grid(tuple(Axis.gauss_legendre(axis.edges, order // 2) for axis, order in with_orders)),
+        Grid(tuple(Axis.gauss_legendre(axis.edges, 3 * order // 4, axis.tails) for axis, order in with_orders)),
+        Grid(tuple(Axis.gauss_legendre(axis.edges, order // 2, axis.tails) for axis, order in with_orders)),
     )
 
 
@@ -203,9 +203,10 @@ def _truncation(p: Density, q: Density, grid: Grid, outside: float, whole: Integ
             np.where(np.arange(grid.ndim) == d, end, centre)
             for d, axis in enumerate(grid._parts)
             for further in (0.0, float(reach[d]))
-            for end in (axis.lower - further, axis.upper + further)
+            for end, factor in zip((axis.lower - further, axis.upper + further), axis.tails, strict=True)
+            if factor == 1.0  # otherwise the sum counts the parts beyond
         ]
-        points = np.array(faces)
+        points = np.array(faces).reshape(-1, grid.ndim)
         if grid.ndim == 1:  # a density may be infinite at the end of its support
             points = points[(points > p.support[0]) & (points < p.support[1])]
         logs_p, logs_q = p.logpdf(points), q.logpdf(points)

@@ -12,6 +12,8 @@ import pytest
 from mpmath import mpf
 from scipy import stats
 
+import fastkl
+from fastkl import GeneralizedPareto, InverseGamma, Mixture, StudentT, as_density, kl_divergence
 from fastkl.grids import Axis
 from fastkl.grids.panels import MAX_PANELS, ORDER, DivergentTailError, panels
 from fastkl.measures import phi
@@ -19,8 +21,8 @@ from fastkl.measures import phi
 SMOOTH = 1e-13
 
 
-def gauss_legendre(edges, order=ORDER):
-    axis = Axis.gauss_legendre(edges, order)
+def gauss_legendre(edges, order=ORDER, tails=(1.0, 1.0)):
+    axis = Axis.gauss_legendre(edges, order, tails)
     return axis.nodes, axis.weights()
 
 
@@ -128,8 +130,8 @@ def lognormal(s, scale=1.0):
 
 def divergence(p, q, **options):
     """KL(p||q), both normalised on the panels, and how many there are."""
-    edges = panels(p, q, **options)
-    nodes, weights = gauss_legendre(edges)
+    edges, tails = panels(p, q, **options)
+    nodes, weights = gauss_legendre(edges, tails=tails)
     assert (np.diff(nodes) > 0.0).all()
     assert edges[0] <= nodes[0]
     assert nodes[-1] <= edges[-1]
@@ -319,7 +321,7 @@ def test_divergence_is_that_of_many_digits(p, q, points, rtol):
 def test_components_with_ends_inside_the_support_of_the_other():
     p = Mix((0.5, 0.5), (gamma(0.5), gamma(2.0, 1.0, 5.0)))
     q = Mix((0.2, 0.8), (normal(0.0, 3.0), Laplace(3.0, 2.0)))
-    edges = panels(p, q)
+    edges = panels(p, q).edges
     nodes, weights = gauss_legendre(edges)
     assert {0.0, 3.0, 5.0} <= set(edges)
     for density in (p, q):
@@ -329,7 +331,7 @@ def test_components_with_ends_inside_the_support_of_the_other():
 def test_scales_and_places_far_apart():
     p = Mix((0.5, 0.5), (Laplace(-1e4, 1e-3), student(2.0, 1e4, 1e3)))
     q = Mix((0.5, 0.5), (student(2.0, 0.0, 1e4), logistic(-1e4, 1e-2)))
-    edges = panels(p, q)
+    edges = panels(p, q).edges
     nodes, weights = gauss_legendre(edges)
     for density in (p, q):
         assert weights @ np.exp(density.logpdf(nodes)) == pytest.approx(1.0, abs=1e-11)  # A scale is 1e9 ulps at -1e4.
@@ -345,7 +347,7 @@ def test_singular_end_at_1_is_resolved_as_far_as_doubles_are():
     "p", [normal(), Laplace(2.0, 1e-3), student(1.0), gamma(0.3), beta(1.0, 1.0), beta(2.0, 5.0), lognormal(2.0)]
 )
 def test_one_density_gives_its_mass_and_entropy(p):
-    nodes, weights = gauss_legendre(panels(p))
+    nodes, weights = gauss_legendre(panels(p).edges)
     logs = p.logpdf(nodes)
     assert weights @ np.exp(logs) == pytest.approx(1.0, abs=1e-12)
     distribution = stats.laplace(2.0, 1e-3) if isinstance(p, Laplace) else p.distribution
@@ -406,7 +408,7 @@ def test_tolerance_is_checked(rtol):
 
 def test_a_jump_that_is_not_declared_is_found():
     uniform = Formula(lambda x: np.where(np.abs(x - 0.4) < 0.123, -math.log(0.246), -np.inf))
-    nodes, weights = gauss_legendre(panels(uniform))
+    nodes, weights = gauss_legendre(panels(uniform).edges)
     assert weights @ np.exp(uniform.logpdf(nodes)) == pytest.approx(1.0, abs=1e-9)
 
 
@@ -420,3 +422,48 @@ def test_gauss_legendre_is_exact_for_polynomials():
     for left, right in pairwise(edges):
         inside = (nodes > left) & (nodes < right)
         assert weights[inside].sum() == pytest.approx(right - left)
+
+
+POWERS = [
+    # by mpmath: the closed form of StudentT and Normal; elsewhere quadrature of 30 digits in the logarithm of x
+    (StudentT(1.1), fastkl.Laplace(0, 1), 5.394991699100636),
+    (StudentT(1.12), fastkl.Laplace(0, 1), 4.353095860740143),
+    (StudentT(1.02), fastkl.Logistic(0, 1), 30.7022732713132),
+    (StudentT(1.5), fastkl.Logistic(0, 1), 0.568459641748571),
+    (Mixture([StudentT(2.1)]), fastkl.Normal(0, 1), 9.485547129571794),
+    (Mixture([StudentT(2.12)]), fastkl.Normal(0, 1), 7.823947479893814),
+    (as_density(stats.t(1.1)), fastkl.Laplace(0, 1), 5.394991699100636),
+    (as_density(stats.t(2.1)), fastkl.Normal(0, 1), 9.485547129571794),
+    (as_density(stats.t(2.12)), as_density(stats.norm()), 7.823947479893814),
+    (InverseGamma(1.05), fastkl.Gamma(2), 17.4584258490377),
+    (InverseGamma(1.2), fastkl.Gamma(2), 2.96044642090832),
+    (GeneralizedPareto(0.9), fastkl.Weibull(1), 8.1),
+    (GeneralizedPareto(0.45), fastkl.Weibull(2), 34.5561438971867),
+    (GeneralizedPareto(0.19), fastkl.Weibull(5), 46306.9906987464),
+    (GeneralizedPareto(0.6), fastkl.Weibull(1.5), 15.7550942914871),
+]
+"""Divergences whose terms fall like powers of x just below -1."""
+
+
+@pytest.mark.parametrize(("p", "q", "exact"), POWERS, ids=str)
+def test_a_power_is_summed_to_infinity(p, q, exact):
+    found = kl_divergence(p, q, full_output=True)
+    assert found.value == pytest.approx(exact, rel=2e-13)
+    assert found.error <= 1e-8 * exact
+
+
+@pytest.mark.parametrize(
+    ("p", "q"),
+    [
+        (StudentT(1), fastkl.Laplace(0, 1)),
+        (StudentT(0.99), fastkl.Logistic(0, 1)),
+        (Mixture([StudentT(2)]), fastkl.Normal(0, 1)),
+        (GeneralizedPareto(0.5), fastkl.Weibull(2)),
+        (InverseGamma(1), fastkl.Gamma(1)),
+        (InverseGamma(5), fastkl.Weibull(5)),
+    ],
+    ids=str,
+)
+def test_a_power_that_has_no_integral_is_an_error(p, q):
+    with pytest.raises(DivergentTailError, match="is infinite or converges too slowly"):
+        kl_divergence(p, q)
