@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from fastkl.grids import Grid
 from fastkl.kernels.density import log_density_at
 from fastkl.kernels.records import Evaluation
-from fastkl.validation import Floats, as_reals
+from fastkl.validation import Floats, as_reals, with_article
 
 
 class Bump(NamedTuple):
@@ -79,7 +79,7 @@ class Density(ABC):
     @property
     def std(self) -> float:
         """The standard deviation, in one dimension."""
-        raise TypeError(f"a {type(self).__name__} of {self.ndim} dimensions has a covariance, cov")
+        raise TypeError(f"{self._named()} of {self.ndim} dimensions has a covariance, cov")
 
     @abstractmethod
     def mass_outside(self, grid: Grid) -> float | None:
@@ -93,6 +93,10 @@ class Density(ABC):
     def support(self) -> tuple[float, float]:
         """The interval outside of which the density is 0, in one dimension."""
         return -math.inf, math.inf
+
+    def _named(self) -> str:
+        """The kind of density, as messages name it."""
+        return with_article(type(self).__name__)
 
     @property
     def _kinks(self) -> Sequence[float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -27,7 +28,10 @@ MOST_POINTS = 2**30
 """Largest number of values of an evaluated density that are kept: 8 GiB."""
 
 QUARTILES = 0.25, 0.5, 0.75
-"""Probabilities whose quantiles show the place and the width of a frozen distribution."""
+"""Probabilities whose quantiles show the place and the width of a distribution."""
+
+BANDWIDTHS = 4.0
+"""Distance, in bandwidths, within which one landmark stands for all observations of a kernel estimate."""
 
 LogDensity = Callable[[Floats], Any]
 
@@ -56,29 +60,54 @@ class Evaluated(Density):
 
     @property
     def mean(self) -> Any:
-        if not hasattr(self.source, "dist"):
+        given = getattr(self.source, "mean", None)
+        if given is None or not (self._is_distribution or hasattr(self.source, "dist")):
             raise TypeError(f"the mean of {self!r} is not known; a Tabulated has one")
-        return self.source.mean() if callable(self.source.mean) else self.source.mean
+        return given() if callable(given) else given
 
     @property
     def std(self) -> float:
-        """The standard deviation of a frozen distribution of one dimension."""
-        if not hasattr(self.source, "std"):
+        """The standard deviation of a distribution of one dimension."""
+        given = getattr(self.source, "std", None) or getattr(self.source, "standard_deviation", None)
+        if given is None or self.ndim > 1:
             raise TypeError(f"the standard deviation of {self!r} is not known; a Tabulated has one")
-        return float(self.source.std())
+        return float(given())
 
     @property
     def support(self) -> tuple[float, float]:
         lower, upper = self.source.support() if hasattr(self.source, "support") else (-math.inf, math.inf)
         return float(lower), float(upper)
 
+    @property
+    def _kinks(self) -> Sequence[float]:
+        """The ends of the supports of a mixture's components."""
+        ends = {float(x) for part in self._parts for x in part.support() if math.isfinite(x)}
+        return tuple(sorted(ends - set(self.support)))
+
     def _bumps(self) -> Sequence[Bump]:
-        """The bump of a frozen distribution: its median, and the distance of its quartiles."""
-        if self.ndim > 1 or not hasattr(self.source, "ppf"):
-            return ()
-        lower, middle, upper = (float(x) for x in self.source.ppf(QUARTILES))
-        width = np.array([upper - lower])
-        return (Bump(np.array([middle]), width, width),)
+        """The bumps of a distribution: the median of each component, and the distance of its quartiles."""
+        bumps = []
+        for part in self._parts:
+            lower, middle, upper = (float(x) for x in _quantile(part)(np.array(QUARTILES)))
+            width = np.array([upper - lower])
+            bumps.append(Bump(np.array([middle]), width, width))
+        return tuple(bumps)
+
+    @property
+    def _is_distribution(self) -> bool:
+        """Whether the source knows its quantiles, or is a mixture of such."""
+        return self.ndim == 1 and hasattr(self.source, "support") and _quantile(self.source) is not None
+
+    @property
+    def _parts(self) -> Sequence[Any]:
+        """The components of a mixture, or the source itself; none if its quantiles are not known."""
+        return getattr(self.source, "components", (self.source,)) if self._is_distribution else ()
+
+    def _named(self) -> str:
+        return repr(self)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_known": None}  # the table can be large, and is made again
 
     def mass_outside(self, grid: Grid) -> None:
         return None
@@ -91,7 +120,7 @@ class Evaluated(Density):
         return evaluation(table_at_nodes, [TableComponent(0.0, 1.0, -math.inf)], values=self._known[1])
 
     def __repr__(self) -> str:
-        return f"as_density({self.source!r})"
+        return f"as_density({_text(self.source)})"
 
     def _tabulate(self, grid: Grid) -> Floats:
         if grid.size > MOST_POINTS:
@@ -104,9 +133,9 @@ class Evaluated(Density):
 
     def _evaluate(self, points: Floats) -> Floats:
         with np.errstate(all="ignore"):  # a function of the user's may take the logarithm of 0
-            values = as_reals(self._function(points), f"what {self.source!r} gives")
+            values = as_reals(self._function(points), f"what {_text(self.source)} gives")
         if values.shape != (len(points),):
-            raise ValueError(f"{self.source!r} gave an array of shape {values.shape} for {len(points)} points")
+            raise ValueError(f"{_text(self.source)} gave an array of shape {values.shape} for {len(points)} points")
         if not self._log:
             bad = ~(values >= 0.0) | np.isinf(values)
             if not bad.any():
@@ -120,7 +149,112 @@ class Evaluated(Density):
             what = "a log-density must be below inf and not NaN"
         at = int(np.argmax(bad))
         place = ", ".join(map(repr, np.atleast_1d(points[at]).tolist()))
-        raise ValueError(f"{what}, but {self.source!r} gave {values[at]} at x = {place}")
+        raise ValueError(f"{what}, but {_text(self.source)} gave {values[at]} at x = {place}")
+
+
+class KernelEstimate(Evaluated):
+    """A `scipy.stats.gaussian_kde`: a Normal at each of its observations."""
+
+    def __init__(self, source: Any) -> None:
+        super().__init__(functools.partial(_of_columns, source), source, log=True, ndim=int(source.d))
+
+    @property
+    def mean(self) -> Any:
+        mean = self.source.dataset @ self.source.weights
+        return float(mean[0]) if self.ndim == 1 else mean
+
+    @property
+    def std(self) -> float:
+        return math.sqrt(self.cov) if self.ndim == 1 else super().std
+
+    @property
+    def cov(self) -> Any:
+        """The covariance; in one dimension the variance, a float."""
+        offset = (self.source.dataset.T - self.mean).T
+        cov = (offset * self.source.weights) @ offset.T + self.source.covariance
+        return float(cov[0, 0]) if self.ndim == 1 else cov
+
+    @functools.cached_property
+    def _places(self) -> Sequence[Bump]:
+        """A bump for each stretch of a few bandwidths in which there are observations."""
+        width = np.sqrt(np.diag(self.source.covariance))
+        stretches = np.unique(np.round(self.source.dataset[0] / (BANDWIDTHS * width[0])))
+        return tuple(Bump(np.array([k * BANDWIDTHS * width[0]]), width, width) for k in stretches.tolist())
+
+    def _bumps(self) -> Sequence[Bump]:
+        return self._places if self.ndim == 1 else ()
+
+
+def _of_columns(source: Any, x: Floats) -> Any:
+    """The log-density of a gaussian_kde, which takes points as columns."""
+    return source.logpdf(x.T)
+
+
+def _of_rows(source: Any, x: Floats) -> Any:
+    """The log-density of a distribution, one number for each point."""
+    return np.reshape(source.logpdf(x), len(x))
+
+
+class OneTurn:
+    """A frozen `scipy.stats.vonmises`, whose density SciPy repeats all along the line, on one turn around its `loc`."""
+
+    def __init__(self, source: Any) -> None:
+        self.source = source
+        self.dist, self.ppf, self.std = source.dist, source.ppf, source.std
+        names = [*(source.dist.shapes or "").replace(",", " ").split(), "loc", "scale"]
+        given = {"loc": 0.0, "scale": 1.0} | dict(zip(names, source.args, strict=False)) | source.kwds
+        self.loc, self.half = float(given["loc"]), math.pi * float(given["scale"])
+
+    def support(self) -> tuple[float, float]:
+        """The ends of the turn."""
+        return self.loc - self.half, self.loc + self.half
+
+    def mean(self) -> float:
+        """The mean on the turn."""
+        return self.loc
+
+    def logpdf(self, x: Floats) -> Floats:
+        """The log-density, -inf off the turn."""
+        return np.where(np.abs(x - self.loc) <= self.half, self.source.logpdf(x), -np.inf)
+
+
+def _quantile(source: Any) -> Any:
+    """The function of quantiles of a distribution; None if there is none."""
+    return getattr(source, "ppf", None) or getattr(source, "icdf", None)
+
+
+def _text(source: Any) -> str:
+    """Text for an object of another library, short if it is one of SciPy's."""
+    if isinstance(source, OneTurn):
+        return _text(source.source)
+    if hasattr(source, "dist") and hasattr(source, "kwds") and hasattr(source.dist, "name"):
+        numbers = [*map(str, source.args), *(f"{name}={value}" for name, value in source.kwds.items())]
+        return f"{source.dist.name}({', '.join(numbers)})"
+    if hasattr(source, "dataset"):
+        return f"gaussian_kde of {source.n} observations"
+    return " ".join(repr(source).split())
+
+
+def why_no_density(obj: Any) -> str:
+    """Message about an object that is no density of this package: the way to make one of it; empty if there is none."""
+    name = type(obj).__name__
+    if hasattr(obj, "pmf") and not (hasattr(obj, "pdf") and not _is_discrete(type(obj))):
+        return (
+            f"{name} is a discrete distribution, which has no density: compare arrays of probabilities with "
+            "fastkl.entropy(pk, qk)"
+        )
+    if hasattr(obj, "freeze"):
+        return f"{name} has parameters: give as_density(...) of a frozen one, such as scipy.stats.norm(0, 1)"
+    if any(hasattr(obj, known) for known in ("logpdf", "pdf", "score_samples")) or (
+        callable(obj) and not isinstance(obj, type)
+    ):
+        return f"{name} is not a density of fastkl: give as_density(...) of it"
+    return ""
+
+
+def _is_discrete(kind: type[Any]) -> bool:
+    """Whether a class of SciPy's new distributions, which have a pmf and a pdf, is one of discrete ones."""
+    return any(base.__name__ == "DiscreteDistribution" for base in kind.__mro__)
 
 
 def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
@@ -129,10 +263,11 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
     Parameters
     ----------
     obj : object
-        A frozen distribution of `scipy.stats`; a fitted ``sklearn.mixture.GaussianMixture``, which becomes a
-        `Mixture`; a `scipy.stats.gaussian_kde`; any object with a vectorised ``logpdf`` or ``pdf``; or a
-        vectorised function of points of shape (n,), in more dimensions (n, ndim), that returns n numbers. It has to
-        be normalised: the amount that its sum over a grid lacks of 1 counts as mass outside. `Tabulated` normalises.
+        A frozen distribution of `scipy.stats`, or one of its new ones, such as ``scipy.stats.Normal(mu=1)``; a
+        `scipy.stats.gaussian_kde`; a fitted ``sklearn.mixture.GaussianMixture``, which becomes a `Mixture`; any object
+        with a vectorised ``logpdf`` or ``pdf``; or a vectorised function of points of shape (n,), in more dimensions
+        (n, ndim), that returns n numbers. It has to be normalised: the amount that its sum over a grid lacks of 1
+        counts as mass outside. `Tabulated` normalises. A ``vonmises`` lives on one turn around its ``loc``.
     log : bool, default False
         Whether a function returns log-densities.
     ndim : int, default 1
@@ -146,8 +281,9 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
     Raises
     ------
     TypeError
-        If `obj` is none of these, or `ndim` is not a whole number. Later, a ValueError names the point where a
-        function returns NaN or a negative density, or the shape if it is not one number for each point.
+        If `obj` is none of these, or a discrete distribution, or `ndim` is not a whole number. Later, a ValueError
+        names the point where a function returns NaN or a negative density, or the shape if it is not one number for
+        each point.
 
     Examples
     --------
@@ -162,6 +298,8 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
         return obj
     if hasattr(getattr(obj, "dist", obj), "_hbins"):  # a scipy.stats.rv_histogram, which has no public name for them
         return Tabulated.from_histogram(obj)
+    if hasattr(obj, "pmf") and "discrete" in why_no_density(obj):
+        raise TypeError(why_no_density(obj))
     if hasattr(obj, "freeze"):
         raise TypeError(f"{obj!r} has parameters: give a frozen one, such as scipy.stats.norm(0, 1)")
     if hasattr(obj, "score_samples") and not hasattr(obj, "means_"):
@@ -170,13 +308,15 @@ def as_density(obj: Any, *, log: bool = False, ndim: int = 1) -> Density:
         raise TypeError("numbers are no density: values go into Tabulated, observations into Tabulated.from_samples")
     if hasattr(obj, "score_samples") and hasattr(obj, "means_") and hasattr(obj, "covariances_"):
         return _of_gaussian_mixture(obj)
-    if hasattr(obj, "dataset") and hasattr(obj, "logpdf"):  # a gaussian_kde takes points as columns
-        return Evaluated(lambda x: obj.logpdf(x.T), obj, log=True, ndim=int(obj.d))
+    if hasattr(obj, "dataset") and hasattr(obj, "logpdf"):
+        return KernelEstimate(obj)
+    if getattr(getattr(obj, "dist", None), "name", None) == "vonmises":
+        obj = OneTurn(obj)
     ndim = as_count(getattr(obj, "dim", ndim), "ndim")
     if ndim < 1:
         raise ValueError(f"a density has at least 1 dimension, got ndim={ndim!r}")
     if callable(getattr(obj, "logpdf", None)):
-        return Evaluated(lambda x: np.reshape(obj.logpdf(x), len(x)), obj, log=True, ndim=ndim)
+        return Evaluated(functools.partial(_of_rows, obj), obj, log=True, ndim=ndim)
     if callable(getattr(obj, "pdf", None)):
         return Evaluated(obj.pdf, obj, log=False, ndim=ndim)
     if callable(obj):

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density, Histogram, Mixture, Tabulated
+from fastkl.densities.adapted import why_no_density
 from fastkl.densities.histogram import InCells
 from fastkl.fitting.charts import Chart, chart_of, family_of
 from fastkl.fitting.result import Direction
@@ -97,7 +98,7 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
     """(the density, the grid or None if it has to be chosen, whether it has to be chosen)."""
     if isinstance(p, Density):
         if log:
-            raise TypeError(f"log=True is for arrays; a {type(p).__name__} knows itself whether it holds logarithms")
+            raise TypeError(f"log=True is for arrays; {p._named()} knows itself whether it holds logarithms")
         if grid is not None and as_grid(grid).ndim != p.ndim:
             dimensions = "1 dimension" if p.ndim == 1 else f"{p.ndim} dimensions"
             raise ValueError(f"p has {dimensions}, but the grid is of shape {grid.shape}")
@@ -106,6 +107,8 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
         if isinstance(p, Tabulated):
             return p, p.grid if grid is None else grid, False
         return p, grid, grid is None
+    if why_no_density(p):
+        raise TypeError(f"p cannot be fitted: {why_no_density(p)}")
     if grid is None:
         raise TypeError(
             f"p is not a density but a {type(p).__name__}: values at the nodes of a grid need grid=, "
@@ -116,10 +119,9 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
 
 def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
     """A grid for p and for a q that covers all of it, which may be wider than every part of p."""
-    try:
-        mean = np.atleast_1d(target.mean)
-    except TypeError:
-        raise TypeError(f"{target!r} does not say where it is: give grid=") from None
+    if not target._bumps():
+        raise TypeError(f"{target!r} does not say where it is: give grid=")
+    mean = np.atleast_1d(target.mean)
     cov = np.atleast_2d(target.std**2 if target.ndim == 1 else target.cov)  # type: ignore[attr-defined]
     if not (np.isfinite(mean).all() and np.isfinite(cov).all()):
         return common_grid(target)

@@ -38,6 +38,7 @@ class Covered(Landmarked, Protocol):
     @property
     def ndim(self) -> int: ...
     def _bumps(self) -> Sequence[Any]: ...
+    def _named(self) -> str: ...
 
 
 def cover(p: Covered, q: Covered | None, rtol: float) -> Grid:
@@ -47,7 +48,8 @@ def cover(p: Covered, q: Covered | None, rtol: float) -> Grid:
     densities = [density for density in (p, q) if density is not None]
     for density in densities:
         if not getattr(density, "_bumps", tuple)():
-            raise TypeError(f"a grid cannot be chosen automatically for {type(density).__name__}; give grid=")
+            name = density._named() if hasattr(density, "_named") else type(density).__name__
+            raise TypeError(f"a grid cannot be chosen automatically for {name}; give grid=")
     if len({density.ndim for density in densities}) > 1:
         raise ValueError(f"p and q must have as many dimensions, got {[density.ndim for density in densities]}")
     if not all(density._is_normal for density in densities):

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastkl.closed_forms import closed_form
 from fastkl.densities import Density, Histogram, Tabulated
+from fastkl.densities.adapted import why_no_density
 from fastkl.densities.histogram import on_common_cells
 from fastkl.grids import Grid, as_grid
 from fastkl.integrals.batches import batch_divergence, is_batch
@@ -142,10 +143,7 @@ def kl_divergence(
     """
     for name, density in (("p", p), ("q", q)):
         if not isinstance(density, Density):
-            raise TypeError(
-                f"{name} must be a fastkl density (a family, a Mixture, a Tabulated), got {type(density).__name__}; "
-                "values on a grid go into Tabulated(grid, values), other objects into as_density"
-            )
+            raise TypeError(_refusal(name, density))
     unit = nats_per_unit(base)
     if unit == 0.0 or not math.isfinite(unit):
         raise ValueError(f"base must be a finite positive number other than 1, or None for nats, got {base!r}")
@@ -205,6 +203,17 @@ def _by_chance(p: Density, q: Density, divergence: float, unit: float) -> dict[s
     scale = 0.5 * (1.0 / p.n + 1.0 / q.n)
     pvalue = float(chi2.sf(divergence / scale, cells - 1)) if cells > 1 else 1.0
     return {"expected_by_chance": (cells - 1) * scale / unit, "pvalue": pvalue}
+
+
+def _refusal(name: str, obj: Any) -> str:
+    """Message about the argument *name*, an object that is no density."""
+    way = why_no_density(obj)
+    if way:
+        return f"{name} cannot be compared: {way}"
+    return (
+        f"{name} must be a fastkl density (a family, a Mixture, a Tabulated), got {type(obj).__name__}; "
+        "values on a grid go into Tabulated(grid, values), other objects into as_density"
+    )
 
 
 def _complaint(name: str, density: Density, grid: Grid, mass: float) -> str:

@@ -39,6 +39,9 @@ every rule). SLOPE: step for the one-sided slopes, in node distances."""
 BEYOND = 2.0
 """Mean of log(p/q) beyond the ends of the grid, in units of its largest size at the ends and a scale further out."""
 
+OF_TAIL = 10.0
+"""Mass beyond an end, in units of the density there times the distance from the centre: 1/df for a StudentT."""
+
 ROUNDING = 4.0 * 2.0**-52
 """Relative error of a density, a few ulp of a logarithm of about 1."""
 
@@ -55,7 +58,7 @@ def too_coarse(density: Density, grid: Grid) -> str:
         for axis, x, scale in zip(grid._parts, places, bump.scale.tolist(), strict=True):
             step = axis.step_near(x)
             if step > scale:
-                where = f"a {type(density).__name__} of scale {scale:.6g} at {x:.6g}"
+                where = f"{density._named()} of scale {scale:.6g} at {x:.6g}"
                 return (
                     f"the grid is too coarse for {where}: its step is {step:.6g} there, and the error cannot be known"
                 )
@@ -210,6 +213,9 @@ def _truncation(p: Density, q: Density, grid: Grid, outside: float, whole: Integ
         if grid.ndim == 1:  # a density may be infinite at the end of its support
             points = points[(points > p.support[0]) & (points < p.support[1])]
         logs_p, logs_q = p.logpdf(points), q.logpdf(points)
+        if outside <= MASS_ROUNDING and grid.ndim == 1 and p.mass_outside(grid) is None:  # the rounding of a sum
+            far = np.abs(points - centre)
+            outside = min(outside, OF_TAIL * float((np.exp(logs_p) * far).max(initial=0.0)))
         known = np.isfinite(logs_p) & np.isfinite(logs_q)
         there = float(np.abs(logs_p[known] - logs_q[known]).max(initial=0.0))
     return outside * (whole.divergence + BEYOND * there) + min(max(gained, 0.0), most)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import numpy as np
 import pytest
 from scipy import stats
 
+import fastkl
 from fastkl import (
     Density,
     Gamma,
@@ -224,7 +226,7 @@ BAD = {
     "complex numbers": (lambda: integrate(lambda x: x + 1j), TypeError, "must be real, got complex numbers"),
     "all 0": (lambda: integrate(where(0.0, 0.0)), ValueError, r"no mass on the grid \[-9\.0, 10\.0\]"),
     "no density": (lambda: as_density(3), TypeError, "has logpdf or pdf, or is a function; got 3"),
-    "counts": (lambda: as_density(stats.poisson(3)), TypeError, "has logpdf or pdf"),
+    "counts": (lambda: as_density(stats.poisson(3)), TypeError, "discrete distribution"),
     "no dimension": (lambda: as_density(where(1.0), ndim=0), ValueError, "at least 1 dimension, got ndim=0"),
     "1.5 dimensions": (lambda: as_density(where(1.0), ndim=1.5), TypeError, "ndim must be a whole number, got 1.5"),
     "no grid": (lambda: kl_divergence(as_density(where(1.0)), Q), TypeError, "automatically.*give grid="),
@@ -279,3 +281,115 @@ def test_it_says_what_it_is():
 def test_more_than_1_is_warned_of():
     with pytest.warns(UserWarning, match=r"p sums to 2\.50663 on the grid, not to 1: is it resolved, and normalised"):
         kl_divergence(as_density(lambda x: np.exp(-0.5 * x * x)), Normal(0, 1), GRID)
+
+
+OBSERVATIONS = np.random.default_rng(0).normal(size=200)
+
+
+def scipy_mixture():
+    return stats.Mixture([stats.Normal(mu=-3.0), stats.Uniform(a=2.0, b=4.0)], weights=[0.4, 0.6])
+
+
+@pytest.mark.parametrize(
+    ("make", "same"),
+    [
+        (lambda: stats.Normal(mu=1.0, sigma=2.0), Normal(1, 2)),
+        (lambda: stats.make_distribution(stats.gamma)(a=2.0), fastkl.Gamma(2)),
+        (lambda: 2.0 * stats.Normal() + 1.0, Normal(1, 2)),
+        (lambda: stats.Uniform(a=0.0, b=1.0), fastkl.Beta(1, 1)),
+        (lambda: stats.uniform(0, 1), fastkl.Beta(1, 1)),
+        (lambda: stats.arcsine(), fastkl.Beta(0.5, 0.5)),
+    ],
+    ids=["Normal", "make_distribution", "shifted", "Uniform", "uniform", "arcsine"],
+)
+@pytest.mark.skipif(not hasattr(stats, "make_distribution"), reason="an older SciPy has no new distributions")
+def test_a_grid_is_chosen_for_a_distribution(make, same):
+    p = as_density(make())
+    assert kl_divergence(p, Normal(0, 3)) == pytest.approx(kl_divergence(same, Normal(0, 3)), rel=1e-7)
+    found = fit(p, "normal", direction="forward")
+    assert (found.q.loc, found.q.scale) == pytest.approx((same.mean, same.std), rel=1e-7)
+    assert found.success
+
+
+@pytest.mark.skipif(not hasattr(stats, "make_distribution"), reason="an older SciPy has no new distributions")
+def test_a_grid_is_chosen_for_a_mixture_of_distributions():
+    p = as_density(scipy_mixture())
+    assert p._kinks == (2.0, 4.0)
+    mean = 0.4 * -3 + 0.6 * 3
+    variance = 0.4 * (1 + (3 + mean) ** 2) + 0.6 * (4 / 12 + (3 - mean) ** 2)
+    found = fit(p, "normal", direction="forward")
+    assert (found.q.loc, found.q.scale) == pytest.approx((mean, math.sqrt(variance)), rel=1e-9)
+
+
+def test_a_grid_is_chosen_for_a_kernel_estimate():
+    source = stats.gaussian_kde(np.append(OBSERVATIONS, [40.0, 40.1]), weights=np.arange(1, 203))
+    p, width = as_density(source), math.sqrt(source.covariance[0, 0])
+    same = fastkl.Mixture([Normal(x, width) for x in source.dataset[0]], source.weights)
+    assert (p.mean, p.std) == pytest.approx((same.mean, same.std), rel=1e-12)
+    assert kl_divergence(p, Normal(1, 5)) == pytest.approx(kl_divergence(same, Normal(1, 5)), rel=1e-9)
+    found = fit(p, "normal", direction="forward")
+    assert (found.q.loc, found.q.scale) == pytest.approx((same.mean, same.std), rel=1e-9)
+
+
+@pytest.mark.parametrize("loc", [0.0, 5.0])
+def test_a_von_mises_lives_on_one_turn(loc):
+    p = as_density(stats.vonmises(2.0, loc=loc))
+    same = as_density(stats.vonmises_line(2.0, loc))
+    assert p.support == pytest.approx((loc - math.pi, loc + math.pi))
+    assert p.logpdf(loc + 3.2) == -math.inf
+    assert kl_divergence(p, Normal(loc, 3)) == pytest.approx(kl_divergence(same, Normal(loc, 3)), rel=1e-12)
+    assert fit(p, "normal", direction="forward").q.loc == pytest.approx(loc, abs=1e-9)
+
+
+def test_the_error_of_a_heavy_tail_is_small():
+    found = kl_divergence(as_density(stats.t(5)), Normal(0, 1), full_output=True)
+    exact = kl_divergence(fastkl.StudentT(5), Normal(0, 1))
+    assert abs(found.value - exact) <= found.error <= 1e-8 * exact
+    assert kl_divergence(as_density(stats.invgamma(1.2)), fastkl.Gamma(2), full_output=True).error < 1e-8
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: stats.t(3), lambda: stats.gaussian_kde(OBSERVATIONS), lambda: stats.vonmises(2.0)]
+)
+def test_a_density_pickles_without_its_table(make):
+    p = as_density(make())
+    found = fit(p, "normal", direction="forward")
+    again = pickle.loads(pickle.dumps(found))
+    assert again.q == found.q
+    assert again.divergence == found.divergence
+    assert again.p._known is None
+    assert again.p.logpdf(0.3) == p.logpdf(0.3)
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda: stats.poisson(3), "discrete distribution"),
+        (lambda: stats.poisson, "discrete distribution"),
+        (lambda: stats.norm(0, 1), r"rv_continuous_frozen is not a density of fastkl: give as_density"),
+        (lambda: stats.norm, "give as_density.* of a frozen one"),
+        (lambda: stats.gaussian_kde(OBSERVATIONS), "gaussian_kde is not a density of fastkl: give as_density"),
+        (lambda: lambda x: x, "function is not a density of fastkl: give as_density"),
+    ],
+)
+def test_an_object_of_another_library_hears_of_as_density(make, text):
+    grid = Grid.uniform(-9, 9, 101)
+    for given in (None, grid):
+        with pytest.raises(TypeError, match=text):
+            fit(make(), "normal", given, direction="forward")
+    with pytest.raises(TypeError, match=text):
+        kl_divergence(make(), Normal(0, 1))
+
+
+@pytest.mark.skipif(not hasattr(stats, "Binomial"), reason="an older SciPy has no new distributions")
+def test_a_new_discrete_distribution_is_called_discrete():
+    with pytest.raises(TypeError, match="Binomial is a discrete distribution"):
+        as_density(stats.Binomial(n=3, p=0.5))
+
+
+def test_messages_name_no_class_of_the_package():
+    with pytest.raises(TypeError, match=r"automatically for as_density\(<function"):
+        kl_divergence(as_density(lambda x: x), Normal(0, 1))
+    assert repr(as_density(stats.t(2.5, loc=1))) == "as_density(t(2.5, loc=1))"
+    with pytest.warns(UserWarning, match=r"too coarse for as_density\(norm\(0, 0.01\)\) of scale"):
+        kl_divergence(as_density(stats.norm(0, 0.01)), Normal(0, 1), Grid.uniform(-9, 9, 101))
