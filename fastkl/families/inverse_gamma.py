@@ -113,6 +113,7 @@ class InverseGamma(Exponential):
     _scores = inverse_gamma_scores
     _statistics = inverse_gamma_statistics
     _common_support = HALF_LINE
+    _is_zero_at_ends = True
     _forward_fit = "the means of 1/x and log x"
     _scipy_name = "invgamma"
 

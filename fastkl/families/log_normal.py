@@ -92,6 +92,7 @@ class LogNormal(Exponential):
     _scores = log_normal_scores
     _statistics = log_normal_statistics
     _common_support = HALF_LINE
+    _is_zero_at_ends = True
     _forward_fit = "mean and standard deviation of log x"
     _scipy_name = "lognorm"
 

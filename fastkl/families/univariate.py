@@ -121,6 +121,8 @@ class Univariate(Density):
     """Interval on which every member that a fit may reach is positive, or else the support of its limit."""
     _is_regular_at_ends: ClassVar[bool] = False
     """Whether every member is finite and positive at the finite ends of `_common_support`."""
+    _is_zero_at_ends: ClassVar[bool] = False
+    """Whether every member is 0 at the finite ends of `_common_support`."""
     _window: ClassVar[float] = math.inf
     """Distance from its place, in scales, beyond which a member is negligible."""
     _has_kink: ClassVar[bool] = False

@@ -37,6 +37,10 @@ TO_NORMAL = LOG_SQRT_2PI - 0.5 - float(np.euler_gamma)
 """The part of the KL of a Weibull from the Normal with its moments that does not depend on the shape."""
 
 
+LEAST_C = 0.1
+"""Smallest shape of a start."""
+
+
 @scalar
 def log_density(x: float, factor: float, loc: float, inverse_scale: float, first: float, second: float) -> Any:
     """Log-density of a Weibull distribution: factor + (c - 1) l - exp(c l), l = log((x - loc)/scale), c = `first`."""
@@ -153,7 +157,7 @@ class Weibull(Univariate):
     def _of_moments(cls, mean: float, variance: float, **held: float) -> dict[str, float] | None:
         if not mean > 0.0:
             return None
-        c = (math.sqrt(variance) / mean) ** -1.086  # within 3 % for c from 1 to 10
+        c = max((math.sqrt(variance) / mean) ** -1.086, LEAST_C)  # within 3 % for c from 1 to 10
         return {"c": c, "scale": mean / math.exp(math.lgamma(1.0 + 1.0 / c))}
 
     def _place_and_scale(self) -> tuple[Any, Any]:

@@ -15,7 +15,7 @@ from fastkl.densities.adapted import why_no_density
 from fastkl.densities.histogram import InCells
 from fastkl.fitting.charts import Chart, chart_of, family_of
 from fastkl.fitting.result import Direction
-from fastkl.grids import Grid, as_grid
+from fastkl.grids import Axis, Grid, as_grid
 from fastkl.grids.panels import DivergentTailError
 from fastkl.integrals import common_grid
 from fastkl.validation import with_article
@@ -77,6 +77,8 @@ def task_of(
         grid = _cover(target, chart, known)
     if isinstance(target, Histogram) and known == "reverse":
         target.require_ends("a reverse fit")
+    elif known == "reverse" and not chosen and target.ndim == 1:
+        target, grid = _inside_support(target, grid, chart)
     task = Task(target, grid, known, chart, chosen)
     _check_support(task, kind.__name__)
     return task
@@ -138,6 +140,28 @@ def _for_either(a: Density, b: Any) -> Grid:
         return common_grid(a, b)
     except DivergentTailError:
         return common_grid(b, a)
+
+
+def _inside_support(target: Density, grid: Grid, chart: Chart) -> tuple[Density, Grid]:
+    """The target and the grid without nodes at which p is positive and q may be 0, finite or infinite.
+
+    These are the ends of a support. A sum over the nodes would jump where q passes from 0 to inf there. So the node
+    beside such an end takes over its weight, and the grid still reaches up to the end.
+    """
+    line, ends = grid._line, chart.support
+    if chart.is_regular_at_ends or chart.is_zero_at_ends:
+        return target, grid
+    first, last = (x in ends and math.isfinite(target.logpdf(x)) for x in (line.lower, line.upper))
+    first, last = first and line.node(0) == line.lower, last and line.node(line.n - 1) == line.upper
+    if not (first or last):
+        return target, grid
+    inside = slice(int(first), line.n - int(last))
+    nodes = line.all_nodes[inside]
+    edges = np.concatenate([[line.lower], 0.5 * (nodes[1:] + nodes[:-1]), [line.upper]])
+    within = Grid((Axis(line.lower, line.upper, nodes.size, "midpoint", nodes, edges),))
+    if isinstance(target, Tabulated) and target.grid == grid:
+        target = Tabulated(within, target.values[inside], log=target.log, floor=target.floor)
+    return target, within
 
 
 def _check_support(task: Task, family: str) -> None:

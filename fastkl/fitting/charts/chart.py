@@ -30,6 +30,8 @@ class Chart(ABC):
     """Whether the members may have correlations, so that they are spread in every direction."""
     is_regular_at_ends: bool = False
     """Whether every member is finite and positive at the ends of `support`."""
+    is_zero_at_ends: bool = False
+    """Whether every member is 0 at the finite ends of `support`."""
     kinked: bool = False
     """Whether the members have a kink, which gives a sum over nodes a kink wherever it meets a node."""
 

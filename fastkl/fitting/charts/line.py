@@ -40,7 +40,7 @@ class LineChart(Chart):
         self.parameter_names = tuple(c.name for c in self.coordinates)
         self.scores = next((family._scores_of_held[name] for name in held), family._scores)
         self.support, self.window, self.kinked = family._common_support, family._window, family._has_kink
-        self.is_regular_at_ends = family._is_regular_at_ends
+        self.is_regular_at_ends, self.is_zero_at_ends = family._is_regular_at_ends, family._is_zero_at_ends
         self.is_log = np.array([c.log for c in self.coordinates])
         self.are_logs = bool(self.is_log.all())
         self.are_plain = all(c.unit is one for c in self.coordinates)
