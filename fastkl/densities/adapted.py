@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from fastkl.densities.mixture import Mixture
 from fastkl.densities.tabulated import Tabulated
+from fastkl.densities.values import hint_for_negative
 from fastkl.density import Bump, Density, as_points
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
@@ -148,8 +149,13 @@ class Evaluated(Density):
                 return values
             what = "a log-density must be below inf and not NaN"
         at = int(np.argmax(bad))
+        hint = (
+            hint_for_negative(values, "values")
+            if values[at] < 0.0 and not self._log and np.isfinite(values).all()
+            else ""
+        )
         place = ", ".join(map(repr, np.atleast_1d(points[at]).tolist()))
-        raise ValueError(f"{what}, but {_text(self.source)} gave {values[at]} at x = {place}")
+        raise ValueError(f"{what}, but {_text(self.source)} gave {values[at]} at x = {place}{hint}")
 
 
 class KernelEstimate(Evaluated):

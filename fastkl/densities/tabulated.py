@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastkl.densities.log_linear import LogLinear, draws
 from fastkl.densities.moments import moments, moments_of_batch
+from fastkl.densities.values import hint_for_negative
 from fastkl.density import Density
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
@@ -491,7 +492,7 @@ def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:
         raise ValueError(f"{what} must be finite, but {_first(array == np.inf, array, grid)}")
     if not log and lowest < 0.0:
         raise ValueError(
-            f"densities must be >= 0, but {_first(array < 0.0, array, grid)}; are these logarithms (log=True)?"
+            f"densities must be >= 0, but {_first(array < 0.0, array, grid)}{hint_for_negative(array, 'values')}"
         )
     if highest == (-np.inf if log else 0.0):
         raise ValueError(f"all {array.size} {what} are {highest}: there is no mass")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from fastkl.validation import Floats
 if TYPE_CHECKING:
     from fastkl.density import Density
 
+OF_ROUNDING = 1e-6
+"""Size of a negative value beside the largest up to which it is rounding, of single precision or of a transform."""
+
 
 def log_values(density: Density, grid: Grid, start: int = 0, stop: int | None = None) -> Floats:
     """The log-densities at the points start <= i < stop of a grid, in order; by default at all of them."""
@@ -24,3 +27,16 @@ def log_values(density: Density, grid: Grid, start: int = 0, stop: int | None = 
     logs = np.empty(stop - start)
     log_density(logs.size, p.by_logs(), grid._record(), start, logs, offset=start, work=p.work)
     return logs
+
+
+def hint_for_negative(values: Any, name: str) -> str:
+    """The end of a message about values of a density, called *name*, of which one is negative: the probable cause.
+
+    It is empty if there is none, or no negative value.
+    """
+    lowest, highest = float(values.min()), float(values.max())
+    if 0.0 < -lowest <= OF_ROUNDING * highest < np.inf:
+        return f", tiny beside the largest, {highest:.3g}, as rounding leaves it: give numpy.maximum({name}, 0)"
+    if -lowest > highest or np.count_nonzero(values < 0.0) > 0.5 * values.size:
+        return "; are these logarithms (log=True)?"
+    return ""

@@ -249,7 +249,7 @@ REFUSED = {
     ),
     "negative": (
         lambda: Tabulated(LINE, np.where(np.arange(99).reshape(3, 33) == 49, -0.5, 1.0)),
-        r"value 16 of density 1 \(x = 0\.5\) is -0\.5; are these logarithms",
+        r"value 16 of density 1 \(x = 0\.5\) is -0\.5$",
     ),
     "NaN": (
         lambda: Tabulated(LINE, np.where(np.arange(99).reshape(3, 33) == 66, np.nan, np.float32(1.0)), log=True),
