@@ -122,8 +122,8 @@ def panels(p: Landmarked, q: Landmarked | None = None, *, rtol: float = 1e-10) -
         A ValueError: if an integral does not converge within 1e77 widths and does not follow a power there that could
         be integrated beyond, as KL(Cauchy||Normal) does not.
     ValueError
-        If `rtol` is not between 0 and 1, a log-density is NaN, p has no mass near its landmarks, or 4096
-        panels do not resolve an integral.
+        If `rtol` is not between 0 and 1, a log-density is NaN, p has no mass near its landmarks, or 4096 panels do not
+        resolve an integral.
 
     Notes
     -----

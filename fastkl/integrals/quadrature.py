@@ -31,6 +31,9 @@ LEFT_OUT = 2.0**-64
 SMALL_MASS = 1e-3
 """Mass of a density on the grid below which no point is skipped: skipped points might be all that there is."""
 
+LARGEST = math.log(np.finfo(np.float64).max)
+"""Logarithm of the largest double."""
+
 POINTS_AT_ONCE = 2**16
 """Number of log-densities that a search for a node holds in memory."""
 
@@ -92,7 +95,7 @@ def integrate(a: Density, b: Density, grid: Grid, *, stride: int = 1) -> Integra
 def integral_of_sums(a: Density, b: Density, grid: Grid, sums: Floats) -> Integral | None:
     """The integral from the sums of a kernel; None if b has to be scaled to the mass of a first."""
     total, mass_a, mass_b, surplus, skipped = sums.tolist()
-    if math.isnan(mass_a) or math.isnan(mass_b):
+    if not (math.isfinite(mass_a) and math.isfinite(mass_b)):
         refuse_poles(grid, a, b)
     for density, mass in ((a, mass_a), (b, mass_b)):
         require_mass(density, grid, mass)
@@ -115,14 +118,20 @@ def require_mass(density: Density, grid: Grid, mass: float) -> None:
 
 
 def refuse_poles(grid: Grid, *densities: Density) -> None:
-    """Refuse densities of which one is infinite at a node; the error names both."""
+    """Refuse densities of which one is infinite at a node, or above the largest double; the error names both."""
     for density in densities:
         for start, logs in _log_densities(grid, density):
-            if (logs[0] == np.inf).any():
-                x = grid.point(start + int(np.argmax(logs[0] == np.inf)))
+            if (logs[0] > LARGEST).any():
+                at = int(np.argmax(logs[0] > LARGEST))
+                x = ", ".join(map(repr, grid.point(start + at)))
+                if logs[0][at] == np.inf:
+                    raise ValueError(
+                        f"{density!r} is infinite at the node x = {x}: take cells (Grid.from_edges) or panels "
+                        "(Grid.gauss_legendre), whose nodes lie inside"
+                    )
                 raise ValueError(
-                    f"{density!r} is infinite at the node x = {', '.join(map(repr, x))}: take cells (Grid.from_edges) "
-                    "or panels (Grid.gauss_legendre), whose nodes lie inside"
+                    f"{density!r} is above the largest double at x = {x}, so that no sum has all of it: give grid= "
+                    "with nodes further from there, and look at the mass outside"
                 )
 
 

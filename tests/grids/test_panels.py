@@ -467,3 +467,11 @@ def test_a_power_is_summed_to_infinity(p, q, exact):
 def test_a_power_that_has_no_integral_is_an_error(p, q):
     with pytest.raises(DivergentTailError, match="is infinite or converges too slowly"):
         kl_divergence(p, q)
+
+
+@pytest.mark.parametrize(
+    ("p", "q"), [(fastkl.Beta(0.01, 2), fastkl.Gamma(0.5)), (fastkl.Gamma(0.02), fastkl.Laplace(0, 0.001))], ids=str
+)
+def test_a_density_above_the_largest_double_is_an_error(p, q):
+    with pytest.raises(ValueError, match=r"is above the largest double at x = .*e-3\d\d,"):
+        kl_divergence(p, q)
