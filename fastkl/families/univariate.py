@@ -236,7 +236,7 @@ class Univariate(Density):
         return self._mass_below(lower) + self._mass_above(upper)
 
     def mass_outside(self, grid: Grid) -> float:
-        return self._mass_beyond(grid._line.lower, grid._line.upper)
+        return self._mass_beyond(*grid._line.reach)
 
     def to_scipy(self) -> Any:
         """The frozen distribution of `scipy.stats`, which has ``rvs``, ``cdf`` and ``ppf``."""

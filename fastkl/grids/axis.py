@@ -86,6 +86,12 @@ class Axis:
         return cls(float(line[0]), float(line[-1]), nodes.size, "gauss-legendre", nodes, line, tails)
 
     @property
+    def reach(self) -> tuple[float, float]:
+        """The ends of the line that the rule sums: infinite where an end panel stands for all beyond it."""
+        low, high = self.tails
+        return self.lower if low == 1.0 else -math.inf, self.upper if high == 1.0 else math.inf
+
+    @property
     def is_uniform(self) -> bool:
         """Whether the nodes are equally spaced."""
         return self.nodes.size == 0

@@ -452,6 +452,14 @@ def test_a_power_is_summed_to_infinity(p, q, exact):
     assert found.error <= 1e-8 * exact
 
 
+@pytest.mark.parametrize(("df", "exact"), [(0.05, 1.98182165967518578880), (0.01, 3.38949968528842617184)])
+def test_a_density_whose_mass_lies_far_out_counts_whole(df, exact):
+    found = kl_divergence(fastkl.Normal(0, 1), StudentT(df), full_output=True)
+    assert found.value == pytest.approx(exact, rel=1e-12)
+    assert abs(found.value - exact) <= found.error
+    assert found.mass_outside_q == 0.0
+
+
 @pytest.mark.parametrize(
     ("p", "q"),
     [
