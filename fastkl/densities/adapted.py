@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import io
 import math
+import pickle
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -108,7 +110,15 @@ class Evaluated(Density):
         return repr(self)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_known": None}  # the table can be large, and is made again
+        state = self.__dict__ | {"_known": None}  # the table can be large, and is made again
+        if not _is_new(type(self.source)):
+            return state
+        buffer = io.BytesIO()
+        _Pickler(buffer).dump(state)
+        return {"pickled": buffer.getvalue()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(pickle.loads(state["pickled"]) if "pickled" in state else state)
 
     def mass_outside(self, grid: Grid) -> None:
         return None
@@ -156,6 +166,21 @@ class Evaluated(Density):
         )
         place = ", ".join(map(repr, np.atleast_1d(points[at]).tolist()))
         raise ValueError(f"{what}, but {_text(self.source)} gave {values[at]} at x = {place}{hint}")
+
+
+class _Pickler(pickle.Pickler):
+    """A pickler of SciPy's new distributions: with pickle alone, a Normal(mu=2) comes back as a standard Normal.
+
+    Its class makes a standard Normal where it is called without arguments, as pickle does.
+    """
+
+    def reducer_override(self, obj: Any) -> Any:
+        return (object.__new__, (type(obj),), obj.__getstate__()) if _is_new(type(obj)) else NotImplemented
+
+
+def _is_new(kind: type[Any]) -> bool:
+    """Whether a class is that of one of SciPy's new distributions."""
+    return any(base.__name__ == "_ProbabilityDistribution" for base in kind.__mro__)
 
 
 class KernelEstimate(Evaluated):

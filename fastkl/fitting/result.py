@@ -94,7 +94,8 @@ class FitResult:
     converged : bool
         Whether the gradient is at most gtol and the Hessian positive definite.
     success : bool
-        Whether the fit converged, and the quadrature error and the mass outside are within their tolerances.
+        Whether the fit converged, no q on the grid is known to be closer to p, and the quadrature error and the mass
+        outside are within their tolerances.
     message : str
         The check that failed, and the keyword that sets it; or that all passed.
     rtol, atol, mass_tol : float

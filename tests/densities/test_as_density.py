@@ -361,6 +361,27 @@ def test_a_density_pickles_without_its_table(make):
     assert again.p.logpdf(0.3) == p.logpdf(0.3)
 
 
+@pytest.mark.skipif(not hasattr(stats, "make_distribution"), reason="an older SciPy has no new distributions")
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: stats.Normal(mu=2.0, sigma=3.0),
+        lambda: stats.Mixture([stats.Normal(mu=2.0), stats.Normal(mu=5.0, sigma=0.5)]),
+        lambda: stats.truncate(stats.Normal(mu=2.0), 0, 4),
+        lambda: 2 * stats.Normal(mu=1.0) + 5,
+    ],
+    ids=["Normal", "Mixture", "truncated", "shifted"],
+)
+def test_a_new_distribution_pickles_with_its_parameters(make):
+    """SciPy's own pickles of these have the parameters of the standard Normal."""
+    p = as_density(make())
+    again = pickle.loads(pickle.dumps(p))
+    x = np.linspace(0.5, 3.5, 7)
+    np.testing.assert_array_equal(again.logpdf(x), p.logpdf(x))
+    assert again.support == p.support
+    assert kl_divergence(again, Normal(0, 3)) == kl_divergence(p, Normal(0, 3))
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
