@@ -139,8 +139,9 @@ class LogNormal(Exponential):
         return {"scale": mean * math.exp(-0.5 * square), "s": math.sqrt(square)}
 
     def _place_and_scale(self) -> tuple[Any, Any]:
-        """The median, and the scale around the mode, where it is smallest."""
-        return self.scale, self.scale * np.exp(-self.s * self.s) * self.s
+        """The mode, and the scale there, where it is smallest."""
+        mode = self.scale * np.exp(-self.s * self.s)
+        return mode, mode * self.s
 
     def _score_parameters(self) -> Sequence[float]:
         return [self._factor, self.scale, 1.0 / self.s]
