@@ -77,7 +77,7 @@ def _with_grid_joined(argv: Sequence[str]) -> list[str]:
     """Arguments with ``--grid -9:9:99`` as ``--grid=-9:9:99``: argparse takes a word with a leading - for an option."""
     joined: list[str] = []
     for word in argv:
-        if joined and joined[-1] in ("--grid", "--loc"):
+        if joined and joined[-1] in ("--grid", "--loc", "--support"):
             joined[-1] += f"={word}"
         else:
             joined.append(word)
@@ -99,6 +99,9 @@ def _parser() -> argparse.ArgumentParser:
     fit.add_argument("target", nargs="?", help=f'{GRAMMAR}; by default "{REFERENCE}"')
     fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a file of raw observations in this column")
     fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
+    fit.add_argument(
+        "--support", metavar="A:B", type=_support, help="of --samples: the ends of possible values, such as 0:inf"
+    )
     fit.add_argument("--family", help=f"{', '.join(FITTED)}, or all, ranked [a Normal of TARGET's axes]")
     fit.add_argument(
         "--covariance-type", default="full", help="of a multivariate_normal: full, diag or spherical [full]"
@@ -170,6 +173,14 @@ def _range(text: str) -> Range:
         raise argparse.ArgumentTypeError(f"{error} in {text!r}") from None
 
 
+def _support(text: str) -> tuple[float, float]:
+    try:
+        lower, upper = map(float, text.split(":"))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected A:B, such as 0:inf, got {text!r}") from None
+    return lower, upper
+
+
 def _base(text: str) -> float | None:
     """The base of a logarithm; None for e."""
     return None if text == "e" else float(text)
@@ -209,9 +220,16 @@ def _fit(arguments: argparse.Namespace) -> Report:
         _need_matplotlib(arguments.plot)
     if arguments.target is None and arguments.samples is not None:
         raise ValueError("--samples needs a TARGET, the file that has this column")
+    if arguments.support is not None and arguments.samples is None:
+        raise ValueError("--support is that of the observations of --samples")
     name = arguments.target or REFERENCE
     (read,) = _read(
-        arguments, name, samples=arguments.samples, bandwidth=_bandwidth(arguments.bandwidth), grid=arguments.grid
+        arguments,
+        name,
+        samples=arguments.samples,
+        bandwidth=_bandwidth(arguments.bandwidth),
+        grid=arguments.grid,
+        support=arguments.support,
     )
     if arguments.family == "all":
         return _comparison(name, read, arguments)

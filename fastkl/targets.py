@@ -50,6 +50,7 @@ def read_target(
     samples: str | None = None,
     bandwidth: str | float = "scott",
     grid: Grid | None = None,
+    support: tuple[float, float] | None = None,
     x: Sequence[str] = (),
     p: str | None = None,
     logp: str | None = None,
@@ -72,6 +73,8 @@ def read_target(
         Bandwidth for `samples`, as in `Tabulated.from_samples`.
     grid : Grid, optional
         Grid for `samples`, as in `Tabulated.from_samples`.
+    support : (float, float), optional
+        Ends of the possible values of `samples`, as in `Tabulated.from_samples`.
     x : sequence of str
         Other names of the columns of the axes.
     p, logp : str, optional
@@ -97,7 +100,7 @@ def read_target(
             raise ValueError("--x, --p, --logp, --floor and --pseudocount are for a table, not for --samples")
         columns = read_columns(text, lambda names: [_known(text, names, samples)], drop_nan=drop_nan)
         _require_finite(text, columns, [samples])
-        estimate = Tabulated.from_samples(columns.numbers[samples], grid, bandwidth=bandwidth)
+        estimate = Tabulated.from_samples(columns.numbers[samples], grid, support=support, bandwidth=bandwidth)
         return Target(estimate, columns.n_rows, columns.n_dropped)
     if not is_file(text):
         return Target(parse_mixture(text))

@@ -152,35 +152,62 @@ class Tabulated(Density):
         x: ArrayLike,
         grid: Grid | None = None,
         *,
+        support: Sequence[Any] | None = None,
         weights: ArrayLike | None = None,
         bandwidth: str | float = "scott",
     ) -> Tabulated:
-        """A kernel density estimate from observations.
+        """A kernel density estimate from observations on one to three axes.
 
-        The observations are binned linearly onto the grid, and every bin becomes a Normal, whose tails
-        are kept as logarithms: the estimate is nowhere 0.
+        The observations are binned linearly, and every bin becomes a Normal, whose tails are kept as logarithms: the
+        estimate is nowhere 0 inside the support. On a support with an end the estimate is made in a coordinate that
+        runs over the whole line, log(x - lower) or log(upper - x) or the difference of both, and carried back. No mass
+        lies beyond an end, the density is finite before it, and the spread of the Normals follows the size of x.
 
         Parameters
         ----------
-        x : array_like, shape (n,)
+        x : array_like, shape (n,) or (n, ndim)
             Observations, at least two different ones.
         grid : Grid, optional
-            The grid of the estimate. By default 2049 points, which reach eight bandwidths beyond the observations and
-            eight standard deviations from the mean.
+            The grid of the estimate, inside the support if no node is to be 0. By default 2049 points on the line, 257
+            or more along each axis of a plane, 65 or more along each of three; they reach eight (six) bandwidths beyond
+            the observations and as many standard deviations from the mean. On a support with an end they are nodes of
+            Gauss-Legendre panels inside it, twice as many, and reach twice as far in the coordinate above.
+        support : (float, float), or a sequence of such pairs, one for each axis; optional
+            The ends of the open interval of possible values, such as ``(0, inf)``; the whole line by default.
         weights : array_like, shape (n,), optional
             Observation weights, >= 0.
         bandwidth : {'scott', 'silverman'} or float
-            Standard deviation of the Normals, or the rule that chooses it (as `scipy.stats.gaussian_kde`).
+            Rule that chooses the covariance of the Normals, as in `scipy.stats.gaussian_kde`: a factor squared times
+            the covariance of the observations. A number is the standard deviation of the Normals on the line, and that
+            factor on several axes. On a support with an end all these are taken in the coordinate above.
+
+        Returns
+        -------
+        Tabulated
+            A density that remembers its observations: `fit` to a family with a bounded support estimates it again on
+            that support, if its grid is the default one, and says so in ``message``.
 
         Raises
         ------
         ValueError
-            If an observation is not finite or off the grid, the observations do not vary, the weights do
-            not fit, the bandwidth is not positive, or the grid's step is above it.
+            If an observation is not finite, outside the support or off the grid, the observations do not vary in
+            every direction, the weights do not fit, the bandwidth is not positive, or the grid's step is above it.
+
+        Notes
+        -----
+        A reflection at the ends would be an alternative for samples that pile up at an end with a finite density. It
+        smooths with one bandwidth everywhere, so of Gamma(0.5) and LogNormal(2) it retains little.
+
+        Examples
+        --------
+        >>> import fastkl
+        >>> p = fastkl.Tabulated.from_samples([0.3, 0.5, 1.1, 2.4], support=(0, float("inf")))
+        >>> p.support, p.pdf(-0.1)
+        ((0.0, inf), 0.0)
         """
         from fastkl.densities.samples import estimate
 
-        return cls(*estimate(x, grid, weights=weights, bandwidth=bandwidth), log=True)
+        return estimate(x, grid, support=support, weights=weights, bandwidth=bandwidth)
 
     @classmethod
     def from_series(cls, series: Any, *, log: bool = False, floor: float | None = None) -> Tabulated:

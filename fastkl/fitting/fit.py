@@ -153,7 +153,7 @@ def fit(
         passes=points / task.grid.size,
         converged=best.outcome is Outcome.CONVERGED,
         success=not reason,
-        message=reason or SUCCESS,
+        message="; ".join(filter(None, (reason or SUCCESS, task.note))),
         **tolerances._asdict(),
     )
 

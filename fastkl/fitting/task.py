@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from fastkl.densities import Density, Histogram, Mixture, Tabulated
 from fastkl.densities.adapted import why_no_density
 from fastkl.densities.histogram import InCells
+from fastkl.densities.samples import Estimate
+from fastkl.families.univariate import Univariate
 from fastkl.fitting.charts import Chart, chart_of, family_of
 from fastkl.fitting.result import Direction
 from fastkl.grids import Axis, Grid, as_grid
@@ -33,6 +35,8 @@ class Task:
     chart: Chart
     chosen: bool
     """Whether the grid is chosen automatically, and so may be chosen anew."""
+    note: str = ""
+    """How the target differs from the one that was given; empty if it does not."""
 
     def order(self, q: Density) -> tuple[Density, Density]:
         """The pair (p, q) forward, (q, p) in reverse: the fit minimises KL of the first from the second.
@@ -67,6 +71,7 @@ def task_of(
     """The task that the arguments of `fit` state, all of them checked."""
     known = checked_direction(direction)
     kind = family_of(family)
+    p, note = _on_support_of(kind, p, grid)
     target, grid, chosen = target_of(p, grid, log)
     upper = _end_of(target) if known == "forward" else -math.inf
     in_cells = isinstance(target, Histogram)
@@ -79,9 +84,18 @@ def task_of(
         target.require_ends("a reverse fit")
     elif known == "reverse" and not chosen and target.ndim == 1:
         target, grid = _inside_support(target, grid, chart)
-    task = Task(target, grid, known, chart, chosen)
+    task = Task(target, grid, known, chart, chosen, note)
     _check_support(task, kind.__name__)
     return task
+
+
+def _on_support_of(kind: type[Density], p: Any, grid: Grid | None) -> tuple[Any, str]:
+    """*p* without a note; or, on the support of a family that ends, its estimate from the same samples with a note."""
+    if not (isinstance(p, Estimate) and issubclass(kind, Univariate) and p.ndim == 1 and grid is None):
+        return p, ""
+    again = p.on(kind._common_support)
+    lower, upper = again.support
+    return again, "" if again is p else f"p is estimated again from its samples with support=({lower:g}, {upper:g})"
 
 
 def _end_of(target: Density) -> float:

@@ -143,6 +143,9 @@ BAD_CALLS = {
     "no mass": (["fit", "N(0,0.001)", "--grid=10:20:101"], "no mass | [10.0, 20.0]"),
     "no column": (["fit", "data.csv", "--samples", "w"], "'w' | v"),
     "samples without a file": (["fit", "--samples", "v"], "TARGET"),
+    "support": (["fit", "data.csv", "--samples", "v", "--support", "0"], "A:B | 0:inf | '0'"),
+    "support turned": (["fit", "data.csv", "--samples", "v", "--support=inf:0"], "lower < upper | (inf, 0)"),
+    "support without samples": (["fit", "N(0,1)", "--support=0:inf"], "--support | --samples"),
     "bandwidth": (["fit", "data.csv", "--samples", "v", "--bandwidth", "wide"], "'wide' | 'scott' | 'silverman'"),
     "bandwidth 0": (["fit", "data.csv", "--samples", "v", "--bandwidth", "0"], "> 0 | 0.0"),
     "grid of two": (["fit", "--grid=0:1"], "LO:HI:N | '0:1'"),
@@ -184,3 +187,13 @@ def test_observations_are_estimated_on_the_grid_that_is_asked_for(capsys):
     status, out, _ = run(capsys, "fit", "data.csv", "--samples", "v", "--grid=-20:20:801")
     assert status == 0
     assert "grid  801 points from -20 to 20" in out
+
+
+@pytest.mark.parametrize("support", [[], ["--support", "0:inf"]])
+def test_a_family_with_an_end_is_fitted_to_observations(capsys, support):
+    amounts = np.random.default_rng(3).gamma(2.0, 3.0, 50)
+    Path("data.csv").write_text("v\n" + "\n".join(map(repr, amounts.tolist())))
+    status, out, err = run(capsys, "fit", "data.csv", "--samples", "v", "--family", "gamma", *support)
+    assert (status, err) == (0, "")
+    assert ("support=(0, inf)" in out) == (not support)
+    assert len(re.findall(r" q +Gamma\(a=\d", out)) == 2
