@@ -28,6 +28,7 @@ class Outcome(enum.Enum):
     AT_END = "no minimum: q would be closer to p if it ended before p does, where it may not be 0"
     AT_LIMIT = "no minimum: {limit}"
     OUT_OF_PASSES = "not converged: a gradient of {gradient:.2g} after max_passes; raise max_passes"
+    FLAT = "not identified: the divergence is flat at a gradient of {gradient:.2g}, so that other q are as close{hint}"
     STALLED = "not converged: the divergence no longer falls at a gradient of {gradient:.2g}, above gtol{hint}"
 
 

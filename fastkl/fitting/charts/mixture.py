@@ -35,12 +35,16 @@ class MixtureChart(NormalChart):
         return state.reshape(self.parts, -1)
 
     def density(self, state: Floats) -> Mixture:  # type: ignore[override]
-        rows = self.rows(state)
+        rows = self.rows(self.in_order(state))
         one = NormalChart(self.ndim, line=self.line)
         weights = np.exp(rows[:, 0])
-        order = sorted(range(self.parts), key=lambda k: rows[k, 1:].tolist())
-        components: list[Normal | MultivariateNormal] = [one.density(rows[k, 1:]) for k in order]
-        return Mixture(components, (weights / weights.sum())[order].tolist())
+        components: list[Normal | MultivariateNormal] = [one.density(row) for row in rows[:, 1:]]
+        return Mixture(components, (weights / weights.sum()).tolist())
+
+    def in_order(self, state: Floats) -> Floats:
+        """The same mixture with its components in the order of their means."""
+        rows = self.rows(state)
+        return rows[sorted(range(self.parts), key=lambda k: rows[k, 1:].tolist())].ravel()
 
     def state(self, q: Any) -> Floats:
         if not isinstance(q, Mixture) or len(q.components) != self.parts or min(q.weights) <= 0.0:

@@ -1,8 +1,9 @@
 """The forward fit of a mixture of Normals: expectation maximisation on the grid, accelerated, and then Newton steps.
 
-A step of EM takes one pass and never raises the divergence, but thousands may be needed; so EM is extrapolated
-(Varadhan and Roland 2008, SQUAREM), on a coarse grid, until it is near a minimum. There a few Newton steps, with a
-Hessian from differences of exact gradients, suffice, the last of them on the whole grid.
+It begins at the mixtures that win a race on few cells (`fastkl.fitting.methods.race`). A step of EM takes one pass and
+never raises the divergence, but thousands may be needed; so EM is extrapolated (Varadhan and Roland 2008, SQUAREM), on
+a coarse grid, until it is near a minimum. There a few Newton steps, with Hessians from differences of exact gradients,
+suffice, the last of them on the whole grid.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.landscape import Landscape
 from fastkl.fitting.methods.method import Options, Search
+from fastkl.fitting.methods.race import Race
 from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
@@ -38,14 +40,25 @@ NEAR = 1e-3
 """Distance in any coordinate below which the end of EM leads to a minimum that is known already."""
 COARSE_PASSES = 20
 """Passes over the coarse grid that a run may take for each pass over the whole one."""
-DIFFERENCE = 1e-4
-"""Step of the differences that the Hessian is made of: the error of the Hessian is of the order of its square."""
-FLAT = 1e-7
+STENCIL = 1e-4, ((1, 0.5),)
+"""Step and weights of the differences that a Hessian is made of: its error is of the order of the step squared."""
+EXACT_STENCIL = 1e-3, ((1, 2.0 / 3.0), (2, -1.0 / 12.0))
+"""The same with an error of the order of the fourth power, for a Hessian that is nearly flat."""
+NEARLY_FLAT = 1e-5
+"""Eigenvalue of the Hessian below which it takes the more exact differences."""
+FLAT = 1e-9
 """Eigenvalue of the Hessian below which it is 0 within the precision of the differences."""
+EXACT = 1e-13
+"""Divergence below which q is p up to rounding, and no other q is closer."""
 NEWTON_PASSES = 20
 """Passes over the coarse grid after which Newton's steps with one Hessian give way to EM again."""
+LED_ON = 0.5
+"""Ratio of the gradients after and before Newton's steps up to which a new Hessian is worth its passes."""
 NODES_OF_PART = 4
 """Least number of nodes with mass for each component."""
+
+
+Stencil = tuple[float, tuple[tuple[int, float], ...]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,7 +160,11 @@ def _near_minimum(expectation: Expectation, state: Floats, floor: Floats) -> Flo
     """A state near a minimum, by steps of EM, extrapolated if that lowers the divergence."""
     chart, here = expectation.chart, expectation(state)
     while expectation.left > 0:
-        if np.abs(here.gradient).max() <= NEAR_ENOUGH or (chart.scales(state[np.newaxis])[0] < floor).any():
+        if (
+            np.abs(here.gradient).max() <= NEAR_ENOUGH
+            or here.value <= EXACT
+            or (chart.scales(state[np.newaxis])[0] < floor).any()
+        ):
             break
         once = here.next
         twice = expectation(once).next
@@ -190,14 +207,16 @@ def _bound(chart: MixtureChart, free: Floats) -> Floats:
     return rows.ravel()
 
 
-def _hessian(expectation: Expectation, state: Floats) -> Floats:
+def _hessian(expectation: Expectation, state: Floats, stencil: Stencil = STENCIL) -> Floats:
     """The Hessian from differences of gradients; symmetry takes out the turning of the coordinates with a step."""
-    chart, k = expectation.chart, len(expectation.chart.parameter_names)
-    columns, pair = [], np.stack([state, state])
-    for step in DIFFERENCE * np.eye(k):
-        ahead, behind = (expectation(moved).gradient for moved in chart.move(pair, np.stack([step, -step])))
-        columns.append((ahead - behind) / (2.0 * DIFFERENCE))
-    hessian = np.array(columns)
+    chart, (size, weights) = expectation.chart, stencil
+
+    def slope(step: Floats) -> Floats:
+        pairs = (chart.move(np.stack([state, state]), np.stack([k * step, -k * step])) for k, _ in weights)
+        changes = np.array([expectation(ahead).gradient - expectation(behind).gradient for ahead, behind in pairs])
+        return np.asarray(np.array([w for _, w in weights]) @ changes / size)
+
+    hessian: Floats = np.array([slope(step) for step in size * np.eye(len(chart.parameter_names))])
     return 0.5 * (hessian + hessian.T)
 
 
@@ -225,71 +244,28 @@ def _polished(
     while True:
         objective = AtHessian(coarse, _hessian(coarse, state), floor)
         end = descend(objective, state[np.newaxis], gtol=0.1 * gtol, max_passes=NEWTON_PASSES)[0]
-        if end.outcome in (Outcome.CONVERGED, Outcome.AT_STEP) or coarse.left <= 0:
+        if end.outcome in (Outcome.CONVERGED, Outcome.AT_STEP) or coarse.left <= 0 or end.value <= EXACT:
             break
-        # far from a minimum, or the Hessian belongs to another place: take EM again, and a new Hessian
-        state = _near_minimum(coarse, coarse(end.state).next, floor)
-    if end.outcome is not Outcome.CONVERGED:
-        outcome = end.outcome if end.outcome is Outcome.AT_STEP else Outcome.OUT_OF_PASSES
-        return replace(end, value=fine(end.state).value, outcome=outcome)
-    whole = AtHessian(fine, objective.hessian, floor)
-    end = descend(whole, end.state[np.newaxis], gtol=gtol, max_passes=max_passes, nits=end.nit)[0]
-    return end if end.min_eigenvalue > FLAT else replace(end, outcome=Outcome.STALLED)
+        # the Hessian belongs to another place; where even that has not led on, take EM again
+        led_on = end.gradient_norm < LED_ON * np.abs(coarse(state).gradient).max()
+        state = end.state if led_on else _near_minimum(coarse, coarse(end.state).next, floor)
+    if end.outcome is Outcome.CONVERGED:
+        whole = AtHessian(fine, objective.hessian, floor)
+        end = descend(whole, end.state[np.newaxis], gtol=gtol, max_passes=max_passes, nits=end.nit)[0]
+    elif end.outcome is not Outcome.AT_STEP:
+        end = replace(end, outcome=Outcome.FLAT if end.value <= EXACT else Outcome.OUT_OF_PASSES)
+    state = coarse.chart.in_order(end.state)  # as the names of the parameters number them
+    here = fine(state)
+    end = replace(end, state=state, value=here.value, gradient=here.gradient, hessian=_hessian(coarse, state))
+    if end.min_eigenvalue < NEARLY_FLAT:
+        end = replace(end, hessian=_hessian(coarse, state, EXACT_STENCIL))
+    is_flat = end.outcome is Outcome.CONVERGED and end.min_eigenvalue <= FLAT
+    return replace(end, outcome=Outcome.FLAT) if is_flat else end
 
 
 def _starts(landscape: Landscape, chart: MixtureChart, floor: Floats) -> Iterator[Floats]:
-    """Mixtures whose components share the cells of p: by basins, by slabs along its main axes, and by clusters."""
-    basins = landscape.basins[0]
-    by_mass = np.bincount(basins, weights=landscape.mass)
-    largest = np.argsort(-by_mass, kind="stable")[: chart.parts]
-    if largest.size == chart.parts and chart.parts > 1:
-        nearest = _nearest(landscape.points, np.array([landscape.moments(basins == b)[0] for b in largest]))  # type: ignore[index]
-        yield _of_labels(landscape, chart, nearest, floor)
-    whole = landscape.moments(slice(None))
-    if whole is None:
-        return
-    mean, cov = whole
-    for direction in np.linalg.eigh(cov)[1].T[::-1]:
-        along = (landscape.points - mean) @ direction
-        order = np.argsort(along, kind="stable")
-        passed = np.cumsum(landscape.mass[order]) / landscape.mass.sum()
-        labels = np.empty(order.size, np.int64)
-        labels[order] = np.minimum((passed * chart.parts).astype(np.int64), chart.parts - 1)
-        yield _of_labels(landscape, chart, labels, floor)
-    yield _of_labels(landscape, chart, _clusters(landscape, chart.parts, cov), floor)
-
-
-def _nearest(points: Floats, centres: Floats) -> Any:
-    return np.argmin(((points[:, np.newaxis, :] - centres) ** 2).sum(axis=2), axis=1)
-
-
-def _clusters(landscape: Landscape, parts: int, cov: Floats) -> Any:
-    """Labels of the cells by weighted k-means, started at places that are far apart and heavy."""
-    points = np.asarray(np.linalg.solve(np.linalg.cholesky(cov), landscape.points.T).T, dtype=np.float64)
-    mass = landscape.mass
-    centres = [points[int(np.argmax(mass))]]
-    while len(centres) < parts:
-        nearest = ((points[:, np.newaxis, :] - np.array(centres)) ** 2).sum(axis=2).min(axis=1)
-        centres.append(points[int(np.argmax(nearest * mass))])
-    labels = _nearest(points, np.array(centres))
-    for _ in range(50):
-        totals = np.array([max(mass[labels == k].sum(), 1e-300) for k in range(parts)])
-        moved = np.array([mass[labels == k] @ points[labels == k] for k in range(parts)]) / totals[:, np.newaxis]
-        again = _nearest(points, moved)
-        if np.array_equal(again, labels):
-            break
-        labels = again
-    return labels
-
-
-def _of_labels(landscape: Landscape, chart: MixtureChart, labels: Any, floor: Floats) -> Floats:
-    rows, total = [], landscape.mass.sum()
-    whole = landscape.moments(slice(None))
-    assert whole is not None
-    one = NormalChart(chart.ndim, line=chart.line)
-    for k in range(chart.parts):
-        mean, cov = landscape.moments(labels == k) or whole
-        state = one.of_moments(mean, cov + np.diag(np.square(2.0 * floor)))
-        assert state is not None
-        rows.append([math.log(max(landscape.mass[labels == k].sum() / total, 1e-3)), *state])
-    return np.array(rows).ravel()
+    """The states of the mixtures that win a race (`fastkl.fitting.methods.race`), each component wider than a step."""
+    normal, narrowest = NormalChart(chart.ndim), np.diag(np.square(2.0 * floor))
+    for shares, means, covs in zip(*Race(landscape).winners(chart.parts), strict=True):
+        states = [normal.of_moments(mean, cov + narrowest) for mean, cov in zip(means, covs, strict=True)]
+        yield np.column_stack([np.log(shares), np.array(states, dtype=np.float64)]).ravel()
