@@ -126,6 +126,7 @@ def _fit_samples() -> None:
     p = fastkl.Tabulated.from_samples(np.linspace(-1.0, 1.0, FEW) ** 3)
     for direction in ("forward", "reverse"):
         fastkl.fit(p, "normal", direction=direction)
+    fastkl.Tabulated.from_samples(np.linspace(0.0, 1.0, FEW)[1:] ** 3, support=(0.0, np.inf))
 
 
 def _fit_histograms() -> None:

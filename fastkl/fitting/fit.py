@@ -48,7 +48,8 @@ def fit(
     ----------
     p : Density or array_like
         The target; an array holds densities at the nodes of `grid`, or log-densities if `log`, up to a
-        constant.
+        constant. A `Tabulated.from_samples` that reaches beyond the support of the family is estimated again on it,
+        if all grids are the default ones; ``message`` says so.
     family : type or str
         The class of the family, or its name in lower case with underscores, such as 'student_t': one of the families
         on the line, 'multivariate_normal' or 'mixture'. docs/fits.md lists them.

@@ -81,7 +81,7 @@ def test_a_component_too_many_is_no_success():
     for p, grid, parts in ((THREE, Grid.uniform(-9, 9, 361), 4), (IN_PLANE, PLANE, 3), (Normal(0, 1), None, 2)):
         result = fit(p, "mixture", grid, direction="forward", n_components=parts)
         assert not result.success
-        assert result.divergence < 1e-12
+        assert result.divergence < 1e-9  # EM stops below 1e-10 on the coarse grid
         assert "not identified: the divergence is flat" in result.message
         assert "fewer components may do" in result.message
 
@@ -209,6 +209,16 @@ def test_many_components_on_two_axes_are_found():
     result = fit(p, "mixture", Grid.uniform([-10, -10], [10, 10], 161), direction="forward", n_components=5)
     assert result.success, result.message
     assert result.divergence < 1e-12
+
+
+@slow
+def test_a_narrow_ridge_of_a_plane_is_resolved_by_the_cells():
+    datasets = pytest.importorskip("sklearn.datasets", reason="scikit-learn is not installed")
+    p = Tabulated.from_samples(datasets.load_iris().data[:, 2:])  # petals, with a correlation of 0.96
+    result = fit(p, "mixture", direction="forward", n_components=3, rtol=1e-3)
+    assert result.success, result.message
+    # GaussianMixture with 20 random starts reaches 0.01243 on 3,000 draws from p
+    assert result.divergence < 0.0105
 
 
 @slow

@@ -48,8 +48,8 @@ NEARLY_FLAT = 1e-5
 """Eigenvalue of the Hessian below which it takes the more exact differences."""
 FLAT = 1e-9
 """Eigenvalue of the Hessian below which it is 0 within the precision of the differences."""
-EXACT = 1e-13
-"""Divergence below which q is p up to rounding, and no other q is closer."""
+EXACT = 1e-10
+"""Divergence below which no other q is closer, for all that counts."""
 NEWTON_PASSES = 20
 """Passes over the coarse grid after which Newton's steps with one Hessian give way to EM again."""
 LED_ON = 0.5
@@ -244,10 +244,11 @@ def _polished(
     while True:
         objective = AtHessian(coarse, _hessian(coarse, state), floor)
         end = descend(objective, state[np.newaxis], gtol=0.1 * gtol, max_passes=NEWTON_PASSES)[0]
-        if end.outcome in (Outcome.CONVERGED, Outcome.AT_STEP) or coarse.left <= 0 or end.value <= EXACT:
-            break
         # the Hessian belongs to another place; where even that has not led on, take EM again
         led_on = end.gradient_norm < LED_ON * np.abs(coarse(state).gradient).max()
+        is_over = coarse.left <= 0 or (end.value <= EXACT and not led_on)
+        if end.outcome in (Outcome.CONVERGED, Outcome.AT_STEP) or is_over:
+            break
         state = end.state if led_on else _near_minimum(coarse, coarse(end.state).next, floor)
     if end.outcome is Outcome.CONVERGED:
         whole = AtHessian(fine, objective.hessian, floor)

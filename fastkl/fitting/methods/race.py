@@ -21,9 +21,9 @@ import numpy as np
 from fastkl.fitting.landscape import Landscape
 from fastkl.validation import Floats
 
-MOST_CELLS = {1: 256, 2: 32, 3: 12}
+MOST_CELLS = {1: 256, 2: 40, 3: 16}
 """Largest number of cells of a race along each axis, by the number of axes; the last one for more axes."""
-LEAST_MASS = 1e-12
+LEAST_MASS = 1e-8
 """Share of p below which a cell does not count."""
 
 ROUNDS = ((8, 12), (12, 6), (12, 3))
@@ -32,6 +32,8 @@ HEATS = ((6, 6), (6, 2))
 """Rounds of the races with fewer components, whose winners are split."""
 ADDED, SHARE, SCALE = 6, 0.05, 0.2
 """Number of components that are tried where a mixture lacks the most, their share and their scale; that of p is 1."""
+NARROW = 0.25
+"""Ratio of the covariances of the narrow part of a component and of the component; both parts have its mean."""
 DRAWN, NARROWEST = 12, 0.1
 """Number of mixtures at random places, and the smallest scale of their components."""
 SAME = 1e-7
@@ -182,19 +184,19 @@ class Race:
         return Mixtures(np.ones((1, 1)), np.zeros((1, 1, self.ndim)), np.eye(self.ndim)[np.newaxis, np.newaxis])
 
     def _split(self, best: Mixtures) -> Mixtures:
-        """Mixtures in which one component has become two: its halves, or a narrow and a wide one at its place."""
+        """Mixtures in which one component is two: its halves along an axis of it, or a narrow and a wide one."""
         found = []
         for shares, means, covs in zip(*best, strict=True):
             for k, cov in enumerate(covs):
                 variances, directions = np.linalg.eigh(cov)
-                shift = np.sqrt(0.5 * variances[-1]) * directions[:, -1]
-                half = cov - np.outer(shift, shift)
-                for change, one, other in ((shift, half, half), (0.0 * shift, 0.25 * cov, 1.75 * cov)):
-                    others = np.arange(len(shares)) != k
+                shifts = np.sqrt(0.5 * variances)[:, np.newaxis] * directions.T
+                halves = [(shift, half, half) for shift in shifts for half in [cov - np.outer(shift, shift)]]
+                others = np.arange(len(shares)) != k
+                for shift, one, other in (*halves, (0.0 * shifts[0], NARROW * cov, (2.0 - NARROW) * cov)):
                     found.append(
                         (
                             np.append(shares[others], [0.5 * shares[k]] * 2),
-                            np.concatenate([means[others], [means[k] - change, means[k] + change]]),
+                            np.concatenate([means[others], [means[k] - shift, means[k] + shift]]),
                             np.concatenate([covs[others], [one, other]]),
                         )
                     )
@@ -235,16 +237,18 @@ class Race:
 
 
 def _cells(landscape: Landscape) -> tuple[Floats, Floats, Floats]:
-    """Centres, masses (with the sum 1) and widths of the cells of a landscape, joined until they are few."""
+    """Centres, masses (with the sum 1) and widths of the cells that hold p, joined until they are few."""
     shape = landscape.peak.shape
     most = MOST_CELLS.get(len(shape), min(MOST_CELLS.values()))
-    sides = [-(-n // most) for n in shape]
-    joined = [-(-n // side) for n, side in zip(shape, sides, strict=True)]
-    places = np.meshgrid(*(np.arange(n) // side for n, side in zip(shape, sides, strict=True)), indexing="ij")
-    into = np.ravel_multi_index([axis.ravel() for axis in places], joined)
-    mass = np.bincount(into, landscape.mass)
-    held = mass > LEAST_MASS * mass.sum()
-    sums = [np.bincount(into, landscape.mass * x) for x in landscape.points.T]
-    centres = np.column_stack([column[held] / mass[held] for column in sums])
-    widths = np.array([side * np.median(width) for side, width in zip(sides, landscape.widths, strict=True)])
-    return centres, mass[held] / mass[held].sum(), widths
+    held = (landscape.mass > LEAST_MASS * landscape.mass.sum()).reshape(shape)
+    places = np.array(np.nonzero(held))
+    places -= places.min(axis=1, keepdims=True)
+    lengths = places.max(axis=1) + 1
+    sides = -(-lengths // most)
+    into = np.ravel_multi_index(tuple(places // sides[:, np.newaxis]), tuple(-(-lengths // sides)))
+    own, points = landscape.mass[held.ravel()], landscape.points[held.ravel()]
+    mass = np.bincount(into, own)
+    filled = mass > 0.0
+    centres = np.column_stack([np.bincount(into, own * x)[filled] / mass[filled] for x in points.T])
+    widths = sides * np.array([np.median(width) for width in landscape.widths])
+    return centres, mass[filled] / mass.sum(), widths
