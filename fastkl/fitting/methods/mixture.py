@@ -153,6 +153,8 @@ def solve(reading: Reading, options: Options) -> Search:
             continue
         end = _polished(coarse, fine, near, floor, options.gtol, options.max_passes)
         add_new(ends, end, SAME_MINIMUM)
+        if end.value <= EXACT:
+            break
     return Search(reading, ends)
 
 
