@@ -20,7 +20,7 @@ from fastkl.families.univariate import Univariate
 from fastkl.grids.rules import gauss_legendre
 from fastkl.jit import Implementation
 from fastkl.kernels.cells import OUTPUTS, Placed, cell_scores
-from fastkl.kernels.normal_cells import PlacedNormal, normal_cells
+from fastkl.kernels.normal_cells import Boxes, PlacedNormal, normal_cells
 from fastkl.kernels.polynomials import monomials
 from fastkl.validation import Floats
 
@@ -44,14 +44,14 @@ class CellScores(NamedTuple):
     """Second derivatives, shape (k, k, cells)."""
 
 
-def scores_in_cells(member: Univariate, scores: Implementation, k: int, edges: Floats) -> CellScores:
+def scores_in_cells(member: Univariate, scores: Implementation, k: int, lower: Floats, upper: Floats) -> CellScores:
     """The log-masses of a member of a family on the line, and their derivatives by k coordinates.
 
     The derivative of a log-mass is the mean of the scores in the cell; the second one is the mean of products of
     scores and of their derivatives, less the product of the means.
     """
     shift = member.loc if "loc" in member._held else 0.0  # type: ignore[attr-defined]
-    lower, upper = edges[:-1] - shift, edges[1:] - shift
+    lower, upper = lower - shift, upper - shift
     ends = member.support[0] - shift, member.support[1] - shift
     mirrored = member._mirrored()
     if mirrored is None:
@@ -100,17 +100,19 @@ def _joined(one: Floats, other: Floats) -> Floats:
     return np.concatenate([whole[np.newaxis], shares[0] * one[1:] + shares[1] * other[1:]])
 
 
-def normal_in_cells(mean: Floats, L: Floats, edges: Edges, degree: int) -> Floats:
+def normal_in_cells(mean: Floats, L: Floats, edges: Edges, degree: int, chosen: Any = None) -> Floats:
     """Log-masses of a Normal of covariance L L', and the means of monomials of z = L**-1 (x - mean) in each cell.
 
-    The rows are those of `fastkl.kernels.polynomials.exponents`; the first one holds the log-mass.
+    The rows are those of `fastkl.kernels.polynomials.exponents`; the first one holds the log-mass. *chosen* are the
+    numbers of the cells that are wanted, by default all.
     """
     W = np.tril(np.linalg.inv(L))
     shape, table = np.array([line.size - 1 for line in edges]), monomials(mean.size, degree)
-    out = np.empty((table.outer.size, int(shape.prod())))
+    chosen = np.arange(int(shape.prod())) if chosen is None else chosen
+    out = np.empty((table.outer.size, chosen.size))
     stds = np.sqrt((L * L).sum(axis=1))
     normal = PlacedNormal(np.ascontiguousarray(mean), W, W.T @ W, stds)
-    normal_cells(out.shape[1], normal, np.concatenate(edges), shape, table, out)
+    normal_cells(chosen.size, normal, Boxes(np.concatenate(edges), shape, chosen), table, out)
     out[0] += np.log(np.diag(W)).sum() - mean.size * LOG_SQRT_2PI
     return out
 
@@ -127,7 +129,7 @@ def log_masses(density: Density, edges: Edges) -> Floats:
         L: Floats = np.asarray(np.linalg.cholesky(density.cov), dtype=np.float64)
         return np.reshape(normal_in_cells(density.mean, L, edges, 0)[0], shape)
     if isinstance(density, Univariate):
-        return scores_in_cells(density, density._scores, 0, edges[0]).log_mass
+        return scores_in_cells(density, density._scores, 0, edges[0][:-1], edges[0][1:]).log_mass
     if density.ndim > 1:
         raise TypeError(f"the mass of {density!r} in cells of {density.ndim} dimensions is not known: give a Normal")
     return _of_table(density, edges[0]) if isinstance(density, Tabulated) else _of_function(density, edges[0])

@@ -202,7 +202,7 @@ class Tabulated(Density):
         --------
         >>> import fastkl
         >>> p = fastkl.Tabulated.from_samples([0.3, 0.5, 1.1, 2.4], support=(0, float("inf")))
-        >>> p.support, p.pdf(-0.1)
+        >>> p.support, float(p.pdf(-0.1))
         ((0.0, inf), 0.0)
         """
         from fastkl.densities.samples import estimate

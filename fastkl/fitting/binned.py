@@ -34,8 +34,10 @@ class Binned(Objective):
         assert isinstance(task.target, Histogram)
         self.grid, self.chart, self.count, self.direction = task.grid, task.chart, reading.count, task.direction
         self.edges, p = task.target.edges, task.target.probabilities.ravel()
-        self.occupied = np.flatnonzero(p)
-        self.p, self.log_p = p[self.occupied], np.log(p[self.occupied])
+        self.chosen = np.flatnonzero(p) if task.direction == "forward" else np.arange(p.size)
+        self.p = p[self.chosen]
+        with np.errstate(divide="ignore"):
+            self.log_p = np.log(self.p)
 
     def __call__(self, states: Floats, strides: Any = None) -> Local:
         of_state = self._forward if self.direction == "forward" else self._reverse
@@ -44,27 +46,26 @@ class Binned(Objective):
         return Local(*(np.array(column) for column in zip(*found, strict=True)))
 
     def cells(self, state: Floats) -> CellScores:
-        """The log-masses of a member in all cells, with their derivatives by the coordinates of the chart."""
+        """The log-masses of a member, with their derivatives by the coordinates of the chart.
+
+        Forward they are those of the filled cells, in reverse those of all.
+        """
         chart = self.chart
+        if chart.ndim > 1:
+            return self._of_normal(state)
+        lower, upper = self.edges[0][self.chosen], self.edges[0][self.chosen + 1]
         if isinstance(chart, LineChart):
-            return scores_in_cells(chart.member(state), chart.scores, len(chart.coordinates), self.edges[0])
-        assert isinstance(chart, NormalChart)
-        if chart.ndim == 1:
-            member = Normal._unchecked({"loc": float(state[0]), "scale": float(state[1])})
-            return scores_in_cells(member, Normal._scores, 2, self.edges[0])
-        return _of_normal(chart, state, self.edges)
+            return scores_in_cells(chart.member(state), chart.scores, len(chart.coordinates), lower, upper)
+        member = Normal._unchecked({"loc": float(state[0]), "scale": float(state[1])})
+        return scores_in_cells(member, Normal._scores, len(chart.parameter_names), lower, upper)
 
     def _forward(self, q: CellScores) -> tuple[Any, ...]:
-        own = self.occupied
-        value = self.p @ (self.log_p - q.log_mass[own])
-        return value, -q.slope[:, own] @ self.p, -q.bend[:, :, own] @ self.p, 1.0
+        return self.p @ (self.log_p - q.log_mass), -q.slope @ self.p, -q.bend @ self.p, 1.0
 
     def _reverse(self, q: CellScores) -> tuple[Any, ...]:
         there = q.log_mass > -np.inf
         Q, s, c = np.exp(q.log_mass[there]), q.slope[:, there], q.bend[:, :, there]
-        log_p = np.full(there.size, -np.inf)
-        log_p[self.occupied] = self.log_p
-        G = q.log_mass[there] - log_p[there]
+        G = q.log_mass[there] - self.log_p[there]
         inside = Q.sum()
         u = Q / inside
         v = u * G
@@ -73,6 +74,19 @@ class Binned(Objective):
         local = local_of_reverse(Expected(*(np.asarray(part)[np.newaxis] for part in means)))
         return tuple(part[0] for part in local._replace(value=local.value - np.log(inside)))
 
+    def _of_normal(self, state: Floats) -> CellScores:
+        """Scores of the log-masses of a Normal in several dimensions, from means of polynomials in the cells."""
+        chart = self.chart
+        assert isinstance(chart, NormalChart)
+        moments = normal_in_cells(*chart.split(state), self.edges, TILTED_DEGREE, self.chosen)
+        log_mass = moments[0].copy()
+        moments[0] = log_mass > -np.inf
+        raw, constant, basis = moments[chart.scores], chart.slope_of_constant, chart.basis
+        s = raw - constant[:, np.newaxis] * moments[0]
+        low = len(exponents(chart.ndim, DEGREE))
+        second = moments[chart.products] + chart.curvature @ moments[:low] - np.einsum("ai,bi->abi", raw, raw)
+        return CellScores(log_mass, basis.T @ s, np.einsum("ap,abi,bq->pqi", basis, second, basis))
+
     def strides(self, states: Floats, level: int) -> Any:
         """Strides of 1: every cell counts."""
         return np.ones((len(states), self.grid.ndim), np.int64)
@@ -80,17 +94,3 @@ class Binned(Objective):
     def steps(self, states: Floats) -> Floats:
         """The smallest scales of q that the cells around the states can tell."""
         return super().steps(states) * SMALLEST_IN_CELLS[self.direction]
-
-
-def _of_normal(chart: NormalChart, state: Floats, edges: Any) -> CellScores:
-    """Scores of the log-masses of a Normal in several dimensions, from means of polynomials in the cells."""
-    mean, L = chart.split(state)
-    moments = normal_in_cells(mean, L, edges, TILTED_DEGREE)
-    log_mass = moments[0].copy()
-    moments[0] = log_mass > -np.inf
-    raw, constant = moments[chart.scores], chart.slope_of_constant
-    s = raw - constant[:, np.newaxis] * moments[0]
-    low = len(exponents(chart.ndim, DEGREE))
-    second = moments[chart.products] + chart.curvature @ moments[:low] - np.einsum("ai,bi->abi", raw, raw)
-    basis = chart.basis
-    return CellScores(log_mass, basis.T @ s, np.einsum("ap,abi,bq->pqi", basis, second, basis))

@@ -68,13 +68,25 @@ class PlacedNormal(NamedTuple):
     stds: Any
 
 
-@tiled(outputs=0)
-def normal_cells(partial, start, stop, normal, edges, shape, monomials, out):
-    """Fill in, for every cell of a grid, the log-mass of a Normal up to its constant and the means of monomials of z.
+class Boxes(NamedTuple):
+    """Cells of a grid, as `normal_cells` takes them."""
 
-    *edges* are those of all axes, one after the other, and *shape* the numbers of cells. The first
-    row of *out* is the logarithm, the others are the means, in the order of the monomials, which are 0 without mass.
+    edges: Any
+    """The edges of all axes, one after the other."""
+    shape: Any
+    """The number of cells along each axis."""
+    chosen: Any
+    """The numbers of the cells that are wanted, the last axis running fastest."""
+
+
+@tiled(outputs=0)
+def normal_cells(partial, start, stop, normal, boxes, monomials, out):
+    """Fill in, for the chosen cells, the log-mass of a Normal up to its constant and the means of monomials of z.
+
+    The first row of *out* is the logarithm, the others are the means, in the order of the monomials, which are 0
+    without mass.
     """
+    edges, shape = boxes.edges, boxes.shape
     D, M, degree = shape.size, monomials.outer.size, monomials.power.max()
     centre, W, precision, stds = normal.centre, normal.whitening, normal.precision, normal.stds
     low, high, place, slope = buffer(D), buffer(D), buffer(D), buffer(D)
@@ -82,7 +94,7 @@ def normal_cells(partial, start, stop, normal, edges, shape, monomials, out):
     outer, z, sums, products = buffer(D - 1), buffer(D - 1), buffer(degree + 1), buffer(monomials.parent.size)
     total = buffer(M)
     for cell in range(start, stop):
-        rest, begin = cell, edges.size
+        rest, begin = boxes.chosen[cell], edges.size
         for d in range(D - 1, -1, -1):
             begin -= shape[d] + 1
             low[d], high[d] = edges[begin + rest % shape[d]], edges[begin + rest % shape[d] + 1]
@@ -126,13 +138,16 @@ def normal_cells(partial, start, stop, normal, edges, shape, monomials, out):
                     outer[d] = low[d] + width[d] * (panel[d] + 0.5 * (1.0 + NODES[at]))
                     share *= WEIGHTS[at]
                 squared, loc = enter_component(W, centre, outer, z)
+                last = D - 1
+                begin = low[last] + width[last] * panel[last]
+                nearest = (min(max(loc, begin), begin + width[last]) - loc) * W[last, last]
+                if -0.5 * (squared + nearest * nearest) - top < -FALLEN:
+                    continue
                 for k in range(degree + 1):
                     sums[k] = 0.0
-                last = D - 1
                 for i in range(ORDERS[orders[last]]):
                     at = BEGINS[orders[last]] + i
-                    x = low[last] + width[last] * (panel[last] + 0.5 * (1.0 + NODES[at]))
-                    end = (x - loc) * W[last, last]
+                    end = (begin + width[last] * 0.5 * (1.0 + NODES[at]) - loc) * W[last, last]
                     power = WEIGHTS[at] * exp_or_zero(min(-0.5 * (squared + end * end) - top, 1.0))
                     for k in range(degree + 1):
                         sums[k] += power

@@ -308,3 +308,34 @@ def test_a_steep_end_of_a_generalized_pareto_is_no_limit_in_cells():
     assert (result.q.c, result.q.scale) == (pytest.approx(-0.7, abs=1e-6), pytest.approx(1, abs=1e-6))
     box = fit(Tabulated.from_histogram([1, 1, 1, 1.5], np.arange(5.0)), "generalized_pareto", direction="forward")
     assert box.message == "no minimum: c has passed -1: q is infinite where it ends"
+
+
+def test_a_mixture_is_fitted_to_counts():
+    from sklearn.datasets import load_iris
+    from sklearn.mixture import GaussianMixture
+
+    x = load_iris().data[:, 2]
+    counts, edges = np.histogram(x, np.arange(0.85, 7.1, 0.1))
+    p = Tabulated.from_histogram(counts, edges)
+    result = fit(p, "mixture", direction="forward", n_components=2)
+    assert result.success, result.message
+    weights = np.array(result.q.weights)
+    of_parts = [np.diff(stats.norm.cdf(edges, c.loc, c.scale)) for c in result.q.components]
+    filled = counts > 0
+    log_likelihood = counts[filled] @ np.log((weights @ of_parts)[filled])
+    assert result.divergence == pytest.approx(-stats.entropy(counts) - log_likelihood / 150, abs=1e-9)
+    # against the likelihood of the single observations, cells of 0.1 lose little
+    by_points = GaussianMixture(2, n_init=5, random_state=0).fit(x[:, None])
+    np.testing.assert_allclose([c.loc for c in result.q.components], np.sort(by_points.means_.ravel()), atol=0.02)
+    assert result.statistics.aic < fit(p, "normal", direction="forward").statistics.aic
+
+
+def test_a_mixture_in_cells_without_ends_gives_back_itself():
+    from fastkl import Mixture
+
+    q = Mixture([Normal(-1, 0.5), Normal(2, 1)], [0.3, 0.7])
+    edges = np.concatenate([[-np.inf], np.linspace(-3, 5, 13), [np.inf]])
+    p = Tabulated.from_histogram(np.exp(log_masses(q, [edges])), edges)
+    result = fit(p, "mixture", direction="forward", n_components=2)
+    assert result.divergence < 1e-14
+    assert [c.loc for c in result.q.components] == pytest.approx([-1, 2], abs=1e-4)

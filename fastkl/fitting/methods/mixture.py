@@ -15,6 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from fastkl.densities import Histogram
+from fastkl.densities.cells import normal_in_cells
 from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.landscape import Landscape
 from fastkl.fitting.methods.method import Options, Search
@@ -54,6 +56,8 @@ NEWTON_PASSES = 20
 """Passes over the coarse grid after which Newton's steps with one Hessian give way to EM again."""
 LED_ON = 0.5
 """Ratio of the gradients after and before Newton's steps up to which a new Hessian is worth its passes."""
+SMALLEST_IN_CELL = 0.1
+"""Smallest scale of a component, in cells of a histogram: a narrower one has all of its mass in a cell or two."""
 NODES_OF_PART = 4
 """Least number of nodes with mass for each component."""
 
@@ -84,9 +88,23 @@ class Expectation:
         """Number of passes that a run may still take."""
 
     def __call__(self, state: Floats) -> _Step:
-        chart, D = self.chart, self.chart.ndim
+        chart = self.chart
         rows = chart.rows(state)
         logs, normals = rows[:, 0] - np.logaddexp.reduce(rows[:, 0]), rows[:, 1:]
+        value, own = self._sums(logs, normals)
+        self.reading.count.points += self.size
+        self.left -= 1
+        shares = own[:, 0]
+        of_parts = shares[:, np.newaxis] * chart.slope_of_constant - own[:, chart.scores]
+        gradient = np.concatenate([of_parts.ravel(), (np.exp(logs) - shares)[:-1]])
+        return _Step(value, gradient, self._next(normals, own))
+
+    def _sums(self, logs: Floats, normals: Floats) -> tuple[float, Floats]:
+        """The divergence, and for each component the means under p of its share in q times the monomials of z.
+
+        *logs* are the logarithms of the weights, *normals* the states of the components.
+        """
+        chart, D = self.chart, self.chart.ndim
         M = len(exponents(D, DEGREE))
         sums = responsibility_sums.total(
             self.size,
@@ -98,17 +116,10 @@ class Expectation:
             work=self.p.work + chart.parts,
             outputs=2 + chart.parts * M,
         )
-        self.reading.count.points += self.size
-        self.left -= 1
         mass, log_q = sums[:2].tolist()
-        own = sums[2:].reshape(chart.parts, M) / mass
-        shares = own[:, 0]
-        of_parts = shares[:, np.newaxis] * chart.slope_of_constant - own[:, chart.scores]
-        weights = np.exp(logs)
-        gradient = np.concatenate([of_parts.ravel(), (weights - shares)[:-1]])
         moments = self.reading.moments
         value = moments.log_p - math.log(moments.mass) + self.reading.log_mass_inside - log_q / mass
-        return _Step(value, gradient, self._next(normals, own))
+        return value, sums[2:].reshape(chart.parts, M) / mass
 
     def _next(self, normals: Floats, own: Floats) -> Floats:
         """The next state of EM: weight, mean and covariance of the part of p for which each component answers."""
@@ -129,6 +140,28 @@ class Expectation:
         return np.column_stack([np.log(shares), moved, factors.reshape(chart.parts, -1)]).ravel()
 
 
+class ExpectationInCells(Expectation):
+    """KL(p||q) of a histogram p for mixtures q, by the masses of the components in its cells."""
+
+    def __init__(self, reading: Reading, target: Histogram) -> None:
+        assert isinstance(reading.task.chart, MixtureChart)
+        self.reading, self.chart, self.size, self.left = reading, reading.task.chart, reading.task.grid.size, math.inf
+        self.edges, self.filled = target.edges, np.flatnonzero(target.probabilities)
+        self.shares = target.probabilities.ravel()[self.filled]
+
+    def _sums(self, logs: Floats, normals: Floats) -> tuple[float, Floats]:
+        cells = [normal_in_cells(*self.chart.split(state), self.edges, DEGREE, self.filled) for state in normals]
+        masses = np.array([log + rows[0] for log, rows in zip(logs, cells, strict=True)])
+        log_q = np.logaddexp.reduce(masses, axis=0)
+        own = np.array([self._own(np.exp(m - log_q), rows) for m, rows in zip(masses, cells, strict=True)])
+        return float(self.shares @ (np.log(self.shares) - log_q)), own
+
+    def _own(self, responsibility: Floats, rows: Floats) -> Floats:
+        """The means under p of a component's responsibility times the means of the monomials in each cell."""
+        share = self.shares * responsibility
+        return np.concatenate([[share.sum()], rows[1:] @ share])
+
+
 def solve(reading: Reading, options: Options) -> Search:
     """The minima that expectation maximisation leads to from several starts."""
     grid, landscape, chart = reading.task.grid, reading.landscape, reading.task.chart
@@ -142,8 +175,14 @@ def solve(reading: Reading, options: Options) -> Search:
         )
     most = COARSE_POINTS.get(grid.ndim, FEWEST_COARSE_POINTS)
     strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid._parts]
-    coarse, fine = Expectation(reading, strides), Expectation(reading, [1] * grid.ndim)
+    if isinstance(reading.task.target, Histogram):
+        coarse: Expectation = ExpectationInCells(reading, reading.task.target)
+        fine = coarse
+    else:
+        coarse, fine = Expectation(reading, strides), Expectation(reading, [1] * grid.ndim)
     floor = np.array([axis.step if axis.is_uniform else np.diff(axis.nodes).min() for axis in grid._parts])
+    if coarse is fine:
+        floor *= SMALLEST_IN_CELL
     budget = COARSE_PASSES * options.max_passes
     ends: list[Point] = []
     for start in (*_starts(landscape, chart, floor), *options.starts):
