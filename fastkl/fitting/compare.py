@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density
+from fastkl.densities.samples import Estimate
 from fastkl.families import FAMILIES, MultivariateNormal
+from fastkl.families.univariate import Univariate
 from fastkl.fitting.charts import COVARIANCE_TYPES, family_of
 from fastkl.fitting.fit import fit
 from fastkl.fitting.result import FitResult, short
@@ -111,7 +113,7 @@ def compare(
     Parameters
     ----------
     p, grid, direction, log
-        As in `fit`.
+        As in `fit`. An estimate from samples is made once for all, on the smallest support of a family that holds them.
     families : iterable of type or str, optional
         The families, as `fit` takes them. By default all families on the line, or on several axes the Normals of every
         covariance type.
@@ -144,6 +146,8 @@ def compare(
     checked_direction(direction)
     target, _, _ = target_of(p, grid, log)
     candidates = list(_candidates(target.ndim, families))
+    if isinstance(target, Estimate) and target.ndim == 1 and grid is None:
+        target = _for_all(target, [kind for _, kind, _ in candidates])
     found: list[tuple[str, FitResult]] = []
     refused: dict[str, str] = {}
     for name, family, own in candidates:
@@ -158,6 +162,15 @@ def compare(
     found.sort(key=lambda pair: _rank(pair[1], by_counts))
     names, results = zip(*found, strict=True)
     return Comparison(results, names, "aic" if by_counts else "divergence", refused)
+
+
+def _for_all(target: Estimate, kinds: Iterable[Any]) -> Estimate:
+    """The estimate on the smallest support of a family that holds all observations, so that all fits have one p."""
+    supports = [kind._common_support for kind in kinds if issubclass(kind, Univariate)]
+    holding = [ends for ends in supports if ends[0] < target.sample.x.min() and target.sample.x.max() < ends[1]]
+    for ends in holding:
+        target = target.on(ends)
+    return target
 
 
 def _candidates(ndim: int, families: Iterable[Any] | None) -> Iterable[tuple[str, Any, dict[str, Any]]]:

@@ -88,3 +88,15 @@ def test_bad_input_is_named():
         compare(P, ["beta"], direction="forward")
     with pytest.raises(ValueError, match="do not fit a grid"):
         compare(np.ones(7), grid=Grid.uniform(0, 1, 9), direction="forward")
+
+
+def test_samples_are_estimated_once_for_all_families():
+    p = Tabulated.from_samples(MALIC)
+    found = compare(p, ["normal", "gamma", "log_normal", "beta"], direction="forward")
+    assert set(found.names) == {"normal", "gamma", "log_normal"}
+    assert len({result.p.support for result in found}) == 1
+    assert found[0].p.support == (0.0, np.inf)
+    assert "beta" in found.refused
+    shares = Tabulated.from_samples(MALIC / 10)
+    both = compare(shares, ["normal", "gamma", "beta"], direction="forward")
+    assert {result.p.support for result in both} == {(0.0, 1.0)}
