@@ -1,4 +1,4 @@
-"""The README keeps its promises: its commands are those that CI runs, and its Python runs."""
+"""The README and the page on data keep their promises: their commands are those that CI runs, and their Python runs."""
 
 import re
 import shlex
@@ -11,10 +11,11 @@ from fastkl.jit import JIT_DISABLED
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+OWN_DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.DOTALL)
+def blocks(language, page=README):
+    return re.findall(rf"```{language}\n(.*?)```", page, flags=re.DOTALL)
 
 
 def test_ci_runs_exactly_the_two_commands():
@@ -49,3 +50,21 @@ def test_the_python_runs_and_the_printed_table_is_right():
     assert [line for line in table.splitlines() if line.split(maxsplit=1)[0] not in ("error", "mass")] == [
         line for line in printed.splitlines() if not line.strip().startswith(rounding)
     ]
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="fits of all families take minutes without compiled code")
+def test_the_page_on_your_own_data_runs(capsys, monkeypatch, tmp_path):
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for block in blocks("python", OWN_DATA):
+        exec(block, names)
+    assert names["best"].success
+    assert names["best"].statistics.pvalue > 0.05
+    assert (tmp_path / "wine.png").stat().st_size > 10_000
+    for line in (line for block in blocks("sh", OWN_DATA) for line in block.splitlines()):
+        main(shlex.split(line)[1:])
+    assert capsys.readouterr().err == ""
+    pyplot.close("all")
