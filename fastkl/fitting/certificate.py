@@ -161,9 +161,10 @@ def _nothing_is_lower(found: Evidence) -> str:
     if lower is None or not is_lower(lower.value, value):
         return ""
     outside = lower.q.mass_outside(found.reading.task.grid)
+    wider = "a wider range of data" if found.is_data else "a wider grid"
     return (
         f"the divergence from {short(lower.q)} is lower, {lower.value:.6g}, with {outside:.2g} of it outside the grid, "
-        "and falls on towards the end of the grid, where p is cut off: take a wider grid, or a family that ends there"
+        f"and falls on towards the end of the grid, where p is cut off: take {wider}, or a family that ends there"
     )
 
 

@@ -40,7 +40,7 @@ def test_a_spike_is_no_success_where_a_wide_q_on_the_grid_is_closer(logs, n):
     assert result.q.scale < 0.01
     assert result.divergence > kl_divergence(wide, p)
     assert not result.success
-    assert "take a wider grid" in result.message
+    assert "take a wider range of data" in result.message
     assert "lower" in result.message
 
 
