@@ -8,7 +8,6 @@ from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import logsumexp
 
 from fastkl.densities.mixture import Mixture
 from fastkl.densities.tabulated import Tabulated
@@ -137,6 +136,8 @@ def log_masses(density: Density, edges: Edges) -> Floats:
 
 def _of_table(table: Tabulated, edges: Floats) -> Floats:
     """Log-masses of a table on the line, which is linear in the log between its nodes, relative to their sum."""
+    from scipy.special import logsumexp
+
     nodes = table.grid.axes[0]
     inside = edges[(edges > nodes[0]) & (edges < nodes[-1])]
     ends = np.union1d(nodes, inside)
@@ -180,6 +181,9 @@ def _of_function(density: Density, edges: Floats) -> Floats:
 
 
 def _panels(logpdf: Callable[[Floats], Any], left: Floats, right: Floats) -> Floats:
+    """The logarithm of the integral over each panel."""
+    from scipy.special import logsumexp
+
     nodes, weights = gauss_legendre(left, right, ORDER)
     with np.errstate(divide="ignore"):
         return np.asarray(logsumexp(np.asarray(logpdf(nodes)), b=weights, axis=-1), dtype=np.float64)

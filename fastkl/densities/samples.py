@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import expit
 
 from fastkl.densities.tabulated import Tabulated
 from fastkl.grids import Grid, as_grid
@@ -96,6 +95,8 @@ class Coordinate:
             return self.lower + np.exp(y)
         if math.isinf(self.lower):
             return self.upper - np.exp(-y)
+        from scipy.special import expit
+
         width = self.upper - self.lower
         return np.asarray(np.where(y < 0.0, self.lower + width * expit(y), self.upper - width * expit(-y)))
 
