@@ -31,7 +31,7 @@ STARTS = 20
 QUANTILES = 1000
 ABOVE = 1.01
 """Largest ratio of the divergences of fastkl's mixture and of scikit-learn's."""
-QUICK = 8
+QUICK = 24
 
 
 class Outcome(NamedTuple):
