@@ -75,6 +75,20 @@ class Fit:
         self.fit(direction)
 
 
+class FitOfCounts:
+    params = (("normal", "gamma", "student_t"), ("forward", "reverse"), (30, 300))
+    param_names = ("family", "direction", "cells")
+
+    def setup(self, family, direction, n):
+        edges = np.linspace(0.0, 20.0, n + 1)
+        counts = np.random.default_rng(0).poisson(1.0 + 1e5 / n * np.exp(-0.5 * (edges[1:] - 8.0) ** 2 / 4.0))
+        self.p = fastkl.Tabulated.from_histogram(counts, edges)
+        self.time_fit(family, direction, n)
+
+    def time_fit(self, family, direction, n):
+        fastkl.fit(self.p, family, direction=direction)
+
+
 class AgainstDivergence:
     """A fit, with all its minima, in units of one `kl_divergence` of the same p and the fitted q."""
 

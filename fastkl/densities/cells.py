@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import reduce
+from functools import cache, reduce
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastkl.densities.mixture import Mixture
 from fastkl.densities.tabulated import Tabulated
@@ -56,13 +57,12 @@ def scores_in_cells(member: Univariate, scores: Implementation, k: int, lower: F
     if mirrored is None:
         rows = _rows(member, scores, k, ends, lower, upper)
     else:  # a half of each cell on either side of 1/2, so that both x and 1 - x keep their digits
+        backwards = _rows(mirrored, scores, k, ends, 1.0 - np.maximum(upper, 0.5), 1.0 - np.maximum(lower, 0.5))
         rows = _joined(
-            _rows(member, scores, k, ends, np.minimum(lower, 0.5), np.minimum(upper, 0.5)),
-            _rows(mirrored, scores, k, ends, 1.0 - np.maximum(upper, 0.5), 1.0 - np.maximum(lower, 0.5))[_backwards(k)],
+            _rows(member, scores, k, ends, np.minimum(lower, 0.5), np.minimum(upper, 0.5)), backwards[_backwards(k)]
         )
-    slope, second = rows[1 : 1 + k], np.empty((k, k, lower.size))
-    for row, (a, b) in zip(rows[1 + k :], zip(*np.triu_indices(k), strict=True), strict=False):
-        second[a, b] = second[b, a] = row - slope[a] * slope[b]
+    slope = rows[1 : 1 + k]
+    second = rows[_rows_of_pairs(k)] - slope[:, np.newaxis] * slope
     own = member._derivatives_in_cells(lower, upper) if k else None
     if own is not None:
         return CellScores(rows[0], *own)
@@ -83,12 +83,22 @@ def _rows(
     return out
 
 
-def _backwards(k: int) -> list[int]:
+@cache
+def _rows_of_pairs(k: int) -> NDArray[np.int64]:
+    """The row of the kernel for each pair of k coordinates, shape (k, k)."""
+    rows = np.zeros((k, k), np.int64)
+    upper = np.triu_indices(k)
+    rows[upper] = 1 + k + np.arange(len(upper[0]))
+    rows.T[upper] = rows[upper]
+    return rows
+
+
+@cache
+def _backwards(k: int) -> NDArray[np.int64]:
     """The order of the kernel's rows that makes the last of k coordinates the first one."""
-    pairs = list(zip(*np.triu_indices(k), strict=True))
-    swapped = [1 + k + pairs.index((k - 1 - b, k - 1 - a)) for a, b in pairs]
-    used = [0, *range(k, 0, -1), *swapped]
-    return used + list(range(len(used), OUTPUTS))
+    pairs = _rows_of_pairs(k)[::-1, ::-1][np.triu_indices(k)]
+    used = np.concatenate([[0], np.arange(k, 0, -1), pairs]).astype(np.int64)
+    return np.concatenate([used, np.arange(used.size, OUTPUTS)])
 
 
 def _joined(one: Floats, other: Floats) -> Floats:
