@@ -170,8 +170,8 @@ def solve(reading: Reading, options: Options) -> Search:
     held = int(min(grid.size, (landscape.peak > -np.inf).sum() * max(grid.size // landscape.peak.size, 1)))
     if parts * NODES_OF_PART > held:
         raise ValueError(
-            f"n_components={parts} is more than the grid can hold: a component takes {NODES_OF_PART} nodes, and p is "
-            f"positive at {held}"
+            f"n_components={parts} is more than the grid can hold: a component takes {NODES_OF_PART} nodes or cells, "
+            f"and p is positive at {held}"
         )
     most = COARSE_POINTS.get(grid.ndim, FEWEST_COARSE_POINTS)
     strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid._parts]
