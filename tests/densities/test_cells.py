@@ -96,7 +96,7 @@ def test_cells_below_the_support_are_empty(name):
 
 
 def exact_on_plane(mean, cov, low, high):
-    """The mass of a Normal in a rectangle: the conditional probability of y, integrated over x in 60 panels."""
+    """The mass of a Normal in a rectangle: the conditional probability of y, integrated over x in 120 panels."""
     mean, cov = [mp.mpf(m) for m in mean], [[mp.mpf(c) for c in row] for row in cov]
     slope, std = cov[0][1] / cov[0][0], mp.sqrt(cov[1][1] - cov[0][1] ** 2 / cov[0][0])
 
@@ -107,7 +107,7 @@ def exact_on_plane(mean, cov, low, high):
         return mp.exp(-((x - mean[0]) ** 2) / cov[0][0] / 2) * inner / 2
 
     ends = [mp.mpf(max(low[0], -12)), mp.mpf(min(high[0], 12))]
-    whole = mp.quad(at, mp.linspace(*ends, 61))
+    whole = mp.quad(at, mp.linspace(*ends, 121))
     return whole / mp.sqrt(2 * mp.pi * cov[0][0])
 
 
