@@ -40,7 +40,7 @@ class Histogram(Tabulated):
     """
 
     def __init__(self, counts: ArrayLike, edges: Any, *, pseudocount: float = 0.0, density: bool = False) -> None:
-        given = as_reals(counts, "counts")
+        given = as_reals(counts, "counts").copy()
         self.edges = _checked_edges(edges, given.ndim)
         _check_counts(given, self.edges)
         if as_real(pseudocount, "pseudocount") < 0.0:
@@ -48,7 +48,7 @@ class Histogram(Tabulated):
         finite = tuple(map(_closed, self.edges))
         widths = math.prod(np.ix_(*(np.diff(line) for line in finite))) if given.ndim > 1 else np.diff(finite[0])
         if density:
-            if not all(math.isfinite(line[0]) and math.isfinite(line[-1]) for line in self.edges):
+            if not all(np.isfinite(line).all() for line in self.edges):
                 raise ValueError("a density in a cell without an end has no mass: give counts, with density=False")
             given = given * widths
         self.counts = given
@@ -60,11 +60,6 @@ class Histogram(Tabulated):
         whole = not density and pseudocount == 0.0 and bool((given == np.floor(given)).all())
         self.n = int(given.sum()) if whole else None
         super().__init__(Grid.from_edges(*finite), self.probabilities / widths)
-
-    @property
-    def has_ends(self) -> bool:
-        """Whether all cells are of finite width."""
-        return all(math.isfinite(line[0]) and math.isfinite(line[-1]) for line in self.edges)
 
     def require_ends(self, purpose: str) -> None:
         """Refuse cells without an end for a purpose that takes their width."""

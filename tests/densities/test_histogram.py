@@ -27,6 +27,15 @@ def test_a_count_is_a_mass_whatever_the_width():
     assert repr(again).endswith("masses)")
 
 
+def test_the_arguments_stay_the_callers():
+    counts, edges = COUNTS.astype(float), EDGES.copy()
+    p = Tabulated.from_histogram(counts, edges)
+    counts[0], edges[0] = 9.0, -9.0
+    assert (p.counts[0], p.edges[0][0]) == (1.0, 0.0)
+    with pytest.raises(ValueError, match="read-only"):
+        p.counts[0] = 2.0
+
+
 def test_mean_and_variance_are_those_of_a_density_that_is_constant_in_cells():
     exact = stats.rv_histogram((COUNTS, EDGES), density=False)
     assert P.mean == pytest.approx(exact.mean(), rel=1e-14)
