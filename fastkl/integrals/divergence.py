@@ -9,6 +9,7 @@ from typing import Any, Literal, overload
 
 import numpy as np
 
+from fastkl.arrays import entropy
 from fastkl.closed_forms import closed_form
 from fastkl.densities import Density, Histogram, Tabulated
 from fastkl.densities.adapted import why_no_density
@@ -54,11 +55,12 @@ class KLResult:
     first_infinite : float, tuple of float or None
         The first node where q = 0 < p, if the value is inf.
     expected_by_chance : float or None
-        For two histograms of counts in the same cells: the value to be expected if both are drawn from one
-        distribution, (cells - 1)/2 (1/n + 1/m), over the cells that are filled in either.
+        For two histograms of counts in the same cells: about the value to be expected if both are drawn from one
+        distribution, (cells - 1)/2 (1/n + 1/m), over the cells that are filled in either. With few counts in a cell
+        chance may make it inf.
     pvalue : float or None
-        Probability of so large a value by chance then, from the chi-square distribution of value / (1/n + 1/m) * 2; it
-        is rough if many cells have fewer than 5 counts.
+        Probability of a larger difference by chance then, by the G-test of both rows of counts, which is the same for
+        (q, p) and finite where the divergence is not; it is rough if many cells have fewer than 5 counts.
     """
 
     value: float
@@ -189,20 +191,23 @@ def kl_divergence(
         n_skipped=whole.skipped,
         method="cells" if by_cells(p, q, grid) else grid.rule,
         first_infinite=where[0] if where is not None and len(where) == 1 else where,
-        **_by_chance(p, q, whole.divergence, unit),
+        **_by_chance(p, q, unit),
     )
 
 
-def _by_chance(p: Density, q: Density, divergence: float, unit: float) -> dict[str, float]:
-    """The divergence of two histograms of counts if one distribution filled both, and how rare a larger one is."""
+def _by_chance(p: Density, q: Density, unit: float) -> dict[str, float]:
+    """The divergence to be expected of two histograms of counts that one distribution filled, and a G-test of that."""
     if not (isinstance(p, Histogram) and isinstance(q, Histogram) and p.n and q.n):
         return {}
     from scipy.stats import chi2
 
-    cells = int(np.count_nonzero((p.counts > 0.0) | (q.counts > 0.0)))
-    scale = 0.5 * (1.0 / p.n + 1.0 / q.n)
-    pvalue = float(chi2.sf(divergence / scale, cells - 1)) if cells > 1 else 1.0
-    return {"expected_by_chance": (cells - 1) * scale / unit, "pvalue": pvalue}
+    counts = np.stack([p.counts.ravel(), q.counts.ravel()])
+    counts = counts[:, counts.any(axis=0)]
+    df = counts.shape[1] - 1
+    both = counts.sum(axis=0)
+    g = 2.0 * sum(n * entropy(own, both) for n, own in ((p.n, counts[0]), (q.n, counts[1])))
+    pvalue = float(chi2.sf(g, df)) if df else 1.0
+    return {"expected_by_chance": 0.5 * df * (1.0 / p.n + 1.0 / q.n) / unit, "pvalue": pvalue}
 
 
 def _refusal(name: str, obj: Any) -> str:

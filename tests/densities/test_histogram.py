@@ -150,9 +150,18 @@ def test_two_histograms_of_counts_say_what_chance_gives():
     # the standard deviation of a chi-square of 11 is sqrt(22) of 11, and 400 draws halve it 4 times: 2 percent
     assert found.expected_by_chance == pytest.approx(np.mean(values), rel=0.1)
     assert found.expected_by_chance == pytest.approx(11 / 2 * (1 / 3000 + 1 / 5000))
-    scale = 0.5 * (1 / 3000 + 1 / 5000)
-    assert found.pvalue == pytest.approx(stats.chi2.sf(found.value / scale, 11))
+    table = np.stack([p.counts, q.counts])
+    test = stats.chi2_contingency(table, correction=False, lambda_="log-likelihood")
+    assert found.pvalue == pytest.approx(test.pvalue, rel=1e-9)
     assert kl_divergence(p, Normal(6, 3), full_output=True).pvalue is None
+
+
+def test_a_cell_that_one_sample_leaves_empty_is_no_proof_of_a_difference():
+    p, q = (Tabulated.from_histogram(counts, range(5)) for counts in ([11, 20, 10, 1], [10, 19, 12, 0]))
+    test = stats.chi2_contingency([p.counts, q.counts], correction=False, lambda_="log-likelihood")
+    for pair in ((p, q), (q, p)):
+        assert kl_divergence(*pair, full_output=True).pvalue == pytest.approx(test.pvalue, rel=1e-12)
+    assert kl_divergence(p, q) == np.inf
 
 
 def test_pickling_and_parts():
