@@ -10,7 +10,8 @@ import numpy as np
 
 from fastkl.closed_forms import closed_form
 from fastkl.densities import Density, Histogram, Tabulated
-from fastkl.fitting.charts import MixtureChart
+from fastkl.families.univariate import LocationScale
+from fastkl.fitting.charts import MixtureChart, NormalChart
 from fastkl.fitting.methods.newton import cells_of_narrow
 from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.point import Outcome, Point
@@ -125,7 +126,8 @@ def _integral(reading: Reading, end: Point) -> Integral:
         whole = None if fallen is None else integral_of_sums(*order, task.grid, objective.found.sums)
         if fallen is not None and whole is not None:
             return whole._replace(divergence=max(whole.divergence - fallen, 0.0))
-    resolved = (task.chart.scales(state) >= RESOLVED * objective.steps(state)).all()
+    tells = isinstance(task.chart, NormalChart) or issubclass(task.chart.family, LocationScale)
+    resolved = tells and (task.chart.scales(state) >= RESOLVED * objective.steps(state)).all()
     if reading.is_own_table and resolved and end.outcome is Outcome.CONVERGED and end.value > objective.digits_above:
         mass_q = 1.0 - q.mass_outside(task.grid)
         mass_a, mass_b = (1.0, mass_q) if task.direction == "forward" else (mass_q, 1.0)
@@ -198,7 +200,13 @@ def _is_resolved(found: Evidence) -> str:
     summed = found.whole.mass_b if task.direction == "forward" else found.whole.mass_a
     if not narrow and (task.grid.ndim > 1 or abs(summed - (1.0 - known)) <= MISCOUNTED):
         return ""
-    return f"q is too narrow for the nodes of the table, on which it sums to {summed:.3g}; {NARROW_DATA}"
+    if narrow:
+        return f"q is too narrow for the nodes of the table, on which it sums to {summed:.3g}; {NARROW_DATA}"
+    return (
+        f"the nodes of the table do not resolve q, which sums to {summed:.3g} on them, not to {1.0 - known:.3g}: it is "
+        "steep or infinite near an end of its support; leave out the nodes beside that end, or take a histogram or "
+        "Tabulated.from_samples(..., support=...)"
+    )
 
 
 def _error_is_small(found: Evidence) -> str:

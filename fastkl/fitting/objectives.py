@@ -376,6 +376,39 @@ class ForwardExponential(Objective):
         return np.zeros((len(states), 1))
 
 
+class ForwardOnTable(Objective):
+    """KL(p||q) for a table p and a family on the line, with the sum B of q over the nodes: plus log(B) where B > 1.
+
+    This is the divergence of two normalised tables. Other objectives leave log(B) out, which is negligible where the
+    nodes resolve q.
+    """
+
+    chart: LineChart
+
+    def __init__(self, reading: Reading) -> None:
+        self.base, self.of_q = reading.objective, ReverseUnivariate(reading)
+        self.grid, self.chart = reading.task.grid, reading.task.chart  # type: ignore[assignment]
+
+    def __call__(self, states: Floats, strides: Any = None) -> Local:
+        local, more, slope, bend = self.parts(states)
+        over = more > 0.0
+        return Local(
+            local.value + np.where(over, more, 0.0),
+            local.gradient + np.where(over[:, np.newaxis], slope, 0.0),
+            local.hessian + np.where(over[:, np.newaxis, np.newaxis], bend, 0.0),
+            local.inside,
+        )
+
+    def parts(self, states: Floats) -> tuple[Local, Floats, Floats, Floats]:
+        """The divergence without log(B), and log(B) with its first and second derivatives."""
+        local, e = self.base(states), self.of_q._expected(states, None)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return local, np.log(e.total), e.s, e.ss - _outer(e.s, e.s) + e.c
+
+    def steps(self, states: Floats) -> Floats:
+        return self.base.steps(states)
+
+
 OBJECTIVES: dict[tuple[str, type[Chart]], Callable[[Reading], Objective]] = {
     ("forward", NormalChart): ForwardNormal,
     ("reverse", NormalChart): ReverseNormal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
@@ -128,12 +129,17 @@ class FitResult:
     @cached_property
     def forward(self) -> float:
         """KL(p||q), computed on first access if the fit was a reverse one."""
-        return self.divergence if self.direction == "forward" else float(kl_divergence(self.p, self.q, self.grid))
+        return self.divergence if self.direction == "forward" else self._divergence(self.p, self.q)
 
     @cached_property
     def reverse(self) -> float:
         """KL(q||p), computed on first access if the fit was a forward one."""
-        return self.divergence if self.direction == "reverse" else float(kl_divergence(self.q, self.p, self.grid))
+        return self.divergence if self.direction == "reverse" else self._divergence(self.q, self.p)
+
+    def _divergence(self, a: Any, b: Any) -> float:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # `message` says whether the grid resolves q
+            return float(kl_divergence(a, b, self.grid))
 
     @cached_property
     def elbo(self) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from fastkl.densities.values import log_values
 from fastkl.families.laplace import Laplace
 from fastkl.fitting.methods.method import Options, Search
-from fastkl.fitting.methods.newton import distinct, ends_from, of_minima
+from fastkl.fitting.methods.newton import distinct, ends_from, normalised, of_minima
 from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
@@ -57,7 +57,8 @@ def solve_forward(reading: Reading, options: Options) -> Search:
     hessian[0, 1] = hessian[1, 0] = 0.0
     good = np.abs(gradient).max() <= gtol and np.linalg.eigvalsh(hessian)[0] > 0.0
     outcome = Outcome.CONVERGED if good else Outcome.STALLED
-    return Search(reading, [Point(reading.task.chart, state, float(local.value[0]), gradient, hessian, outcome)])
+    end = Point(reading.task.chart, state, float(local.value[0]), gradient, hessian, outcome)
+    return Search(reading, normalised(reading, [end], options))
 
 
 def _mean_distance(objective: Objective, state: Floats) -> float:
