@@ -288,12 +288,14 @@ def _polished(
         # the Hessian belongs to another place; where even that has not led on, take EM again
         led_on = end.gradient_norm < LED_ON * np.abs(coarse(state).gradient).max()
         is_over = coarse.left <= 0 or (end.value <= EXACT and not led_on)
-        if end.outcome in (Outcome.CONVERGED, Outcome.AT_STEP) or is_over:
+        if end.outcome in (Outcome.CONVERGED, Outcome.AT_STEP) or end.gradient_norm <= gtol or is_over:
             break
         state = end.state if led_on else _near_minimum(coarse, coarse(end.state).next, floor)
-    if end.outcome is Outcome.CONVERGED:
+    if end.outcome is Outcome.CONVERGED or (end.outcome is not Outcome.AT_STEP and end.gradient_norm <= gtol):
         whole = AtHessian(fine, objective.hessian, floor)
         end = descend(whole, end.state[np.newaxis], gtol=gtol, max_passes=max_passes, nits=end.nit)[0]
+        if end.gradient_norm <= gtol and end.outcome is not Outcome.AT_STEP:
+            end = replace(end, outcome=Outcome.CONVERGED)  # the Hessian at the end says whether it is flat
     elif end.outcome is not Outcome.AT_STEP:
         end = replace(end, outcome=Outcome.FLAT if end.value <= EXACT else Outcome.OUT_OF_PASSES)
     state = coarse.chart.in_order(end.state)  # as the names of the parameters number them
