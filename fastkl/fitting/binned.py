@@ -15,6 +15,7 @@ from fastkl.densities.cells import CellScores, normal_in_cells, scores_in_cells
 from fastkl.families.normal import Normal
 from fastkl.fitting.charts import LineChart, NormalChart
 from fastkl.fitting.objectives import Expected, Local, Objective, local_of_reverse
+from fastkl.grids import Axis
 from fastkl.kernels.moments import DEGREE, TILTED_DEGREE
 from fastkl.kernels.polynomials import exponents
 from fastkl.validation import Floats
@@ -24,6 +25,12 @@ if TYPE_CHECKING:
 
 SMALLEST_IN_CELLS = {"forward": 1e-3, "reverse": 0.1}
 """Least scale of q in cells: a forward fit may place it by the counts beside a full cell, a reverse fit cannot."""
+
+
+def width_at(axis: Axis, x: float) -> float:
+    """The least width of the cell at x and its neighbours, or of those at the end that is nearest to x."""
+    cell = int(np.clip(np.searchsorted(axis.edges, x, side="right") - 1, 0, axis.n - 1))
+    return float(np.diff(axis.edges[max(cell - 1, 0) : cell + 3]).min())
 
 
 class Binned(Objective):
@@ -92,5 +99,7 @@ class Binned(Objective):
         return np.ones((len(states), self.grid.ndim), np.int64)
 
     def steps(self, states: Floats) -> Floats:
-        """The smallest scales of q that the cells around the states can tell."""
-        return super().steps(states) * SMALLEST_IN_CELLS[self.direction]
+        """The smallest scales of q that the cells at the states can tell."""
+        places = self.chart.places(states)
+        widths = [width_at(axis, x) for at in places.tolist() for axis, x in zip(self.grid._parts, at, strict=True)]
+        return np.reshape(widths, places.shape) * SMALLEST_IN_CELLS[self.direction]

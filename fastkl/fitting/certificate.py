@@ -35,8 +35,9 @@ RESOLVED = 2.0
 SAME_DIGITS = 1e-9
 """Relative difference of two quadratures that are both right."""
 
-FLAT = 1e-9
-"""Share of the largest eigenvalue of the Hessian up to which the smallest one is 0 within rounding."""
+FLAT = 1e-8
+"""Share of the largest eigenvalue of the Hessian up to which counts do not tell parameters apart: a standard error of
+1e4 divided by the root of n. The df of a StudentT at 1e4, where its family ends, has three times as much."""
 FLAT_VALLEY = (
     "not identified: many q fit the cells equally well, since they are fewer than the parameters can tell apart; take "
     "more cells, or hold a parameter"

@@ -9,8 +9,10 @@ import numpy as np
 
 from fastkl.densities import Density, Histogram, Mixture
 from fastkl.families.normal import Normal
+from fastkl.fitting.binned import width_at
 from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.task import Task
+from fastkl.grids import Axis
 from fastkl.validation import Floats
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def _pairs(reading: Reading) -> Iterable[tuple[Floats, Floats]]:
     """Pairs of a mean and a covariance."""
     if reading.task.direction == "reverse":
         yield from reading.landscape.starts()
+        if isinstance(reading.task.target, Histogram) and reading.task.grid.ndim == 1:
+            yield _of_quartiles(reading.task.target)
     else:
         mean, cov = reading.guess.mean, reading.guess.cov
         yield from ((mean, share * cov) for share in (1.0, 0.1))
@@ -107,8 +111,9 @@ def _wide_enough(task: Task, mean: Floats, cov: Floats) -> Floats | None:
 
 
 def _steps(task: Task, place: Floats) -> Floats:
-    """The distances between the nodes around a place, one for each axis."""
-    return np.array([axis.step_near(x) for axis, x in zip(task.grid._parts, place, strict=True)])
+    """The distances between the nodes around a place, or the widths of the cells of a histogram there, on each axis."""
+    of_axis = width_at if isinstance(task.target, Histogram) else Axis.step_near
+    return np.array([of_axis(axis, x) for axis, x in zip(task.grid._parts, place, strict=True)])
 
 
 def _least_share(cov: Floats, std: Floats) -> float:

@@ -339,3 +339,21 @@ def test_a_mixture_in_cells_without_ends_gives_back_itself():
     result = fit(p, "mixture", direction="forward", n_components=2)
     assert result.divergence < 1e-14
     assert [c.loc for c in result.q.components] == pytest.approx([-1, 2], abs=1e-4)
+
+
+@pytest.mark.parametrize("family", ["normal", "gamma", "weibull", "logistic", "laplace"])
+def test_narrow_cells_beside_wide_ones_are_told_apart_in_reverse(family):
+    p = Tabulated.from_histogram([25, 25, 25, 25], [0, 110, 113, 117, 255])
+    forward = fit(p, family, direction="forward")
+    result = fit(p, family, direction="reverse")
+    assert result.success, result.message
+    assert result.divergence <= kl_divergence(forward.q, p)
+
+
+def test_a_component_on_an_edge_ends_in_a_few_passes():
+    counts, edges = np.histogram(load_breast_cancer().data[:, 13], 30)
+    p = Tabulated.from_histogram(counts, edges)
+    result = fit(p, "mixture", direction="forward", n_components=2, max_passes=10_000)
+    assert "max_passes" not in result.message
+    assert result.gradient_norm <= 1e-9
+    assert result.passes < 5000
