@@ -28,6 +28,8 @@ ORDER = 16
 """Number of nodes of a panel, for a density that is a function alone."""
 AGREE = 1e-12
 """Relative difference of a panel's mass from that of its halves, above which the halves are cut again."""
+CELLS_IN_TILE = 32
+"""Number of cells of several axes that a thread takes together."""
 MOST_CUTS = 40
 """Largest number of times that a panel is halved."""
 
@@ -44,22 +46,26 @@ class CellScores(NamedTuple):
     """Second derivatives, shape (k, k, cells)."""
 
 
-def scores_in_cells(member: Univariate, scores: Implementation, k: int, lower: Floats, upper: Floats) -> CellScores:
+def scores_in_cells(
+    member: Univariate, scores: Implementation, k: int, lower: Floats, upper: Floats, lowest: float = -math.inf
+) -> CellScores:
     """The log-masses of a member of a family on the line, and their derivatives by k coordinates.
 
     The derivative of a log-mass is the mean of the scores in the cell; the second one is the mean of products of
-    scores and of their derivatives, less the product of the means.
+    scores and of their derivatives, less the product of the means. A cell of a tail whose log-mass is below *lowest*
+    counts as empty.
     """
     shift = member.loc if "loc" in member._held else 0.0  # type: ignore[attr-defined]
     lower, upper = lower - shift, upper - shift
     ends = member.support[0] - shift, member.support[1] - shift
     mirrored = member._mirrored()
     if mirrored is None:
-        rows = _rows(member, scores, k, ends, lower, upper)
+        rows = _rows(member, scores, k, ends, lower, upper, lowest)
     else:  # a half of each cell on either side of 1/2, so that both x and 1 - x keep their digits
-        backwards = _rows(mirrored, scores, k, ends, 1.0 - np.maximum(upper, 0.5), 1.0 - np.maximum(lower, 0.5))
+        backwards = _rows(mirrored, scores, k, ends, 1.0 - np.maximum(upper, 0.5), 1.0 - np.maximum(lower, 0.5), lowest)
         rows = _joined(
-            _rows(member, scores, k, ends, np.minimum(lower, 0.5), np.minimum(upper, 0.5)), backwards[_backwards(k)]
+            _rows(member, scores, k, ends, np.minimum(lower, 0.5), np.minimum(upper, 0.5), lowest),
+            backwards[_backwards(k)],
         )
     slope = rows[1 : 1 + k]
     second = rows[_rows_of_pairs(k)] - slope[:, np.newaxis] * slope
@@ -73,13 +79,19 @@ def scores_in_cells(member: Univariate, scores: Implementation, k: int, lower: F
 
 
 def _rows(
-    member: Univariate, scores: Implementation, k: int, ends: tuple[float, float], lower: Floats, upper: Floats
+    member: Univariate,
+    scores: Implementation,
+    k: int,
+    ends: tuple[float, float],
+    lower: Floats,
+    upper: Floats,
+    lowest: float,
 ) -> Floats:
     """The rows that the kernel fills in: log-mass, means of scores, and of their products plus their derivatives."""
     out = np.empty((OUTPUTS, lower.size))
     where = np.array([*member._place_and_scale(), *ends], dtype=np.float64)
     parameters = np.array(member._score_parameters(), dtype=np.float64)
-    cell_scores(lower.size, Placed(scores.address, parameters, k, where), lower, upper, out)
+    cell_scores(lower.size, Placed(scores.address, parameters, k, where, lowest), lower, upper, out)
     return out
 
 
@@ -109,11 +121,13 @@ def _joined(one: Floats, other: Floats) -> Floats:
     return np.concatenate([whole[np.newaxis], shares[0] * one[1:] + shares[1] * other[1:]])
 
 
-def normal_in_cells(mean: Floats, L: Floats, edges: Edges, degree: int, chosen: Any = None) -> Floats:
+def normal_in_cells(
+    mean: Floats, L: Floats, edges: Edges, degree: int, chosen: Any = None, lowest: float = -math.inf
+) -> Floats:
     """Log-masses of a Normal of covariance L L', and the means of monomials of z = L**-1 (x - mean) in each cell.
 
     The rows are those of `fastkl.kernels.polynomials.exponents`; the first one holds the log-mass. *chosen* are the
-    numbers of the cells that are wanted, by default all.
+    numbers of the cells that are wanted, by default all; those whose log-mass is below *lowest* count as empty.
     """
     W = np.tril(np.linalg.inv(L))
     shape, table = np.array([line.size - 1 for line in edges]), monomials(mean.size, degree)
@@ -121,8 +135,11 @@ def normal_in_cells(mean: Floats, L: Floats, edges: Edges, degree: int, chosen: 
     out = np.empty((table.outer.size, chosen.size))
     stds = np.sqrt((L * L).sum(axis=1))
     normal = PlacedNormal(np.ascontiguousarray(mean), W, W.T @ W, stds)
-    normal_cells(chosen.size, normal, Boxes(np.concatenate(edges), shape, chosen), table, out)
-    out[0] += np.log(np.diag(W)).sum() - mean.size * LOG_SQRT_2PI
+    constant = float(np.log(np.diag(W)).sum()) - mean.size * LOG_SQRT_2PI
+    boxes = Boxes(np.concatenate(edges), shape, chosen, lowest - constant)
+    # a cell takes a few thousand points on three axes
+    normal_cells(chosen.size, normal, boxes, table, out, length=CELLS_IN_TILE, items=10**mean.size)
+    out[0] += constant
     return out
 
 

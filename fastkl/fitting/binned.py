@@ -6,6 +6,7 @@ With Q the mass of a cell, s its score, the derivative of log Q, and c the secon
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -33,6 +34,10 @@ def width_at(axis: Axis, x: float) -> float:
     return float(np.diff(axis.edges[max(cell - 1, 0) : cell + 3]).min())
 
 
+LEAST_LOG_MASS = -90.0
+"""Logarithm of the mass of q in a cell below which the cell adds nothing to a reverse divergence."""
+
+
 class Binned(Objective):
     """KL(p||q) or KL(q||p) for a histogram p."""
 
@@ -43,6 +48,7 @@ class Binned(Objective):
         self.edges, p = task.target.edges, task.target.probabilities.ravel()
         self.chosen = np.flatnonzero(p) if task.direction == "forward" else np.arange(p.size)
         self.p = p[self.chosen]
+        self.lowest = -math.inf if task.direction == "forward" else LEAST_LOG_MASS
         with np.errstate(divide="ignore"):
             self.log_p = np.log(self.p)
 
@@ -62,9 +68,9 @@ class Binned(Objective):
             return self._of_normal(state)
         lower, upper = self.edges[0][self.chosen], self.edges[0][self.chosen + 1]
         if isinstance(chart, LineChart):
-            return scores_in_cells(chart.member(state), chart.scores, len(chart.coordinates), lower, upper)
+            return scores_in_cells(chart.member(state), chart.scores, len(chart.coordinates), lower, upper, self.lowest)
         member = Normal._unchecked({"loc": float(state[0]), "scale": float(state[1])})
-        return scores_in_cells(member, Normal._scores, len(chart.parameter_names), lower, upper)
+        return scores_in_cells(member, Normal._scores, len(chart.parameter_names), lower, upper, self.lowest)
 
     def _forward(self, q: CellScores) -> tuple[Any, ...]:
         return self.p @ (self.log_p - q.log_mass), -q.slope @ self.p, -q.bend @ self.p, 1.0
@@ -85,7 +91,7 @@ class Binned(Objective):
         """Scores of the log-masses of a Normal in several dimensions, from means of polynomials in the cells."""
         chart = self.chart
         assert isinstance(chart, NormalChart)
-        moments = normal_in_cells(*chart.split(state), self.edges, TILTED_DEGREE, self.chosen)
+        moments = normal_in_cells(*chart.split(state), self.edges, TILTED_DEGREE, self.chosen, self.lowest)
         log_mass = moments[0].copy()
         moments[0] = log_mass > -np.inf
         raw, constant, basis = moments[chart.scores], chart.slope_of_constant, chart.basis

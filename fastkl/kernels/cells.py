@@ -166,6 +166,8 @@ class Placed(NamedTuple):
     """Number of scores that are wanted."""
     where: Any
     """The place, the scale, and the ends of the support."""
+    lowest: float
+    """Logarithm of a mass below which a cell in a tail counts as empty; -inf if every mass is wanted."""
 
 
 @tiled(outputs=0)
@@ -186,6 +188,11 @@ def cell_scores(partial, start, stop, member, lower, upper, out):
         if not left < right:
             continue
         near = min(max(place, left), right)
+        if near != place and left > first and right < last and member.lowest > -np.inf:
+            x[:] = near  # in a tail the density is largest there
+            scores_at(scores, parameters, x, of_q)
+            if of_q[0, 0] + log(right - left) < member.lowest:
+                continue
         top = -np.inf
         if near < right:
             at_end = right == last and right < np.inf

@@ -77,6 +77,8 @@ class Boxes(NamedTuple):
     """The number of cells along each axis."""
     chosen: Any
     """The numbers of the cells that are wanted, the last axis running fastest."""
+    lowest: float
+    """Logarithm of a mass, up to the Normal's constant, below which a cell counts as empty; -inf if all are wanted."""
 
 
 @tiled(outputs=0)
@@ -117,6 +119,13 @@ def normal_cells(partial, start, stop, normal, boxes, monomials, out):
             few, some = change < FLAT[0] and narrow < NARROW[0], change < FLAT[1] and narrow < NARROW[1]
             orders[d] = 0 if few else 1 if some else 2
             panels *= counts[d]
+        volume = 1.0
+        for d in range(D):
+            volume *= high[d] - low[d]
+        if top + log(volume) < boxes.lowest:
+            out[:, cell] = 0.0
+            out[0, cell] = -np.inf
+            continue
         for m in range(M):
             total[m] = 0.0
         for number in range(panels):
