@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from fastkl.densities import Density
 from fastkl.fitting.certificate import SUCCESS, Tolerances, complaint, evidence
 from fastkl.fitting.methods import Options, Search, solve
+from fastkl.fitting.methods.newton import ends_from
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import FitResult, Minimum
 from fastkl.fitting.scan import is_lower, lower_member
-from fastkl.fitting.search import SAME_MINIMUM, add_new, ends_of_runs
+from fastkl.fitting.search import SAME_MINIMUM, add_new
 from fastkl.fitting.starts import given_states
 from fastkl.fitting.task import task_of
 from fastkl.grids import Grid
@@ -195,6 +196,6 @@ def _scanned(search: Search, best: Point, options: Options, mass_tol: float) -> 
     if lower is None:
         return search, None
     ends = list(search.ends)
-    for end in ends_of_runs(search.reading.objective, [lower.state], gtol=options.gtol, max_passes=options.max_passes):
+    for end in ends_from(search.reading, [lower.state], options):
         add_new(ends, end, SAME_MINIMUM)
     return Search(search.reading, ends), lower

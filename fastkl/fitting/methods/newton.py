@@ -18,6 +18,8 @@ from fastkl.validation import Floats
 
 MAX_GRIDS = 3
 """Grids that are chosen, at most: for a guess, for the minima found, and for what became of them."""
+STEPS_ASIDE = [-2.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 2.0]
+"""Distances, in steps of a given grid, of places from which minima beside one of a q with a kink are sought."""
 EDGE_STEPS = 20
 """Largest number of Newton's steps along the edge where q sums to 1 over the nodes."""
 NEGLIGIBLE = 1e-3
@@ -113,8 +115,21 @@ def ends_from(reading: Reading, begins: list[Floats], options: Options) -> list[
     """The ends of the runs from the given states, each once."""
     gtol, max_passes = options.gtol, options.max_passes
     if reading.task.direction == "reverse":
-        return ends_of_runs(reading.objective, begins, gtol=gtol, max_passes=max_passes)
+        ends = ends_of_runs(reading.objective, begins, gtol=gtol, max_passes=max_passes)
+        return [_lowest_nearby(reading, end, options) for end in ends]
     return distinct(descend(reading.objective, np.array(begins), gtol=gtol, max_passes=max_passes))
+
+
+def _lowest_nearby(reading: Reading, end: Point, options: Options) -> Point:
+    """The lowest of the minima into which given nodes split one, if q has a kink; the end itself if it is none."""
+    task = reading.task
+    splits = task.chart.kinked and not task.chosen and not isinstance(task.target, Histogram)
+    if not splits or end.outcome is not Outcome.CONVERGED:
+        return end
+    step = float(reading.objective.steps(end.state[np.newaxis])[0, 0])
+    states = end.state + np.outer(STEPS_ASIDE, [step, 0.0])
+    found = descend(reading.objective, states, gtol=options.gtol, max_passes=options.max_passes, nits=end.nit)
+    return min([end, *(f for f in found if f.outcome is Outcome.CONVERGED)], key=lambda f: f.value)
 
 
 def of_minima(ends: list[Point]) -> list[Point]:
