@@ -65,6 +65,7 @@ def test_a_laplace_on_given_nodes_is_the_lowest_of_the_minima_that_they_make():
     assert result.success
     objective = kl_objective(p, "laplace", direction="reverse")
     theta = objective.theta(result.q)
-    around = [objective.fun(theta + [shift, 0.0]) for shift in np.linspace(-0.06, 0.06, 241)]  # two steps to each side
+    shifts = np.linspace(-0.06, 0.06, 241)  # two steps to each side
+    around = [objective.fun(theta + np.array([shift, 0.0])) for shift in shifts]
     # the scale would follow the place, which lowers a value by the square of a change of a few thousandths
     assert result.divergence <= min(around) + 1e-5
