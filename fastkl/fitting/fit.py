@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density
-from fastkl.fitting.certificate import SUCCESS, Tolerances, complaint, evidence
+from fastkl.fitting.certificate import Tolerances, complaint, evidence, praise
 from fastkl.fitting.methods import Options, Search, solve
 from fastkl.fitting.methods.newton import ends_from
 from fastkl.fitting.point import Outcome, Point
@@ -155,7 +155,7 @@ def fit(
         passes=points / task.grid.size,
         converged=best.outcome is Outcome.CONVERGED,
         success=not reason,
-        message="; ".join(filter(None, (reason or SUCCESS, task.note))),
+        message="; ".join(filter(None, (reason or praise(seen), task.note))),
         **tolerances._asdict(),
     )
 

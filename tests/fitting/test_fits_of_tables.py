@@ -69,3 +69,25 @@ def test_a_laplace_on_given_nodes_is_the_lowest_of_the_minima_that_they_make():
     around = [objective.fun(theta + np.array([shift, 0.0])) for shift in shifts]
     # the scale would follow the place, which lowers a value by the square of a change of a few thousandths
     assert result.divergence <= min(around) + 1e-5
+
+
+def test_a_success_says_how_much_of_it_is_the_table():
+    def message(n, **options):
+        nodes = np.linspace(-8, 8, n)
+        p = Tabulated(Grid.uniform(-8, 8, n), np.logaddexp(-0.5 * nodes**2, -2 * (nodes - 2) ** 2), log=True)
+        result = fit(p, "normal", direction="forward", **options)
+        assert result.success
+        return result.message
+
+    def digits(n):
+        words = message(n).split("; ")
+        assert words[:2] == ["converged", "the mass outside is within its tolerance"]
+        number, rest = words[2].split(" ", 1)
+        assert rest == "digits of the divergence do not depend on the nodes of the table"
+        return int(number)
+
+    assert digits(401) >= 12
+    assert digits(33) < 6
+    assert message(401, rtol=1e-6) == "converged; quadrature error and mass outside are within their tolerances"
+    counts = Tabulated.from_histogram([1, 4, 6, 2], range(5))
+    assert fit(counts, "normal", direction="forward").message.endswith("a sum over cells has no quadrature error")
