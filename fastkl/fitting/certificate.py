@@ -145,9 +145,11 @@ def praise(found: Evidence) -> str:
     if isinstance(found.reading.task.target, Histogram):
         return f"{SUCCESS_ON_DATA}; a sum over cells has no quadrature error"
     error, divergence = found.quadrature_error, found.whole.divergence
-    digits = (
-        MOST_DIGITS if error <= 0.0 else int(min(max(math.log10(max(divergence, error) / error), 0.0), MOST_DIGITS))
-    )
+    if divergence <= found.tolerances.atol:
+        return SUCCESS_ON_DATA
+    digits = MOST_DIGITS if error == 0.0 else 0
+    if 0.0 < error < divergence:
+        digits = min(int(math.log10(divergence / error)), MOST_DIGITS)
     return f"{SUCCESS_ON_DATA}; {digits} digits of the divergence do not depend on the nodes of the table"
 
 
