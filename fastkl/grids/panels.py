@@ -186,7 +186,8 @@ def _graded_edges(densities: Sequence[Landmarked]) -> Floats:
         for anchor, outwards in ((a, 1.0), (b, -1.0)):
             if math.isfinite(anchor):
                 steps = size(anchor) * ladder
-                edges.append(anchor + outwards * steps[steps < reach])
+                # A step from either side that ends at the middle, up to rounding, would leave a panel without room.
+                edges.append(anchor + outwards * steps[reach - steps >= MIN_ULPS * np.spacing(abs(anchor))])
     return np.unique(np.concatenate(edges))
 
 

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 
 import fastkl
 from fastkl import (
@@ -329,6 +330,25 @@ def test_a_grid_is_chosen_for_a_kernel_estimate():
     assert kl_divergence(p, Normal(1, 5)) == pytest.approx(kl_divergence(same, Normal(1, 5)), rel=1e-9)
     found = fit(p, "normal", direction="forward")
     assert (found.q.loc, found.q.scale) == pytest.approx((same.mean, same.std), rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("load", "column"),
+    [(load_iris, 1), (load_iris, 2), (load_breast_cancer, 0), (load_diabetes, 5), (load_diabetes, 8)],
+)
+def test_a_grid_is_chosen_for_a_kernel_estimate_of_real_columns(load, column):
+    x = load().data[:, column]
+    source = stats.gaussian_kde(x)
+    p, q = as_density(source), Normal(x.mean(), x.std())
+    reach = 12.0 * x.std()
+    fine = Grid.uniform(x.mean() - reach, x.mean() + reach, 20001)  # to 12 sigma, where a Normal is 1e-32
+    for one, other in ((p, q), (q, p)):
+        assert kl_divergence(one, other) == pytest.approx(kl_divergence(one, other, fine), rel=1e-12)
+    for direction in ("forward", "reverse"):
+        chosen, reference = (fit(p, "normal", grid, direction=direction) for grid in (None, fine))
+        assert chosen.success, chosen.message
+        assert chosen.q.loc == pytest.approx(reference.q.loc, rel=1e-9, abs=1e-9 * x.std())
+        assert chosen.q.scale == pytest.approx(reference.q.scale, rel=1e-9)
 
 
 @pytest.mark.parametrize("loc", [0.0, 5.0])

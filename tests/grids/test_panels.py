@@ -15,7 +15,7 @@ from scipy import stats
 import fastkl
 from fastkl import GeneralizedPareto, InverseGamma, Mixture, StudentT, as_density, kl_divergence
 from fastkl.grids import Axis
-from fastkl.grids.panels import MAX_PANELS, ORDER, DivergentTailError, panels
+from fastkl.grids.panels import MAX_PANELS, MIN_ULPS, ORDER, DivergentTailError, panels
 from fastkl.measures import phi
 
 SMOOTH = 1e-13
@@ -483,3 +483,12 @@ def test_a_power_that_has_no_integral_is_an_error(p, q):
 def test_a_density_above_the_largest_double_is_an_error(p, q):
     with pytest.raises(ValueError, match=r"is above the largest double at x = .*e-3\d\d,"):
         kl_divergence(p, q)
+
+
+@pytest.mark.parametrize("scale", np.random.default_rng(0).uniform(0.01, 1.0, 20))
+def test_panels_of_equally_spaced_places_have_room_for_their_nodes(scale):
+    # FIRST_PANEL widths from either place meet in the middle between places that are 4 widths apart
+    places = tuple((4.0 * k * scale, scale) for k in range(3, 20))
+    edges = panels(Frozen(stats.norm(40.0 * scale, 15.0 * scale), places)).edges
+    assert (np.diff(edges) >= MIN_ULPS * np.spacing(np.abs(edges[1:]))).all()
+    Axis.gauss_legendre(edges, ORDER)
