@@ -27,10 +27,13 @@ from fastkl.kernels.normal_mixture import evaluation_of_normals
 from fastkl.kernels.records import NormalComponent
 from fastkl.validation import Floats, as_line, as_real, as_reals
 
-POINTS = {1: (2049, 2049), 2: (257, 1025), 3: (65, 161)}
-"""Smallest and largest number of points of an axis of the default grid, by the number of axes."""
-STEPS_IN_BANDWIDTH = 1.25
-"""Steps of the default grid in the bandwidth along an axis, as far as the largest number of points allows."""
+FEWEST_POINTS = {1: 2049, 2: 257, 3: 65}
+"""Smallest number of points of an axis of the default grid, by the number of axes."""
+MOST_POINTS = {1: 2**16, 2: 2**24, 3: 2**25}
+"""Largest number of points of the whole default grid, by the number of axes."""
+STEPS_IN_BANDWIDTH, NODES_IN_BANDWIDTH = 1.25, 1.6
+"""Steps of the default grid in the bandwidth along an axis, and on Gauss-Legendre panels, whose nodes are up to 1.53
+times as far apart as they are on average."""
 REACH = {1: 8.0, 2: 6.0, 3: 6.0}
 """Reach of the default grid: bandwidths beyond the observations, and standard deviations from the mean."""
 LOGARITHMIC_REACH = 2
@@ -180,9 +183,9 @@ def estimate(
     points = as_reals(x, "observations")
     if points.ndim == 1:
         points = points[:, np.newaxis]
-    if points.ndim != 2 or not 1 <= points.shape[1] <= max(POINTS):
+    if points.ndim != 2 or not 1 <= points.shape[1] <= max(FEWEST_POINTS):
         raise ValueError(
-            f"observations have shape (n,), or (n, ndim) with up to {max(POINTS)} axes, got an array of shape "
+            f"observations have shape (n,), or (n, ndim) with up to {max(FEWEST_POINTS)} axes, got an array of shape "
             f"{points.shape}; gaussian_kde takes the transpose"
         )
     if not np.isfinite(points).all():
@@ -211,25 +214,59 @@ class _Smoother:
         self.y = _in_coordinates(sample)
         self.cov = _covariance(self.y, sample.shares)
         n_effective = 1.0 / float(sample.shares @ sample.shares)
-        factor = _factor(sample.bandwidth, self.ndim, n_effective, math.sqrt(self.cov[0, 0]))
-        self.L = factor * np.linalg.cholesky(self.cov)
+        self.factor = _factor(sample.bandwidth, self.ndim, n_effective, math.sqrt(self.cov[0, 0]))
+        """The ratio of the scales of the Normals to those of the sample."""
+        self.L = self.factor * np.linalg.cholesky(self.cov)
         self.widths = 1.0 / np.sqrt((np.linalg.inv(self.L) ** 2).sum(axis=0))
         """Standard deviation of the Normals along each axis, with the other coordinates held."""
 
     def default_grid(self) -> Grid:
-        """A grid that reaches beyond the observations."""
+        """A grid that reaches beyond the observations, and resolves the Normals."""
+        sides = self._sides()
+        if math.prod(n for _, _, n in sides) > MOST_POINTS[self.ndim]:
+            raise ValueError(self._why_unaffordable())
+        return Grid(tuple(c.axis(*side) for c, side in zip(self.coordinates, sides, strict=True)))
+
+    def _sides(self, ratio: float = 1.0) -> list[tuple[float, float, int]]:
+        """The ends, as coordinates, and the number of points of each axis, for *ratio* times the bandwidth."""
         mean, std = self.sample.shares @ self.y, np.sqrt(np.diag(self.cov))
-        marginal = np.sqrt(np.diag(self.L @ self.L.T))
-        fewest, most = POINTS[self.ndim]
-        axes = []
+        marginal = ratio * np.sqrt(np.diag(self.L @ self.L.T))
+        sides = []
         for d, coordinate in enumerate(self.coordinates):
             further = 1 if coordinate.is_plain else LOGARITHMIC_REACH
             reach = further * REACH[self.ndim]
             lower = min(self.y[:, d].min() - reach * marginal[d], mean[d] - reach * std[d])
             upper = max(self.y[:, d].max() + reach * marginal[d], mean[d] + reach * std[d])
-            wanted = math.ceil(STEPS_IN_BANDWIDTH * (upper - lower) / self.widths[d]) | 1
-            axes.append(coordinate.axis(lower, upper, min(max(wanted, further * fewest), further * most)))
-        return Grid(tuple(axes))
+            steps = STEPS_IN_BANDWIDTH if coordinate.is_plain else NODES_IN_BANDWIDTH
+            wanted = math.ceil(steps * (upper - lower) / (ratio * self.widths[d])) | 1
+            sides.append((float(lower), float(upper), max(wanted, further * FEWEST_POINTS[self.ndim])))
+        return sides
+
+    def _why_unaffordable(self) -> str:
+        """Message about a default grid that would have too many points, with remedies that work."""
+        std, most = np.sqrt(np.diag(self.cov)), MOST_POINTS[self.ndim]
+        remedies = []
+        if self.ndim > 1:
+            sizes = np.abs(np.triu(self.cov / np.outer(std, std), 1))
+            i, j = np.unravel_index(int(np.argmax(sizes)), sizes.shape)
+            remedies.append(f"fewer or less correlated columns ({i} and {j} have a correlation of {sizes[i, j]:.4g})")
+        # Normals as wide as the sample smooth everything away.
+        ratios = np.geomspace(1.0, max(1.0 / self.factor, 1.0), 200)
+        for ratio in ratios:
+            if math.prod(n for _, _, n in self._sides(ratio)) <= most:
+                suffices = ratio * self.factor * (std[0] if self.ndim == 1 else 1.0)
+                digit = 10.0 ** (math.floor(math.log10(suffices)) - 2)
+                remedies.append(f"bandwidth={digit * math.ceil(suffices / digit):.3g} or more")
+                break
+        steps = ", ".join(
+            f"{0.99 * width:.3g}{'' if coordinate.is_plain else f' of {coordinate.name}'}"
+            for coordinate, width in zip(self.coordinates, self.widths, strict=True)
+        )
+        shape = " x ".join(str(n) for _, _, n in self._sides())
+        return (
+            f"the default grid would take {shape} points, more than {most}, to resolve the bandwidth: take "
+            f"{', '.join(remedies)}, or grid= with steps of at most {steps}"
+        )
 
     def log_density(self, grid: Grid) -> Floats:
         """The log-density at the nodes of a grid, -inf at nodes that are not inside the support."""
@@ -257,9 +294,11 @@ class _Smoother:
         coarse = (line[beside] - line[beside - 1]) > self.widths[d]
         if float(self.sample.shares[coarse].sum()) > UNRESOLVED:
             step, name = float(np.diff(line)[beside[coarse] - 1].max()), self.coordinates[d].name
+            enough = math.ceil(1.001 * step / self.widths[d] * line.size) + 1
             raise ValueError(
                 f"a bandwidth of {self.widths[d]:.6g}{'' if name == 'x' else f' of {name}'} is below the grid's step "
-                f"of {step:.6g} at {int(coarse.sum())} observations: take more points"
+                f"of {step:.6g} at {int(coarse.sum())} observations: take {enough} points instead of {line.size}"
+                f"{f' on axis {d}' if self.ndim > 1 else ''}, or a larger bandwidth"
             )
 
     def _bins(self) -> tuple[list[Floats], Floats, float]:

@@ -168,10 +168,12 @@ class Tabulated(Density):
         x : array_like, shape (n,) or (n, ndim)
             Observations, at least two different ones.
         grid : Grid, optional
-            The grid of the estimate, inside the support if no node is to be 0. By default 2049 points on the line, 257
-            or more along each axis of a plane, 65 or more along each of three; they reach eight (six) bandwidths beyond
-            the observations and as many standard deviations from the mean. On a support with an end they are nodes of
-            Gauss-Legendre panels inside it, twice as many, and reach twice as far in the coordinate above.
+            The grid of the estimate, inside the support if no node is to be 0. By default 2049 points or more on the
+            line, 257 or more along each axis of a plane, 65 or more along each of three, as many as resolve the
+            bandwidth; they reach eight (six) bandwidths beyond the observations and as many standard deviations from
+            the mean. On a support with an end they are nodes of Gauss-Legendre panels inside it, at least twice as
+            many, and reach twice as far in the coordinate above. Strongly correlated columns take a fine grid, of up to
+            2**24 points in a plane, 2**25 on three axes, and 2**16 on the line.
         support : (float, float), or a sequence of such pairs, one for each axis; optional
             The ends of the open interval of possible values, such as ``(0, inf)``; the whole line by default.
         weights : array_like, shape (n,), optional
@@ -191,7 +193,8 @@ class Tabulated(Density):
         ------
         ValueError
             If an observation is not finite, outside the support or off the grid, the observations do not vary in
-            every direction, the weights do not fit, the bandwidth is not positive, or the grid's step is above it.
+            every direction, the weights do not fit, the bandwidth is not positive, the grid's step is above it, or the
+            default grid would need more points than these.
 
         Notes
         -----

@@ -2,12 +2,15 @@
 
 import math
 import pickle
+import re
 
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.datasets import load_breast_cancer
 
 from fastkl import Grid, Tabulated, fit
+from fastkl.densities import samples
 from fastkl.jit import JIT_DISABLED
 
 pytestmark = pytest.mark.skipif(JIT_DISABLED, reason="sums over thousands of bins take minutes without compiled code")
@@ -171,3 +174,66 @@ def test_each_axis_has_a_support():
     i, j = (int(np.argmin(abs(axis - c))) for axis, c in zip(p.grid.axes, at, strict=True))
     a, b = p.grid.axes[0][i], p.grid.axes[1][j]
     np.testing.assert_allclose(np.exp(p.values[i, j]), kde.pdf([np.log(a), logit(b)])[0] / (a * b * (1 - b)), rtol=0.02)
+
+
+CORRELATED = load_breast_cancer().data[:, [0, 2]]  # radius and perimeter: 0.998
+
+
+@pytest.mark.parametrize(
+    ("x", "support"),
+    [
+        (load_breast_cancer().data[:, [0, 1, 3]], None),
+        (np.exp(RNG.multivariate_normal([0, 0], [[1, 0.998], [0.998, 1]], 200)), [(0, math.inf)] * 2),
+    ],
+)
+def test_the_default_grid_resolves_the_bandwidth(x, support):
+    p = Tabulated.from_samples(x, support=support)
+    y = x if support is None else np.log(x)
+    kde = stats.gaussian_kde(y.T)
+    widths = 1.0 / np.sqrt(np.diag(kde.inv_cov))
+    for axis, width, column in zip(p.grid.axes, widths, y.T, strict=True):
+        line = axis if support is None else np.log(axis)
+        beside = np.searchsorted(line, column)
+        assert np.mean(line[beside] - line[beside - 1] <= width) >= 0.99
+    assert abs(p.log_normalizer) < 1e-4
+    if support is None:
+        np.testing.assert_allclose(p.cov, np.cov(y.T, bias=True) + kde.covariance, rtol=5e-3)
+
+
+@pytest.mark.parametrize(
+    ("x", "support", "bandwidth"),
+    [
+        (CORRELATED, None, "scott"),
+        (CORRELATED[:, 0], None, 0.004),
+        (CORRELATED[:, 0], (0, math.inf), 0.001),
+    ],
+)
+def test_remedies_for_a_default_grid_that_would_be_too_large_work(x, support, bandwidth, monkeypatch):
+    monkeypatch.setitem(samples.MOST_POINTS, x.ndim, {1: 5000, 2: 300_000}[x.ndim])
+    with pytest.raises(ValueError, match="the default grid would take") as caught:
+        Tabulated.from_samples(x, support=support, bandwidth=bandwidth)
+    message = str(caught.value)
+    assert ("0 and 1 have a correlation of 0.9979" in message) == (x.ndim == 2)
+    suffices = float(re.search(r"bandwidth=([\d.e-]+) or more", message)[1])
+    Tabulated.from_samples(x, support=support, bandwidth=suffices)
+    with pytest.raises(ValueError, match="the default grid would take"):
+        Tabulated.from_samples(x, support=support, bandwidth=0.95 * suffices)
+    steps = [float(text.split()[0]) for text in message.partition("steps of at most ")[2].split(", ")]
+    y = np.reshape(x if support is None else np.log(x), (len(x), -1))
+    low, high = y.min(axis=0) - 1, y.max(axis=0) + 1
+    axes = [np.linspace(a, b, math.ceil((b - a) / step) + 1) for a, b, step in zip(low, high, steps, strict=True)]
+    grid = Grid.from_axes(*(axis if support is None else np.exp(axis) for axis in axes))
+    Tabulated.from_samples(x, grid, support=support, bandwidth=bandwidth)
+
+
+def test_no_bandwidth_is_named_where_none_suffices(monkeypatch):
+    monkeypatch.setitem(samples.MOST_POINTS, 2, 70_000)
+    with pytest.raises(ValueError, match=r"have a correlation of 0.9979\), or grid= with steps of at most 0\.\d+, "):
+        Tabulated.from_samples(CORRELATED)
+
+
+def test_a_given_grid_hears_how_many_points_it_needs():
+    with pytest.raises(ValueError, match="is below the grid's step of ") as caught:
+        Tabulated.from_samples(CORRELATED, Grid.uniform([0, 20], [40, 250], [4001, 101]))
+    n = int(re.search(r"take (\d+) points instead of 101 on axis 1", str(caught.value))[1])
+    Tabulated.from_samples(CORRELATED, Grid.uniform([0, 20], [40, 250], [4001, n]))
