@@ -27,8 +27,8 @@ REFERENCE = "0.5*N(-2,0.6) + 0.5*N(2,0.6)"
 
 SUCCESS, NO_SUCCESS, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 STATUS = (
-    "exit status: 0, or 1 if a fit is no success or one of two directions is refused; 2 and one line on stderr for bad "
-    "input; 130 after Ctrl-C"
+    "exit status: 0, or 1 if a fit (of --family all: the best fit of a direction) is no success or one of two "
+    "directions is refused; 2 and one line on stderr for bad input; 130 after Ctrl-C"
 )
 
 STANDARD_OUTPUT = Path("-")
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     fit = commands.add_parser("fit", help="fit one density to another, in both directions")
     fit.add_argument("target", nargs="?", help=f'{GRAMMAR}; by default "{REFERENCE}"')
     fit.add_argument("--samples", metavar="COLUMN", help="TARGET is a file of raw observations in this column")
-    fit.add_argument("--bandwidth", default="scott", help="of --samples: scott, silverman or a number [scott]")
+    fit.add_argument("--bandwidth", help="of --samples: scott, silverman or a number [scott]")
     fit.add_argument(
         "--support", metavar="A:B", type=_support, help="of --samples: the ends of possible values, such as 0:inf"
     )
@@ -220,14 +220,17 @@ def _fit(arguments: argparse.Namespace) -> Report:
         _need_matplotlib(arguments.plot)
     if arguments.target is None and arguments.samples is not None:
         raise ValueError("--samples needs a TARGET, the file that has this column")
-    if arguments.support is not None and arguments.samples is None:
-        raise ValueError("--support is that of the observations of --samples")
+    for option in ("support", "bandwidth"):
+        if getattr(arguments, option) is not None and arguments.samples is None:
+            raise ValueError(f"--{option} is that of the observations of --samples")
+    if arguments.family == "mixture" and arguments.components is None:
+        raise ValueError("--family mixture takes --components N, the number of its components")
     name = arguments.target or REFERENCE
     (read,) = _read(
         arguments,
         name,
         samples=arguments.samples,
-        bandwidth=_bandwidth(arguments.bandwidth),
+        bandwidth="scott" if arguments.bandwidth is None else _bandwidth(arguments.bandwidth),
         grid=arguments.grid,
         support=arguments.support,
     )

@@ -69,9 +69,13 @@ class Columns(NamedTuple):
 
 
 def is_file(text: str) -> bool:
-    """Whether *text* names a file: standard input, a file that exists, or a name with a known ending."""
+    """Whether *text* names a file: standard input, a file or folder that exists, or a name with a known ending.
+
+    A folder is refused where it is read.
+    """
     suffix = _suffix(text)
-    return text == STANDARD_INPUT or suffix in (*TEXT, ".npz", *PACKED, *BY_PANDAS) or os.path.isfile(text)
+    known = suffix in (*TEXT, ".npz", *PACKED, *BY_PANDAS)
+    return text == STANDARD_INPUT or known or os.path.isfile(text) or os.path.isdir(text)
 
 
 def is_number(text: str) -> bool:
@@ -112,7 +116,8 @@ def read_columns(
     drop_nan : bool
         Whether rows that lack a number in one of these columns are left out; by default they are an error.
     last_may_lack : str, optional
-        The column whose last number may be missing, and is NaN then.
+        The column, in lower case, whose last number may be missing, and is NaN then; its name may be in any case of
+        letters.
 
     Raises
     ------
@@ -139,7 +144,7 @@ def complete(
 ) -> Columns:
     """The rows in which no number is missing; an error that counts the others unless they are to be dropped."""
     missing = np.any([np.isnan(column) for column in numbers.values()], axis=0)
-    missing[-1:] = any(np.isnan(column[-1]) for name, column in numbers.items() if name != last_may_lack)
+    missing[-1:] = any(np.isnan(column[-1]) for name, column in numbers.items() if name.lower() != last_may_lack)
     n, n_rows = int(missing.sum()), missing.size
     if not n:
         return Columns(numbers, n_rows, 0, place)

@@ -66,7 +66,8 @@ def read_target(
         A mixture of Normals in the notation of `GRAMMAR`; or the name of a file with columns ``x`` and ``p`` or
         ``logp``, for several axes ``x``, ``y`` (and ``z``) or ``x0``, ``x1`` ..., one row for each node of the grid in
         any order; or of a .npz archive, in which the values may also have the shape of the grid; or ``-`` for text on
-        standard input. Columns ``left``, ``right`` and ``count``, or ``edge`` and ``count``, make a histogram.
+        standard input. Columns ``left``, ``right`` and ``count``, or ``edge`` and ``count``, make a histogram, as
+        arrays ``edges`` and ``counts`` of an archive do, in any case of letters.
     samples : str, optional
         The column of a file that holds raw observations.
     bandwidth : str or float
@@ -148,6 +149,8 @@ class _Options(NamedTuple):
 
 CELLS = ("left", "right", "count"), ("edge", "count")
 """Columns of a histogram: both edges of each cell, or its lower edge, and a last row with the last edge alone."""
+ARRAYS = ("edges", "counts")
+"""Arrays of a histogram in an archive, as `numpy.histogram` gives them."""
 
 
 class _Names(NamedTuple):
@@ -173,10 +176,22 @@ class _Names(NamedTuple):
             return _known(source, names, given), self.p is None
         if not set(axes) <= set(names) or ("p" in names) == ("logp" in names):
             raise ValueError(
-                f"{title(source)}: expected x and either p or logp, got {_listed(names)}; --x and --p or --logp name "
-                "other columns, --samples one of raw observations"
+                f"{title(source)}: expected x and either p or logp, or the cells of a histogram "
+                f"({'; '.join(', '.join(columns) for columns in CELLS)}; in .npz {' and '.join(ARRAYS)}), got "
+                f"{_listed(names)}; --x and --p or --logp name other columns, --samples one of raw observations"
             )
         return ("p", False) if "p" in names else ("logp", True)
+
+
+def _of_histogram(source: str, names: Sequence[str], columns: Sequence[str]) -> dict[str, str]:
+    """The columns of a histogram, whose names may be in any case of letters; empty if one of them is missing."""
+    found = {}
+    for column in columns:
+        alike = [name for name in names if name.lower() == column]
+        if len(alike) > 1 and column not in alike:
+            raise ValueError(f"{title(source)}: columns {_listed(alike)} differ only in the case of letters")
+        found[column] = column if column in alike else "".join(alike)
+    return found if all(found.values()) else {}
 
 
 def _known(source: str, names: Sequence[str], name: str) -> str:
@@ -194,22 +209,23 @@ def _listed(names: Sequence[str]) -> str:
 
 def _from_table(source: str, wanted: _Names, options: _Options) -> Target:
     axes: list[str] = []
-    value, log, cells = "", False, False
+    value, log = "", False
+    cells: dict[str, str] = {}
 
     def choose(names: Sequence[str]) -> Sequence[str]:
         nonlocal axes, value, log, cells
         if wanted == _Names((), None, None):
-            for columns in CELLS:
-                if set(columns) <= set(names):
-                    cells = True
-                    return columns
+            cells = next(filter(None, (_of_histogram(source, names, columns) for columns in CELLS)), {})
+            if cells:
+                return list(cells.values())
         axes = wanted.axes(source, names)
         value, log = wanted.value(source, names, axes)
         return [_known(source, names, name) for name in (*axes, value)]
 
     columns = read_columns(source, choose, drop_nan=options.drop_nan, last_may_lack="count")
     if cells:
-        return _of_cells(source, columns, options)
+        numbers = {column: columns.numbers[name] for column, name in cells.items()}
+        return _of_cells(source, columns._replace(numbers=numbers), options)
     return _in_long_form(source, columns, axes, value, log=log, options=options)
 
 
@@ -292,9 +308,11 @@ def _from_npz(source: str, wanted: _Names, options: _Options) -> Target:
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{source}: not a readable .npz file: {error}") from None
     names = list(arrays)
-    if {"counts", "edges"} <= set(names):  # as numpy.histogram returns them
+    cells = _of_histogram(source, names, ARRAYS)
+    if cells:
+        edges, counts = (arrays[name] for name in cells.values())
         try:
-            found = Tabulated.from_histogram(arrays["counts"], arrays["edges"], pseudocount=options.pseudocount or 0.0)
+            found = Tabulated.from_histogram(counts, edges, pseudocount=options.pseudocount or 0.0)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{source}: {error}") from None
         return Target(found)

@@ -118,6 +118,7 @@ def files():
     Path("semicolons.csv").write_text("x;p\n1;2\n")
     Path("data.csv").write_text("v\n1\n2\n3\n")
     Path("folder.csv").mkdir()
+    Path("folder").mkdir()
 
 
 # What the line on stderr must contain stands behind each call, between bars.
@@ -147,6 +148,12 @@ BAD_CALLS = {
     "support turned": (["fit", "data.csv", "--samples", "v", "--support=inf:0"], "lower < upper | (inf, 0)"),
     "support without samples": (["fit", "N(0,1)", "--support=0:inf"], "--support | --samples"),
     "bandwidth": (["fit", "data.csv", "--samples", "v", "--bandwidth", "wide"], "'wide' | 'scott' | 'silverman'"),
+    "bandwidth without samples": (["fit", "data.csv", "--bandwidth", "0.5"], "--bandwidth | --samples"),
+    "mixture": (["fit", "N(0,1)", "--family", "mixture"], "--family mixture | --components"),
+    "folder without ending": (["fit", "folder"], "folder: Is a directory"),
+    "folder of samples": (["fit", "folder", "--samples", "v"], "folder: Is a directory"),
+    "folder with columns": (["kl", "folder", "N(0,1)", "--x", "v"], "folder: Is a directory"),
+    "no table": (["fit", "data.csv"], "x and either p or logp | left, right, count; edge, count | edges and counts"),
     "bandwidth 0": (["fit", "data.csv", "--samples", "v", "--bandwidth", "0"], "> 0 | 0.0"),
     "grid of two": (["fit", "--grid=0:1"], "LO:HI:N | '0:1'"),
     "grid of four": (["fit", "--grid=0:1:9:9"], "LO:HI:N | '0:1:9:9'"),
@@ -180,6 +187,12 @@ def test_a_fit_that_is_no_success_is_printed_with_status_1(capsys):
     assert (status, err) == (1, "")
     assert "NO SUCCESS" in out
     assert "mass_tol" in out
+
+
+def test_a_ranking_whose_best_fit_is_no_success_is_printed_with_status_1(capsys):
+    status, out, err = run(capsys, "fit", "N(0,1)", "--family", "all", "--direction", "forward", "--grid=-3:3:101")
+    assert (status, err) == (1, "")
+    assert "normal" in out
 
 
 def test_observations_are_estimated_on_the_grid_that_is_asked_for(capsys):

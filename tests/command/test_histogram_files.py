@@ -28,10 +28,27 @@ def test_both_layouts_hold_the_same_counts(here, text):
     assert parse_target("h.csv", pseudocount=0.5).pseudocount == 0.5
 
 
-def test_arrays_of_numpy_are_read(here):
+@pytest.mark.parametrize("case", [str.lower, str.title, str.upper])
+def test_arrays_of_numpy_are_read(here, case):
     counts, edges = np.histogram([1, 2, 2, 5, 7.5], 4)
-    np.savez(here / "h.npz", counts=counts, edges=edges)
-    assert parse_target("h.npz").counts.tolist() == counts.tolist()
+    np.savez(here / "h.npz", **{case("counts"): counts, case("edges"): edges})
+    p = parse_target("h.npz")
+    assert (p.counts.tolist(), p.edges[0].tolist()) == (counts.tolist(), edges.tolist())
+
+
+@pytest.mark.parametrize("text", [CELLS, EDGES.format("")])
+@pytest.mark.parametrize("case", [str.title, str.upper])
+def test_names_may_be_in_any_case_of_letters(here, text, case):
+    (here / "h.csv").write_text(case(text))
+    assert parse_target("h.csv").counts.tolist() == [3, 8, 5, 2]
+
+
+def test_names_that_differ_only_in_the_case_of_letters_say_too_little(here):
+    (here / "h.csv").write_text("left,right,Count,COUNT\n0,1,3,4\n1,2,8,9\n")
+    with pytest.raises(ValueError, match="columns Count, COUNT differ only in the case of letters"):
+        parse_target("h.csv")
+    (here / "h.csv").write_text("left,right,Count,count\n0,1,3,4\n1,2,8,9\n")
+    assert parse_target("h.csv").counts.tolist() == [4, 9]
 
 
 def test_a_fit_of_counts_has_its_statistics(here, capsys):
