@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+TIMES = (np.datetime64, np.timedelta64)
+"""Types of dates and durations, which NumPy would turn into numbers of an unnamed unit."""
+
 
 def as_real(value: Any, name: str) -> float:
     """*value* as a finite float."""
@@ -58,11 +61,15 @@ def as_count(value: Any, name: str) -> int:
 
 def as_reals(values: Any, name: str) -> Floats:
     """*values* as an array of doubles; the same memory if it is one already."""
-    if np.ma.is_masked(values):
+    if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise TypeError(f"{name} must not be masked, but {int(np.sum(np.ma.getmaskarray(values)))} of them are")
     array = np.asarray(values)
     if np.iscomplexobj(array):
         raise TypeError(f"{name} must be real, got complex numbers")
+    kinds = [x.dtype for x in array.flat if isinstance(x, TIMES)] if array.dtype.kind == "O" else [array.dtype]
+    if kinds and kinds[0].kind in "mM":
+        unit = "(x - x[0]) / numpy.timedelta64(1, 'D')"
+        raise TypeError(f"{name} must be numbers, got {kinds[0]}; take them in a unit, as {unit} does")
     try:
         return np.asarray(array, dtype=np.float64)
     except (TypeError, ValueError):

@@ -27,6 +27,8 @@ GRID = Grid.uniform(-4, 4, 81)
 X = GRID.axes[0]
 ONES = np.ones(81)
 N = Normal(0, 1)
+DAYS = np.array(["2026-01-01", "2026-01-02", "2026-01-05"], "M8[D]")
+LAGS = DAYS - DAYS[0]
 M4 = MultivariateNormal([0] * 4, np.eye(4))
 ELSEWHERE = Grid.uniform(3, 4, 81)
 """Where Normal(0, 1e-3) is 0 in doubles."""
@@ -227,6 +229,28 @@ TYPE_ERRORS = {
     "Mixture: component is a tuple": (lambda: Mixture([(0, 1)]), "fastkl.Normal | (0, 1)"),
     "Tabulated: no grid": (lambda: Tabulated(X, ONES), "fastkl.Grid | ndarray"),
     "Tabulated: complex": (lambda: Tabulated(GRID, ONES * 1j), "real | complex"),
+    "from_samples: dates": (
+        lambda: _samples(DAYS),
+        "observations must be numbers | datetime64[D] | / numpy.timedelta64",
+    ),
+    "from_samples: durations": (lambda: _samples(LAGS), "observations must be numbers | timedelta64[D]"),
+    "from_samples: dates as objects": (lambda: _samples([1.5, *DAYS]), "observations must be numbers | datetime64[D]"),
+    "from_samples: weights": (
+        lambda: _samples([1, 2, 3], weights=LAGS),
+        "weights must be numbers | timedelta",
+    ),
+    "from_histogram: dates": (lambda: Tabulated.from_histogram([1, 2], DAYS), "edges must be numbers | datetime64[D]"),
+    "from_histogram: durations": (
+        lambda: Tabulated.from_histogram(LAGS, range(4)),
+        "counts must be | timedelta",
+    ),
+    "from_histogram: density": (
+        lambda: Tabulated.from_histogram([1, 2], [0, 1, 2], density="yes"),
+        "density must be True or False | 'yes'",
+    ),
+    "Tabulated: durations": (lambda: Tabulated(GRID, X.astype("m8[s]")), "values must be numbers | timedelta64[s]"),
+    "Grid: dates": (lambda: Grid.from_axes(DAYS), "must be numbers | datetime64[D]"),
+    "Normal: logpdf of durations": (lambda: N.logpdf(LAGS), "x must be numbers | timedelta64[D]"),
     "from_samples: no grid": (lambda: _samples([1, 2], X), "fastkl.Grid | ndarray"),
     "kl_divergence: p is an array": (lambda: kl_divergence(X, N), "p must be | Mixture, a Tabulated | ndarray"),
     "kl_divergence: q is a list": (lambda: kl_divergence(N, [1, 2]), "q must be | Mixture, a Tabulated | list"),

@@ -43,6 +43,8 @@ class Histogram(Tabulated):
         given = as_reals(counts, "counts").copy()
         self.edges = _checked_edges(edges, given.ndim)
         _check_counts(given, self.edges)
+        if not isinstance(density, bool | np.bool_):
+            raise TypeError(f"density must be True or False, got {density!r}")
         if as_real(pseudocount, "pseudocount") < 0.0:
             raise ValueError(f"pseudocount must be >= 0, got {pseudocount!r}")
         finite = tuple(map(_closed, self.edges))

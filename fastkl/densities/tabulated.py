@@ -129,6 +129,8 @@ class Tabulated(Density):
         ValueError
             If the edges do not increase, their number is not one more than that of the counts, a count is negative or
             not finite, or all are 0.
+        TypeError
+            If counts or edges are no numbers, dates for instance, or `density` is neither True nor False.
 
         Examples
         --------
@@ -195,6 +197,8 @@ class Tabulated(Density):
             If an observation is not finite, outside the support or off the grid, the observations do not vary in
             every direction, the weights do not fit, the bandwidth is not positive, the grid's step is above it, or the
             default grid would need more points than these.
+        TypeError
+            If the observations are no numbers: of dates, take the time since a start.
 
         Notes
         -----

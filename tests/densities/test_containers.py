@@ -138,3 +138,37 @@ def test_a_bad_data_array_is_named(make, kind, words):
     pytest.importorskip("xarray")
     with pytest.raises(kind, match=words):
         Tabulated.from_xarray(make())
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64"])
+def test_nullable_numbers_are_observations_and_counts(dtype):
+    pd = pytest.importorskip("pandas")
+    numbers = [1, 2, 5, 7]
+    given = pd.Series(numbers, dtype=dtype)
+    expected = Tabulated.from_samples(numbers, weights=numbers)
+    np.testing.assert_array_equal(Tabulated.from_samples(given, weights=given).values, expected.values)
+    found = Tabulated.from_histogram(given[:3], given)
+    assert (found.n, found.edges[0].tolist()) == (8, numbers)
+    pair = pd.DataFrame({"a": [0, 3, 1, 1], "b": numbers}).convert_dtypes()
+    np.testing.assert_array_equal(
+        Tabulated.from_samples(pair).values, Tabulated.from_samples(pair.to_numpy(dtype=float)).values
+    )
+
+
+# Versions of pandas differ in whether NA arrives as NaN, and so in the type of the error.
+MISSING = (ValueError, TypeError)
+
+
+@pytest.mark.parametrize("dtype", ["Int64", "Float64"])
+@pytest.mark.parametrize("container", ["Series", "array"])
+def test_a_missing_nullable_number_is_named(dtype, container):
+    pd = pytest.importorskip("pandas")
+    given = getattr(pd, container)([1, 2, None, 4], dtype=dtype)
+    with pytest.raises(MISSING, match=r"observations must be (finite, but number 2 is nan|numbers, got <NA>)"):
+        Tabulated.from_samples(given)
+    with pytest.raises(MISSING, match=r"weights must be (finite, but number 2 is nan|numbers, got <NA>)"):
+        Tabulated.from_samples([1, 2, 3, 4], weights=given)
+    with pytest.raises(MISSING, match=r"counts must be (>= 0 and finite, but that of cell 2 is nan|numbers, got <NA>)"):
+        Tabulated.from_histogram(given, range(5))
+    with pytest.raises(MISSING, match=r"edges must be (finite, .* but one is nan|numbers, got <NA>)"):
+        Tabulated.from_histogram([1, 2, 3], given)
