@@ -11,7 +11,7 @@ import numpy as np
 from fastkl.closed_forms import closed_form
 from fastkl.densities import Density, Histogram, Tabulated
 from fastkl.families.univariate import LocationScale
-from fastkl.fitting.charts import MixtureChart, NormalChart
+from fastkl.fitting.charts import Chart, MixtureChart, NormalChart
 from fastkl.fitting.methods.newton import cells_of_narrow
 from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.point import Outcome, Point
@@ -92,6 +92,8 @@ class Evidence(NamedTuple):
     outside_p: float
     outside_q: float
     tolerances: Tolerances
+    scale_in_steps: float
+    """The smallest scale of q in steps of the grid."""
     lower: Point | None = None
     """A q on the grid that a scan has found below the ends of the runs before it, if there is one."""
 
@@ -109,18 +111,28 @@ class Evidence(NamedTuple):
 
 def evidence(reading: Reading, best: Point, runs: int, tolerances: Tolerances, lower: Point | None = None) -> Evidence:
     """The figures of the best end of all runs, which take up to three passes over the grid."""
-    task, whole = reading.task, _integral(reading, best)
-    error = quadrature_error(*task.order(best.q), task.grid, whole)
-    mass_p, mass_q = (whole.mass_a, whole.mass_b) if task.direction == "forward" else (whole.mass_b, whole.mass_a)
-    outside_p = mass_outside(task.target, task.grid, mass_p)
-    outside_q = mass_outside(task.order(best.q)[0 if task.direction == "reverse" else 1], task.grid, mass_q)
-    return Evidence(reading, best, runs, whole, error, outside_p, outside_q, tolerances, lower)
+    task, order = reading.task, reading.task.order(best.q)
+    scale_in_steps = _scale_in_steps(reading, best)
+    whole = _integral(reading, best, order, scale_in_steps)
+    error = quadrature_error(*order, task.grid, whole)
+    masses = whole.mass_a, whole.mass_b
+    outside = [mass_outside(density, task.grid, mass) for density, mass in zip(order, masses, strict=True)]
+    outside_p, outside_q = outside if task.direction == "forward" else outside[::-1]
+    return Evidence(reading, best, runs, whole, error, outside_p, outside_q, tolerances, scale_in_steps, lower)
 
 
-def _integral(reading: Reading, end: Point) -> Integral:
+def _scale_in_steps(reading: Reading, end: Point) -> float:
+    """The smallest scale of q in steps of the grid; inf for a mixture and a histogram, whose q is not told by it."""
+    task, state = reading.task, end.state[np.newaxis]
+    if isinstance(task.chart, MixtureChart) or isinstance(task.target, Histogram):
+        return math.inf
+    with np.errstate(divide="ignore"):  # the steps of an objective that needs no nodes are 0
+        return float((task.chart.scales(state) / reading.objective.steps(state)).min())
+
+
+def _integral(reading: Reading, end: Point, order: tuple[Density, Density], scale_in_steps: float) -> Integral:
     """The divergence at the end of a run, without another pass if an earlier one has given it."""
-    task, q, state = reading.task, end.q, end.state[np.newaxis]
-    order = task.order(q)
+    task = reading.task
     if isinstance(task.chart, MixtureChart) or isinstance(task.target, Histogram):
         return integrate(*order, task.grid)
     objective = reading.objective
@@ -129,13 +141,17 @@ def _integral(reading: Reading, end: Point) -> Integral:
         whole = None if fallen is None else integral_of_sums(*order, task.grid, objective.found.sums)
         if fallen is not None and whole is not None:
             return whole._replace(divergence=max(whole.divergence - fallen, 0.0))
-    tells = isinstance(task.chart, NormalChart) or issubclass(task.chart.family, LocationScale)
-    resolved = tells and (task.chart.scales(state) >= RESOLVED * objective.steps(state)).all()
+    resolved = scale_in_steps >= RESOLVED and _is_told_by_scale(task.chart)
     if reading.is_own_table and resolved and end.outcome is Outcome.CONVERGED and end.value > objective.digits_above:
-        mass_q = 1.0 - q.mass_outside(task.grid)
+        mass_q = 1.0 - end.q.mass_outside(task.grid)
         mass_a, mass_b = (1.0, mass_q) if task.direction == "forward" else (mass_q, 1.0)
         return Integral(end.value, mass_a, mass_b, 0)
     return integrate(*order, task.grid)
+
+
+def _is_told_by_scale(chart: Chart) -> bool:
+    """Whether nodes that are close in the scale of a member resolve it everywhere."""
+    return isinstance(chart, NormalChart) or issubclass(chart.family, LocationScale)
 
 
 def praise(found: Evidence) -> str:
@@ -208,13 +224,12 @@ def _mass_is_inside(found: Evidence) -> str:
 
 def _is_resolved(found: Evidence) -> str:
     """Nothing, if the nodes of a table see q as it is: a scale above their step, and a sum that is its mass there."""
-    task, best = found.reading.task, found.best
+    task = found.reading.task
     if not found.is_data or isinstance(task.target, Histogram):
         return ""
-    state = best.state[np.newaxis]
-    steps = found.reading.objective.steps(state) if not isinstance(task.chart, MixtureChart) else None
-    narrow = steps is not None and bool((task.chart.scales(state) < steps).any())
-    known = best.q.mass_outside(task.grid)
+    if found.scale_in_steps >= RESOLVED and _is_told_by_scale(task.chart):
+        return ""
+    narrow, known = found.scale_in_steps < 1.0, found.best.q.mass_outside(task.grid)
     summed = found.whole.mass_b if task.direction == "forward" else found.whole.mass_a
     if not narrow and (task.grid.ndim > 1 or abs(summed - (1.0 - known)) <= MISCOUNTED):
         return ""
