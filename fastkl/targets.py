@@ -229,10 +229,15 @@ def _from_table(source: str, wanted: _Names, options: _Options) -> Target:
     return _in_long_form(source, columns, axes, value, log=log, options=options)
 
 
-def _of_cells(source: str, columns: Columns, options: _Options) -> Target:
-    """A histogram with one row for each cell, in order."""
+def _refuse_floor(source: str, options: _Options) -> None:
+    """Refuse a floor for counts."""
     if options.floor is not None:
         raise ValueError(f"{title(source)}: --floor is for a table of densities, for counts there is --pseudocount")
+
+
+def _of_cells(source: str, columns: Columns, options: _Options) -> Target:
+    """A histogram with one row for each cell, in order."""
+    _refuse_floor(source, options)
     counts = columns.numbers["count"]
     if "edge" in columns.numbers:
         edges = columns.numbers["edge"]
@@ -308,8 +313,9 @@ def _from_npz(source: str, wanted: _Names, options: _Options) -> Target:
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{source}: not a readable .npz file: {error}") from None
     names = list(arrays)
-    cells = _of_histogram(source, names, ARRAYS)
+    cells = _of_histogram(source, names, ARRAYS) if wanted == _Names((), None, None) else {}
     if cells:
+        _refuse_floor(source, options)
         edges, counts = (arrays[name] for name in cells.values())
         try:
             found = Tabulated.from_histogram(counts, edges, pseudocount=options.pseudocount or 0.0)

@@ -34,6 +34,10 @@ def test_arrays_of_numpy_are_read(here, case):
     np.savez(here / "h.npz", **{case("counts"): counts, case("edges"): edges})
     p = parse_target("h.npz")
     assert (p.counts.tolist(), p.edges[0].tolist()) == (counts.tolist(), edges.tolist())
+    with pytest.raises(ValueError, match="--floor is for a table of densities"):
+        parse_target("h.npz", floor=0.1)
+    with pytest.raises(ValueError, match="no column 'mass'"):
+        parse_target("h.npz", x=["mass"])
 
 
 @pytest.mark.parametrize("text", [CELLS, EDGES.format("")])
