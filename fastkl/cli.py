@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn, TypeVar
 
 import numpy as np
 
@@ -36,6 +36,9 @@ STANDARD_OUTPUT = Path("-")
 
 NATS, UNITS = "nats", {2.0: "bits", 10.0: "hartleys"}
 """Units of divergences: by the natural logarithm, and by base."""
+
+
+T = TypeVar("T")
 
 
 class Report(NamedTuple):
@@ -237,14 +240,9 @@ def _fit(arguments: argparse.Namespace) -> Report:
     if arguments.family == "all":
         return _comparison(name, read, arguments)
     results, refused = _fits(read.density, arguments)
-    if not results:
-        reasons = set(refused.values())
-        each = [f"{direction}: {reason}" for direction, reason in refused.items()]
-        raise ValueError("; ".join(each) if len(reasons) > 1 else reasons.pop())
     grid = next(iter(results.values())).grid
     column = f", column {arguments.samples}" if arguments.samples else ""
     header = f"p     {_account(title(name) + column, read)}\ngrid  {_sides(read.density, grid)}"
-    refusals = [f"{TITLE[direction]}\n  REFUSED: {reason}" for direction, reason in refused.items()]
     content = {
         "target": name,
         "samples": arguments.samples,
@@ -255,39 +253,63 @@ def _fit(arguments: argparse.Namespace) -> Report:
     if arguments.plot is not None:
         _save(fastkl.plot_fits(*results.values())[0].figure, arguments.plot)
     success = not refused and all(result.success for result in results.values())
-    text = "\n\n".join([header, *map(str, results.values()), *refusals])
+    text = "\n\n".join([header, *map(str, results.values()), *_refusals(refused)])
     return Report(text, SUCCESS if success else NO_SUCCESS, content)
 
 
 def _comparison(name: str, read: Target, arguments: argparse.Namespace) -> Report:
     """All families, ranked, in each direction that was asked for."""
-    both: tuple[Direction, ...] = ("forward", "reverse")
-    directions = both if arguments.direction in (None, "both") else (arguments.direction,)
-    given = {"rtol": arguments.rtol, "mass_tol": arguments.mass_tol}
-    given = {key: value for key, value in given.items() if value is not None}
-    found, texts = [], [f"p     {_account(title(name), read)}"]
-    for direction in directions:
-        try:
-            ranked = fastkl.compare(read.density, None, arguments.grid, direction=direction, **given)
-        except ValueError as error:
-            if len(directions) == 1:
-                raise
-            texts.append(f"{TITLE[direction]}\n  REFUSED: {_one_line(error)}")
-            continue
-        found.append(ranked)
-        texts.append(f"{TITLE[direction]}\n{ranked}")
-    if not found:
-        raise ValueError(texts[-1].partition("REFUSED: ")[2])
+    given = _given({"rtol": arguments.rtol, "mass_tol": arguments.mass_tol})
+    found, refused = _in_directions(
+        arguments,
+        ("forward", "reverse"),
+        lambda direction: fastkl.compare(read.density, None, arguments.grid, direction=direction, **given),
+    )
+    ranked = [f"{TITLE[direction]}\n{comparison}" for direction, comparison in found.items()]
     content = {
         "target": name,
         "n_dropped": read.n_dropped,
-        "results": [result.to_dict() for ranked in found for result in ranked],
-        "refused": {r[0].direction: r.refused for r in found},
+        "results": [result.to_dict() for comparison in found.values() for result in comparison],
+        "refused": {**{direction: comparison.refused for direction, comparison in found.items()}, **refused},
     }
     if arguments.plot is not None:
-        _save(found[0].plot().figure, arguments.plot)
-    good = len(found) == len(directions) and all(ranked.best.success for ranked in found)
-    return Report("\n\n".join(texts), SUCCESS if good else NO_SUCCESS, content)
+        _save(next(iter(found.values())).plot().figure, arguments.plot)
+    success = not refused and all(comparison.best.success for comparison in found.values())
+    text = "\n\n".join([f"p     {_account(title(name), read)}", *ranked, *_refusals(refused)])
+    return Report(text, SUCCESS if success else NO_SUCCESS, content)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    """The options that are not None."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def _refusals(refused: dict[Direction, str]) -> list[str]:
+    return [f"{TITLE[direction]}\n  REFUSED: {reason}" for direction, reason in refused.items()]
+
+
+def _in_directions(
+    arguments: argparse.Namespace, both: tuple[Direction, ...], run: Callable[[Direction], T]
+) -> tuple[dict[Direction, T], dict[Direction, str]]:
+    """What *run* returns for the directions that were asked for, and the reasons why others are refused.
+
+    Raises
+    ------
+    ValueError
+        If all of them are refused.
+    """
+    found: dict[Direction, T] = {}
+    refused: dict[Direction, str] = {}
+    for direction in both if arguments.direction in (None, "both") else (arguments.direction,):
+        try:
+            found[direction] = run(direction)
+        except ValueError as error:
+            refused[direction] = _one_line(error)
+    if not found:
+        reasons = set(refused.values())
+        each = [f"{direction}: {reason}" for direction, reason in refused.items()]
+        raise ValueError("; ".join(each) if len(reasons) > 1 else reasons.pop())
+    return found, refused
 
 
 def _sides(target: Density, grid: Grid) -> str:
@@ -308,15 +330,10 @@ def _fits(target: Density, arguments: argparse.Namespace) -> tuple[dict[Directio
         "rtol": arguments.rtol,
         "mass_tol": arguments.mass_tol,
     }
-    given = {name: value for name, value in options.items() if value is not None}
-    results: dict[Direction, FitResult] = {}
-    refused: dict[Direction, str] = {}
-    for direction in both if arguments.direction in (None, "both") else (arguments.direction,):
-        try:
-            results[direction] = fastkl.fit(target, family, arguments.grid, direction=direction, **given)
-        except ValueError as error:
-            refused[direction] = _one_line(error)
-    return results, refused
+    given = _given(options)
+    return _in_directions(
+        arguments, both, lambda direction: fastkl.fit(target, family, arguments.grid, direction=direction, **given)
+    )
 
 
 def _surface(arguments: argparse.Namespace) -> Report:

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from fastkl.densities.log_linear import to_peak
 from fastkl.densities.mixture import Mixture
 from fastkl.densities.tabulated import Tabulated
 from fastkl.density import Density
@@ -62,11 +63,9 @@ def scores_in_cells(
     if mirrored is None:
         rows = _rows(member, scores, k, ends, lower, upper, lowest)
     else:  # a half of each cell on either side of 1/2, so that both x and 1 - x keep their digits
-        backwards = _rows(mirrored, scores, k, ends, 1.0 - np.maximum(upper, 0.5), 1.0 - np.maximum(lower, 0.5), lowest)
-        rows = _joined(
-            _rows(member, scores, k, ends, np.minimum(lower, 0.5), np.minimum(upper, 0.5), lowest),
-            backwards[_backwards(k)],
-        )
+        left = _rows(member, scores, k, ends, np.minimum(lower, 0.5), np.minimum(upper, 0.5), lowest)
+        right = _rows(mirrored, scores, k, ends, 1.0 - np.maximum(upper, 0.5), 1.0 - np.maximum(lower, 0.5), lowest)
+        rows = _joined(left, right[_backwards(k)])
     slope = rows[1 : 1 + k]
     second = rows[_rows_of_pairs(k)] - slope[:, np.newaxis] * slope
     own = member._derivatives_in_cells(lower, upper) if k else None
@@ -169,10 +168,10 @@ def _of_table(table: Tabulated, edges: Floats) -> Floats:
     inside = edges[(edges > nodes[0]) & (edges < nodes[-1])]
     ends = np.union1d(nodes, inside)
     logs = np.asarray(table.logpdf(ends))
-    higher, drop = np.maximum(logs[1:], logs[:-1]), np.abs(np.diff(logs))
+    low, high = logs[:-1], logs[1:]
     with np.errstate(invalid="ignore", divide="ignore"):
-        factor = np.where(drop > 0.0, -np.expm1(-drop) / drop, 1.0)
-        pieces = np.where(np.isfinite(drop), higher + np.log(np.diff(ends) * factor), -np.inf)
+        pieces = np.maximum(low, high) + np.log(np.diff(ends) * to_peak(low, high))
+    pieces[~np.isfinite(np.minimum(low, high))] = -np.inf
     return _by_cell(pieces - logsumexp(pieces), ends[:-1], edges)
 
 

@@ -74,7 +74,7 @@ class Histogram(Tabulated):
                     )
 
     def on(self, edges: Sequence[Floats]) -> Histogram:
-        """The same density by its probabilities between other edges, which include its own edges inside of them."""
+        """A histogram of this density between other edges, which include the edges of this one inside of them."""
         masses = self.probabilities
         for axis, (own, line) in enumerate(zip(self.edges, edges, strict=True)):
             masses = np.moveaxis(np.tensordot(_shares(own, line), masses, (1, axis)), 0, axis)

@@ -79,11 +79,14 @@ class LogLinear(NamedTuple):
 
 def _mass(low: Floats, high: Floats, width: Floats) -> Floats:
     """The integral over intervals at whose ends a density that is linear in the log has these logarithms."""
-    peak = np.maximum(low, high)
+    return np.where(np.isfinite(np.minimum(low, high)), width * np.exp(np.maximum(low, high)) * to_peak(low, high), 0.0)
+
+
+def to_peak(low: Floats, high: Floats) -> Floats:
+    """The ratio of the mean of a density that is linear in the log to its larger end, from the logarithms of both."""
     with np.errstate(invalid="ignore", divide="ignore"):
         drop = np.abs(high - low)
-        ratio = np.where(drop > 0.0, -np.expm1(-drop) / drop, 1.0)
-    return np.where(np.isfinite(np.minimum(low, high)), width * np.exp(peak) * ratio, 0.0)
+        return np.where(drop > 0.0, -np.expm1(-drop) / drop, 1.0)
 
 
 def _log_ratio(u: Floats) -> Floats:

@@ -337,7 +337,7 @@ class Tabulated(Density):
         return self._law.cdf(x)
 
     def quantile(self, q: ArrayLike) -> Any:
-        """The inverse of `cdf`, as ``ppf`` of SciPy's distributions.
+        """Quantiles, the inverse of `cdf`, as ``ppf`` of SciPy's distributions.
 
         Parameters
         ----------

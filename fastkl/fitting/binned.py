@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fastkl.densities import Histogram
+from fastkl.densities import Density, Histogram
 from fastkl.densities.cells import CellScores, normal_in_cells, scores_in_cells
 from fastkl.families.normal import Normal
 from fastkl.fitting.charts import LineChart, NormalChart
@@ -26,6 +26,17 @@ if TYPE_CHECKING:
 
 SMALLEST_IN_CELLS = {"forward": 1e-3, "reverse": 0.1}
 """Least scale of q in cells: a forward fit may place it by the counts beside a full cell, a reverse fit cannot."""
+
+
+def cells_of_narrow(target: Density) -> str:
+    """Words for the filled cells of a histogram's axis if they are one or two neighbours, which any narrow q fits."""
+    if not isinstance(target, Histogram):
+        return ""
+    for d in range(target.ndim):
+        filled = np.flatnonzero(target.probabilities.sum(axis=tuple(k for k in range(target.ndim) if k != d)))
+        if filled[-1] - filled[0] < 2:
+            return "a single cell" if filled.size == 1 else "two neighbouring cells"
+    return ""
 
 
 def width_at(axis: Axis, x: float) -> float:

@@ -11,8 +11,8 @@ import numpy as np
 from fastkl.closed_forms import closed_form
 from fastkl.densities import Density, Histogram, Tabulated
 from fastkl.families.univariate import LocationScale
+from fastkl.fitting.binned import cells_of_narrow
 from fastkl.fitting.charts import Chart, MixtureChart, NormalChart
-from fastkl.fitting.methods.newton import cells_of_narrow
 from fastkl.fitting.objectives import ForwardExponential
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading

@@ -72,7 +72,6 @@ OUTPUTS = 1 + MOST + PAIRS
 @block
 def _add(sums, x, of_q, weights, half, coordinates, top):
     """Add a panel to the sums, which are relative to exp(top)."""
-    pairs = coordinates * (coordinates + 1) // 2
     for i in range(x.size):
         share = half * weights[i] * exp_or_zero(of_q[0, i] - top)
         if share > 0.0:
@@ -83,7 +82,6 @@ def _add(sums, x, of_q, weights, half, coordinates, top):
                 for b in range(a, coordinates):
                     sums[at] += share * (of_q[1 + a, i] * of_q[1 + b, i] + of_q[at, i])
                     at += 1
-    return pairs
 
 
 @block

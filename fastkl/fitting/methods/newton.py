@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.densities import Density, Histogram
+from fastkl.densities import Histogram
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
+from fastkl.fitting.binned import cells_of_narrow
 from fastkl.fitting.charts import LineChart
 from fastkl.fitting.methods.method import Options, Search
 from fastkl.fitting.objectives import ForwardOnTable
@@ -92,17 +93,6 @@ def _on_edge(objective: ForwardOnTable, end: Point, options: Options) -> Point:
             break
         state, weight = chart.move(state[np.newaxis], step[np.newaxis, :-1])[0], weight + float(step[-1])
     return end
-
-
-def cells_of_narrow(target: Density) -> str:
-    """Words for the filled cells of a histogram's axis if they are one or two neighbours, which any narrow q fits."""
-    if not isinstance(target, Histogram):
-        return ""
-    for d in range(target.ndim):
-        filled = np.flatnonzero(target.probabilities.sum(axis=tuple(k for k in range(target.ndim) if k != d)))
-        if filled[-1] - filled[0] < 2:
-            return "a single cell" if filled.size == 1 else "two neighbouring cells"
-    return ""
 
 
 def _unidentified(reading: Reading, state: Floats) -> Point:
