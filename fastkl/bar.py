@@ -18,7 +18,8 @@ def progress(*, delay: float = DELAY, **options: Any) -> Iterator[None]:
     """A context in which long calls show a progress bar.
 
     The bar shows how much of a pass over the grid is done, and counts the passes: a divergence takes one or a few, a
-    fit tens. It appears when the context has lasted `delay` seconds, and is cleared at its end.
+    fit tens. A fit of every row of a batch shows the rows that are done, how many a second, and the time left. The bar
+    appears when the context has lasted `delay` seconds, and is cleared at its end.
 
     Parameters
     ----------
@@ -47,13 +48,14 @@ def progress(*, delay: float = DELAY, **options: Any) -> Iterator[None]:
     with tqdm(total=0, **settings) as bar:
         passes = seen = length = 0
 
-        def report(done: int, size: int) -> None:
+        def report(done: int, size: int, unit: str = "point") -> None:
             nonlocal passes, seen, length
             if seen == length or size != length or done < seen:  # another pass has begun
                 passes, seen, length = passes + 1, 0, size
                 bar.n = bar.last_print_n = 0
                 bar.total = size
-                bar.set_description_str(f"pass {passes}", refresh=False)
+                bar.unit = options.get("unit", unit)
+                bar.set_description_str("fits" if unit == "row" else f"pass {passes}", refresh=False)
             bar.update(done - seen)
             seen = done
 

@@ -99,12 +99,28 @@ VALUE_ERRORS = {
         "cov | finite | nan",
     ),
     "Tabulated: a batch with a floor": (
-        lambda: Tabulated(GRID, np.ones((3, 81)), floor=0.1),
-        "(3,) | floor | 0.1",
+        lambda: Tabulated(GRID, np.ones((3, 81)), floor=1.5),
+        "floor | between 0 and 1 | 1.5",
     ),
     "Tabulated: negative in a batch": (
-        lambda: Tabulated(GRID, [ONES, _ones_but(-0.25, 1)]),
-        "value 50 of density 1 (x = 1) | -0.25",
+        lambda: Tabulated(GRID, [ONES, _ones_but(-0.25, 1)])[1],
+        "value 50 (x = 1) | -0.25",
+    ),
+    "Tabulated: marginal of a batch with a floor": (
+        lambda: Tabulated(GRID, np.ones((3, 81)), floor=0.1).marginal(0),
+        "(3,) | batch[index]",
+    ),
+    "from_histogram: rows of another length": (
+        lambda: Tabulated.from_histogram(np.ones((3, 4)), range(4)),
+        "rows of 4 counts | 5 edges | got 4",
+    ),
+    "from_histogram: a batch on two axes": (
+        lambda: Tabulated.from_histogram(np.ones((3, 4, 5)), [range(5), range(6)]),
+        "3 dimensions | got 2 | a batch of histograms has one axis",
+    ),
+    "from_histogram: two batches of other cells": (
+        lambda: kl_divergence(*(Tabulated.from_histogram(np.ones((3, n)), np.linspace(0, 1, n + 1)) for n in (4, 5))),
+        "(3,) | batch[index]",
     ),
     "kl_divergence: full_output of a batch": (
         lambda: kl_divergence(Tabulated(GRID, [ONES, ONES]), N, full_output=True),
@@ -114,7 +130,11 @@ VALUE_ERRORS = {
         lambda: kl_divergence(Tabulated(GRID, [ONES] * 2), Tabulated(GRID, [ONES] * 3)),
         "(2,) | (3,) | broadcast",
     ),
-    "fit: a batch": (lambda: _forward(Tabulated(GRID, [ONES, ONES])), "(2,) | batch[index]"),
+    "fit: a batch and an unknown family": (lambda: fit(np.ones((0, 81)), "norm", GRID, direction="forward"), "'norm'"),
+    "fit: a batch that begins below 0": (
+        lambda: fit(np.ones((2, 81)), "gamma", GRID, direction="forward"),
+        "between 0 and inf | -4",
+    ),
     "fit: two dimensions": (lambda: _forward(M4), "one dimension | 4"),
     "fit: a grid of two axes": (lambda: _forward(N, grid=Grid.uniform([0, 0], [1, 1], 9)), "1 dimension | (9, 9)"),
     "as_density: NaN": (
@@ -212,6 +232,15 @@ VALUE_ERRORS = {
     "plot_fits: no axes for one": (lambda: plot_fits(_forward(N, grid=GRID), ax=[]), "1 results | got 0"),
 }
 TYPE_ERRORS = {
+    "fit: a batch and log": (
+        lambda: fit(Tabulated(GRID, [ONES, ONES]), "normal", direction="forward", log=True),
+        "log=True is for arrays | Tabulated",
+    ),
+    "fit: a batch and no direction": (lambda: fit(np.ones((0, 81)), "normal", GRID), "'forward'"),
+    "fit: a batch and a start of another family": (
+        lambda: fit(np.ones((2, 81)), "laplace", GRID, direction="reverse", starts=[Beta(2, 2)]),
+        "a Laplace | Beta(a=2",
+    ),
     "as_density: an array": (lambda: as_density(X), "Tabulated | from_samples"),
     "as_density: not frozen": (lambda: as_density(stats.norm), "frozen"),
     "as_density: number": (lambda: as_density(3), "logpdf | function | 3"),

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, cast
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastkl.densities.cells import log_masses
 from fastkl.densities.tabulated import Tabulated, axes_that_are_kept, require_line, shape_and_generator
+from fastkl.densities.values import Fault, faults
 from fastkl.density import Density
 from fastkl.grids import Grid
 from fastkl.kernels.records import Evaluation, evaluation
@@ -20,7 +21,7 @@ from fastkl.validation import Floats, as_real, as_reals
 
 
 class Histogram(Tabulated):
-    """A density that is known by its probability in each cell; made by `Tabulated.from_histogram`.
+    """A density that is known by its probability in each cell, or a batch; made by `Tabulated.from_histogram`.
 
     Any other density counts in a cell with its mass there, so that a divergence is the sum of P log(P/Q) over the
     cells and has no quadrature error. Off its own cells the density is constant in each cell.
@@ -30,38 +31,93 @@ class Histogram(Tabulated):
     edges : tuple of ndarray
         The edges of the cells of each axis; the first and the last one may be infinite.
     counts : ndarray
-        The counts, without the pseudocount.
+        The counts, without the pseudocount; those of a batch as they were given.
     probabilities : ndarray
         The probability of each cell.
     n : int or None
-        The number of observations, if the counts are whole numbers and no pseudocount was added; None otherwise.
+        The number of observations, if the counts are whole numbers and no pseudocount was added; None otherwise, and
+        for a batch.
+    batch_shape : tuple of int
+        ``()`` for a single histogram; ``batch[index]`` is a part of a batch.
     grid : Grid
         The cells as a grid; a cell without an end counts as wide as its neighbour there.
     """
 
     def __init__(self, counts: ArrayLike, edges: Any, *, pseudocount: float = 0.0, density: bool = False) -> None:
-        given = as_reals(counts, "counts").copy()
-        self.edges = _checked_edges(edges, given.ndim)
-        _check_counts(given, self.edges)
+        given = _numbers(counts)
+        axes = _axes_of(edges)
+        several = given.ndim > axes == 1
+        self.edges = _checked_edges(edges, 1 if several else given.ndim)
         if not isinstance(density, bool | np.bool_):
             raise TypeError(f"density must be True or False, got {density!r}")
         if as_real(pseudocount, "pseudocount") < 0.0:
             raise ValueError(f"pseudocount must be >= 0, got {pseudocount!r}")
         finite = tuple(map(_closed, self.edges))
-        widths = math.prod(np.ix_(*(np.diff(line) for line in finite))) if given.ndim > 1 else np.diff(finite[0])
-        if density:
-            if not all(np.isfinite(line).all() for line in self.edges):
-                raise ValueError("a density in a cell without an end has no mass: give counts, with density=False")
-            given = given * widths
-        self.counts = given
+        of_axes: Any = np.ix_(*map(np.diff, finite)) if len(finite) > 1 else map(np.diff, finite)
+        self._widths: Floats = np.asarray(math.prod(of_axes))
+        self._are_densities = bool(density)
         self.pseudocount = float(pseudocount)
+        if density and not all(np.isfinite(line).all() for line in self.edges):
+            raise ValueError("a density in a cell without an end has no mass: give counts, with density=False")
+        if several:
+            self._hold(given, Grid.from_edges(*finite))
+            return
+        given = given.astype(np.float64)
+        _check_counts(given, self.edges)
+        if density:
+            given = given * self._widths
+        self.counts = given
         weights = given / given.max() + pseudocount / given.max()  # a sum of large counts might overflow
         self.probabilities: Floats = weights / weights.sum()
         for array in (self.counts, self.probabilities):
             array.flags.writeable = False
         whole = not density and pseudocount == 0.0 and bool((given == np.floor(given)).all())
         self.n = int(given.sum()) if whole else None
-        super().__init__(Grid.from_edges(*finite), self.probabilities / widths)
+        super().__init__(Grid.from_edges(*finite), self.probabilities / self._widths)
+
+    def _hold(self, counts: NDArray[Any], grid: Grid) -> None:
+        """Be a batch, with the counts as they are: what else there is of a batch is made of a few rows at a time."""
+        cells = grid.size
+        if counts.shape[-1] != cells:
+            raise ValueError(f"rows of {counts.shape[-1]} counts need {counts.shape[-1] + 1} edges, got {cells + 1}")
+        self.counts = counts.view()
+        self.counts.flags.writeable = False
+        self.n = None
+        self.grid, self.log, self.floor = grid, False, None
+        self.batch_shape = counts.shape[:-1]
+
+    @cached_property
+    def probabilities(self) -> Floats:
+        """The probability of each cell; in a batch, NaN in a row that is no histogram."""
+        return self.values * self._widths
+
+    @cached_property
+    def values(self) -> NDArray[Any]:  # type: ignore[override]
+        """The density in each cell."""
+        values = np.empty(self.counts.shape)
+        for rows in self._blocks():
+            values[rows] = self._rows(rows)
+        values[self._faults != Fault.NONE] = np.nan
+        values.flags.writeable = False
+        return values
+
+    @cached_property
+    def _faults(self) -> NDArray[np.int8]:
+        return faults(self.counts, 1, log=False)
+
+    def _rows(self, places: Any) -> Floats:
+        given = self.counts[places].astype(np.float64)
+        if self._are_densities:
+            given *= self._widths
+        with np.errstate(divide="ignore", invalid="ignore"):
+            largest = given.max(axis=-1, keepdims=True)
+            weights = given / largest + self.pseudocount / largest
+            return np.asarray(weights / weights.sum(axis=-1, keepdims=True) / self._widths)
+
+    def __getitem__(self, index: Any) -> Histogram:
+        """The part of a batch at *index*: a histogram or a smaller batch."""
+        places = self._places(index)
+        return Histogram(self.counts[places], self.edges[0], pseudocount=self.pseudocount, density=self._are_densities)
 
     def require_ends(self, purpose: str) -> None:
         """Refuse cells without an end for a purpose that takes their width."""
@@ -81,6 +137,7 @@ class Histogram(Tabulated):
         return Histogram(masses, edges)
 
     def _evaluation(self, grid: Grid | None = None) -> Evaluation:
+        self._require_single()
         if grid == self.grid:
             return super()._evaluation(grid)
         self.require_ends("a density off the cells")
@@ -96,12 +153,14 @@ class Histogram(Tabulated):
         return tuple(self.edges[0][1:-1].tolist())
 
     def __repr__(self) -> str:
-        cells = " x ".join(map(str, self.counts.shape))
+        cells = " x ".join(map(str, self.grid.shape))
         sides = " x ".join(f"[{line[0]:.6g}, {line[-1]:.6g}]" for line in self.edges)
-        return f"Histogram({cells} cells on {sides}, {'masses' if self.n is None else f'n={self.n}'})"
+        kind = f"batch_shape={self.batch_shape}" if self.batch_shape else "masses" if self.n is None else f"n={self.n}"
+        return f"Histogram({cells} cells on {sides}, {kind})"
 
     def rvs(self, size: int | tuple[int, ...] | None = None, random_state: Any = None) -> Any:
         """Random draws: a cell by its probability, and a point in it; see `Tabulated.rvs`."""
+        self._require_single()
         self.require_ends("a draw")
         shape, rng = shape_and_generator(size, random_state)
         cells = rng.choice(self.probabilities.size, size=shape, p=self.probabilities.ravel())
@@ -120,10 +179,11 @@ class Histogram(Tabulated):
         Raises
         ------
         ValueError
-            If an axis is named twice, or there is none.
+            If an axis is named twice, or there is none, or this is a batch.
         IndexError
             If there is no such axis.
         """
+        self._require_single()
         kept = axes_that_are_kept(axis, self.ndim)
         others = tuple(d for d in range(self.ndim) if d not in kept)
         order = np.argsort(np.argsort(kept))
@@ -133,6 +193,7 @@ class Histogram(Tabulated):
 
     @cached_property
     def _law(self) -> Steps:  # type: ignore[override]
+        self._require_single()
         self.require_ends("a distribution function")
         require_line(self.ndim)
         return Steps(self.edges[0], np.concatenate([[0.0], np.cumsum(self.probabilities)]))
@@ -142,6 +203,11 @@ class Histogram(Tabulated):
         self.require_ends("a mean or a variance")
         mean, cov = super()._mean_and_cov
         cov = cov.copy()
+        if self.batch_shape:
+            within = np.diff(self.edges[0]) ** 2 / 12.0
+            for rows in self._blocks():
+                cov[rows] += ((self._rows(rows) * self._widths) @ within)[:, np.newaxis, np.newaxis]
+            return mean, cov
         for d, line in enumerate(self.edges):  # the spread within the cells
             others = tuple(k for k in range(self.ndim) if k != d)
             cov[d, d] += self.probabilities.sum(axis=others) @ np.diff(line) ** 2 / 12.0
@@ -199,6 +265,7 @@ def on_common_cells(p: Density, q: Density) -> tuple[Density, Density]:
         if all(map(np.array_equal, one.edges, other.edges)):
             return p, q
         for histogram in histograms:
+            histogram._require_single()
             histogram.require_ends("a union of different edges")
         union = [np.union1d(*lines) for lines in zip(one.edges, other.edges, strict=True)]
         return one.on(union), other.on(union)
@@ -213,12 +280,27 @@ def _shares(own: Floats, line: Floats) -> Floats:
     return shares
 
 
+def _numbers(counts: ArrayLike) -> NDArray[Any]:
+    """*counts* as an array of numbers, the same memory if it is one of real ones."""
+    array = np.asarray(counts)
+    return array if array.dtype.kind in "biuf" and not np.ma.isMaskedArray(counts) else as_reals(counts, "counts")
+
+
+def _axes_of(edges: Any) -> int:
+    """The number of axes that edges are of: of one if they are numbers, else of as many as there are sequences."""
+    lines = list(edges) if isinstance(edges, Iterable) else []
+    return len(lines) if lines and np.ndim(lines[0]) else 1
+
+
 def _checked_edges(edges: Any, ndim: int) -> tuple[Floats, ...]:
     if ndim == 0:
         raise ValueError("counts must be an array with one axis for each dimension, got a single number")
     several = list(edges) if ndim > 1 or (len(edges) == 1 and np.ndim(edges[0]) == 1) else [edges]
     if len(several) != ndim:
-        raise ValueError(f"counts of {ndim} dimensions need the edges of as many axes, got {len(several)}")
+        raise ValueError(
+            f"counts of {ndim} dimensions need the edges of as many axes, got {len(several)}; a batch of histograms "
+            "has one axis"
+        )
     return tuple(_checked_line(line, "" if ndim == 1 else f" of axis {d}") for d, line in enumerate(several))
 
 

@@ -5,13 +5,11 @@ On a small grid moments are sums over arrays, so that no kernel has to be compil
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from fastkl.densities.values import log_values
+from fastkl.densities.values import Fault, log_values
 from fastkl.grids import Grid
 from fastkl.jit import numpy_suffices
 from fastkl.kernels.moments import DEGREE, density_moments
@@ -19,6 +17,7 @@ from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.validation import Floats
 
 if TYPE_CHECKING:
+    from fastkl.densities.tabulated import Tabulated
     from fastkl.density import Density
 
 OFF_CENTRE = 5.0
@@ -33,9 +32,6 @@ SMALL_SHIFT = 1e-12
 
 ROUGH_POINTS = 2**14
 """Number of points that suffice to tell where a density is."""
-
-NUMBERS_TOGETHER = 2**20
-"""Number of values of a batch of which moments are taken together."""
 
 
 class Moments(NamedTuple):
@@ -105,15 +101,15 @@ def _of_values(logs: Floats, grid: Grid) -> Moments:
     return Moments(mass, mean, cov, log_p)
 
 
-def moments_of_batch(values: NDArray[Any], grid: Grid, *, log: bool) -> tuple[Floats, Floats]:
-    """Means and covariances of tables on *grid*, the axes of the batch in front; NaN for a table without mass."""
-    shape = values.shape[: values.ndim - grid.ndim]
-    count, together = math.prod(shape), max(NUMBERS_TOGETHER // grid.size, 1)
-    mean, cov = np.empty((count, grid.ndim)), np.empty((count, grid.ndim, grid.ndim))
-    for start in range(0, count, together):
-        rows = np.arange(start, min(start + together, count))
-        mean[rows], cov[rows] = _of_rows(values[np.unravel_index(rows, shape)].astype(np.float64), grid, log)
-    return mean.reshape(*shape, grid.ndim), cov.reshape(*shape, grid.ndim, grid.ndim)
+def moments_of_batch(batch: Tabulated) -> tuple[Floats, Floats]:
+    """Means and covariances of the tables of a batch, its axes in front; NaN for a table that is no density."""
+    grid, shape = batch.grid, batch.batch_shape
+    mean, cov = np.empty((*shape, grid.ndim)), np.empty((*shape, grid.ndim, grid.ndim))
+    for rows in batch._blocks():
+        mean[rows], cov[rows] = _of_rows(batch._rows(rows).astype(np.float64), grid, batch.log)
+    bad = batch._faults != Fault.NONE
+    mean[bad], cov[bad] = np.nan, np.nan
+    return mean, cov
 
 
 def _of_rows(values: Floats, grid: Grid, log: bool) -> tuple[Floats, Floats]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastkl.densities.log_linear import LogLinear, draws
 from fastkl.densities.moments import moments, moments_of_batch
-from fastkl.densities.values import hint_for_negative
+from fastkl.densities.values import blocks, faults, hint_for_negative
 from fastkl.density import Density
 from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
@@ -38,28 +38,29 @@ class Tabulated(Density):
     grid : Grid
     values : array_like, shape ``(..., *grid.shape)``
         Densities, or log-densities if `log`. They need not be normalised: the constant is kept as
-        ``log_normalizer``. Axes before those of the grid make a batch, which `kl_divergence` takes whole; its
-        values are not copied in single precision either, and two such batches give divergences in single precision.
+        ``log_normalizer``. Axes before those of the grid make a batch, which `kl_divergence` and, on one axis, `fit`
+        take whole; its values are not copied in single precision either, and two such batches give divergences in
+        single precision. A table of a batch that is no density makes results of NaN.
     log : bool, default False
         Whether `values` are log-densities; -inf stands for 0.
     floor : float, optional
-        Values below ``floor * max`` are read as ``floor * max``; ``n_floored`` counts them. By default
-        nothing is raised.
+        Values below ``floor * max`` are read as ``floor * max``, of a batch with the largest of each table;
+        ``n_floored`` counts them. By default nothing is raised.
 
     Attributes
     ----------
     log_normalizer : float
         Logarithm of the integral of the values as they were given, in nats; 0 for a batch.
-    n_floored : int
-        Number of values below the floor.
+    n_floored : int or ndarray
+        Number of values below the floor; of a batch, an array of its shape.
     batch_shape : tuple of int
         ``()`` for a single density; ``batch[index]`` is a part of a batch.
 
     Raises
     ------
     ValueError
-        If the shape is not that of the grid, a value is NaN, infinite or (unless `log`) negative, all
-        values are 0, or `floor` is not in (0, 1). The message names the value and its place.
+        If the shape is not that of the grid, `floor` is not in (0, 1), or, in a single density, a value is NaN,
+        infinite or (unless `log`) negative, or all are 0. The message names the value and its place.
 
     Examples
     --------
@@ -78,18 +79,13 @@ class Tabulated(Density):
         self.floor = floor
         self.values = _checked(values, self.grid, self.log)
         self.batch_shape = self.values.shape[: self.values.ndim - self.grid.ndim]
-        self.n_floored = 0
         self._log_floor = -math.inf
         if self.batch_shape:
-            if floor is not None:
-                raise ValueError(f"a batch of shape {self.batch_shape} takes no floor, got {floor!r}: raise the values")
             return
         peak = float(self.values.max())
         self._log_peak = peak if self.log else math.log(peak)
         if floor is not None:
             self._log_floor = self._log_peak + math.log(floor)
-            limit = self._log_floor if self.log else math.exp(self._log_floor)
-            self.n_floored = int(np.count_nonzero(self.values < limit))
         self.log_normalizer = self._log_peak  # with the peak scaled to 1 the sum cannot overflow
         p = self._evaluation(self.grid).by_logs()
         self.log_normalizer += math.log(mass.total(self.grid.size, p, self.grid._record())[0])
@@ -106,10 +102,12 @@ class Tabulated(Density):
 
         Parameters
         ----------
-        counts : array_like, shape (n,), (n, m) or (n, m, k); or scipy.stats.rv_histogram
+        counts : array_like, shape (n,), (n, m) or (n, m, k), or (..., n) for a batch; or scipy.stats.rv_histogram
             The count, or any mass >= 0, of each cell, whatever its width, as `numpy.histogram` and
             `numpy.histogramdd` give them. Whole numbers are counts of observations, whose total `n` gives a fit its
-            standard errors. A `scipy.stats.rv_histogram` brings its own edges.
+            standard errors. A `scipy.stats.rv_histogram` brings its own edges. Rows of counts on one axis with the
+            same edges make a batch, which holds the counts as they are, in any type of real numbers; a row of a batch
+            that is no histogram makes results of NaN.
         edges : array_like, shape (n + 1,), or sequence of them with one for each axis
             Edges of the cells, increasing. The first and the last one may be infinite; pictures, unions with other
             edges, moments and reverse fits take finite ones.
@@ -127,8 +125,8 @@ class Tabulated(Density):
         Raises
         ------
         ValueError
-            If the edges do not increase, their number is not one more than that of the counts, a count is negative or
-            not finite, or all are 0.
+            If the edges do not increase, their number is not one more than that of the counts, or, in a single
+            histogram, a count is negative or not finite, or all are 0.
         TypeError
             If counts or edges are no numbers, dates for instance, or `density` is neither True nor False.
 
@@ -141,6 +139,8 @@ class Tabulated(Density):
         >>> result = fastkl.fit(p, "normal", direction="forward")
         >>> round(result.q.loc, 4), round(result.q.scale, 4), result.success
         (25.4005, 9.7662, True)
+        >>> fastkl.Tabulated.from_histogram([[6, 24, 38, 24, 8], [9, 1, 0, 0, 0]], [0, 10, 20, 30, 40, 50]).batch_shape
+        (2,)
         """
         from fastkl.densities.histogram import Histogram
 
@@ -392,12 +392,12 @@ class Tabulated(Density):
         -------
         Tabulated
             The sums over the other axes with the weights of the grid, as log-densities on the axes that are kept; of a
-            batch, a batch. ``log_normalizer`` is that of this table, up to rounding.
+            batch without a floor, a batch. ``log_normalizer`` is that of this table, up to rounding.
 
         Raises
         ------
         ValueError
-            If an axis is named twice, or there is none.
+            If an axis is named twice, or there is none, or this is a batch with a floor.
         IndexError
             If the grid has no such axis.
 
@@ -412,6 +412,8 @@ class Tabulated(Density):
         """
         from scipy.special import logsumexp
 
+        if self.floor is not None:
+            self._require_single()
         kept = axes_that_are_kept(axis, self.ndim)
         others = [d for d in range(self.ndim) if d not in kept]
         before = len(self.batch_shape)
@@ -424,8 +426,43 @@ class Tabulated(Density):
     def _log_values(self) -> Floats:
         """The log-densities as they were given, those below the floor raised to it."""
         values = np.asarray(self.values, dtype=np.float64)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):  # negative values of a batch become NaN
             return np.maximum(values if self.log else np.log(values), self._log_floor)
+
+    @cached_property
+    def n_floored(self) -> Any:
+        """Number of values below the floor; of a batch, an array of its shape."""
+        if not self.batch_shape:
+            limit = self._log_floor if self.log else math.exp(self._log_floor)
+            return int(np.count_nonzero(self.values < limit))
+        found = np.zeros(self.batch_shape, np.int64)
+        axes = tuple(range(1, self.ndim + 1))
+        for rows in self._blocks() if self.floor is not None else ():
+            given = self.values[rows]
+            found[rows] = np.count_nonzero(given < self._raised(given), axis=axes)
+        return found
+
+    @cached_property
+    def _faults(self) -> NDArray[np.int8]:
+        """The `Fault` of each table of a batch."""
+        return faults(self.values, self.ndim, log=self.log)
+
+    def _blocks(self) -> Iterator[tuple[NDArray[np.intp], ...]]:
+        """The places of a limited number of tables of a batch at a time, in order."""
+        return blocks(self.batch_shape, self.grid.size)
+
+    def _rows(self, places: Any) -> NDArray[Any]:
+        """The densities, or log-densities, of some tables of a batch, as doubles if they had to be raised or made."""
+        values = self.values[places]
+        return values if self.floor is None else self._raised(values)
+
+    def _raised(self, values: NDArray[Any]) -> Floats:
+        """Tables with the values below the floor of each raised to it."""
+        assert self.floor is not None
+        doubles = values.astype(np.float64)
+        peak = doubles.max(axis=tuple(range(-self.ndim, 0)), keepdims=True)
+        raised: Floats = np.maximum(doubles, peak + math.log(self.floor) if self.log else peak * self.floor)
+        return raised
 
     @cached_property
     def _law(self) -> LogLinear:
@@ -457,12 +494,16 @@ class Tabulated(Density):
 
     def __getitem__(self, index: Any) -> Tabulated:
         """The part of a batch at *index*: a density or a smaller batch."""
+        return Tabulated(self.grid, self.values[self._places(index)], log=self.log, floor=self.floor)
+
+    def _places(self, index: Any) -> tuple[Any, ...]:
+        """An index into the values of the part of a batch at *index*."""
         places = index if isinstance(index, tuple) else (index,)
         if len(places) > len(self.batch_shape):
             raise IndexError(f"a batch of shape {self.batch_shape} has no part {index!r}")
         if any(place is Ellipsis for place in places):  # an Ellipsis would reach into the axes of the grid
             places = (*places, *[slice(None)] * self.ndim)
-        return Tabulated(self.grid, self.values[places], log=self.log, floor=self.floor)
+        return places
 
     def __repr__(self) -> str:
         what = f"batch_shape={self.batch_shape}" if self.batch_shape else f"log_normalizer={self.log_normalizer:.6g}"
@@ -471,7 +512,7 @@ class Tabulated(Density):
     @cached_property
     def _mean_and_cov(self) -> tuple[Floats, Floats]:
         if self.batch_shape:
-            return moments_of_batch(self.values, self.grid, log=self.log)
+            return moments_of_batch(self)
         found = moments(self, self.grid)
         return found.mean, found.cov
 
@@ -507,7 +548,7 @@ def _axis(given: int, ndim: int) -> int:
 
 
 def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:
-    """A read-only view of *values*, for a single density as doubles in C order; an error names the first bad one."""
+    """A read-only view of *values*, for a single density as doubles in C order; an error names its first bad one."""
     array = np.asarray(values)
     if array.ndim > grid.ndim and array.dtype in (np.float32, np.float64):
         array = array.view()
@@ -516,7 +557,7 @@ def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:
     array.flags.writeable = False
     if array.shape[max(array.ndim - grid.ndim, 0) :] != grid.shape:
         raise ValueError(f"values of shape {array.shape} do not fit a grid of shape {grid.shape}")
-    if array.size == 0:
+    if array.size == 0 or array.ndim > grid.ndim:
         return array
     lowest, highest = array.min(), array.max()  # NaN if there is one
     what = "log-densities" if log else "densities"
@@ -543,7 +584,6 @@ def _of_scipy(histogram: Any) -> tuple[Floats, Floats]:
 
 def _first(bad: NDArray[np.bool_], array: NDArray[Any], grid: Grid) -> str:
     at = int(np.argmax(bad))
-    place = ", ".join(f"{x:.6g}" for x in grid.point(at % grid.size))
+    place = ", ".join(f"{x:.6g}" for x in grid.point(at))
     place = place if grid.ndim == 1 else f"({place})"
-    batch = f" of density {at // grid.size}" if array.ndim > grid.ndim else ""
-    return f"value {at % grid.size}{batch} (x = {place}) is {array.flat[at]}"
+    return f"value {at} (x = {place}) is {array.flat[at]}"

@@ -18,6 +18,7 @@ from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import short
 from fastkl.fitting.scan import is_lower
+from fastkl.fitting.status import FitStatus
 from fastkl.grids.panels import DivergentTailError
 from fastkl.integrals import (
     Integral,
@@ -169,9 +170,14 @@ def praise(found: Evidence) -> str:
     return f"{SUCCESS_ON_DATA}; {digits} digits of the divergence do not depend on the nodes of the table"
 
 
-def complaint(found: Evidence) -> str:
-    """The first reason why a fit is no success; empty for a success."""
-    return next((reason for gate in GATES if (reason := gate(found))), "")
+def complaint(found: Evidence) -> tuple[FitStatus, str]:
+    """The first reason why a fit is no success, as a status and in words, which are empty for a success."""
+    for status, gate in GATES.items():
+        reason = gate(found)
+        if reason:
+            outcome = found.best.outcome
+            return (status if outcome is Outcome.CONVERGED else FitStatus[outcome.name]), reason
+    return FitStatus.SUCCESS, ""
 
 
 def _has_converged(found: Evidence) -> str:
@@ -266,12 +272,13 @@ def _another_grid_agrees(found: Evidence) -> str:
     return f"on a grid for this q the divergence is {again:.6g}, not {divergence:.6g}; give a grid"
 
 
-GATES: tuple[Callable[[Evidence], str], ...] = (
-    _has_converged,
-    _is_resolved,
-    _nothing_is_lower,
-    _grid_resolves_p,
-    _mass_is_inside,
-    _error_is_small,
-    _another_grid_agrees,
-)
+GATES: dict[FitStatus, Callable[[Evidence], str]] = {
+    FitStatus.NOT_IDENTIFIED: _has_converged,
+    FitStatus.NOT_RESOLVED: _is_resolved,
+    FitStatus.NOT_LOWEST: _nothing_is_lower,
+    FitStatus.COARSE_GRID: _grid_resolves_p,
+    FitStatus.MASS_OUTSIDE: _mass_is_inside,
+    FitStatus.INEXACT: _error_is_small,
+    FitStatus.GRIDS_DISAGREE: _another_grid_agrees,
+}
+"""The gates in their order, by the status of a fit that has converged and does not pass."""

@@ -2,28 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
+from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.densities import Density
-from fastkl.fitting.certificate import Tolerances, complaint, evidence, praise
-from fastkl.fitting.methods import Options, Search, solve
-from fastkl.fitting.methods.newton import ends_from
-from fastkl.fitting.point import Outcome, Point
-from fastkl.fitting.reading import Reading
-from fastkl.fitting.result import FitResult, Minimum
-from fastkl.fitting.scan import is_lower, lower_member
-from fastkl.fitting.search import SAME_MINIMUM, add_new
-from fastkl.fitting.starts import given_states
-from fastkl.fitting.task import task_of
+from fastkl.fitting.batch import batch_of, fit_batch
+from fastkl.fitting.solution import Settings, solution
 from fastkl.grids import Grid
 from fastkl.validation import as_count, as_real
-
-TIE = 1e-12
-"""Difference up to which divergences count as equal, so that their minima are ordered by loc."""
 
 
 def fit(
@@ -42,15 +30,16 @@ def fit(
     rtol: float | None = None,
     atol: float = 1e-12,
     mass_tol: float | None = None,
-) -> FitResult:
+) -> Any:
     """Find the member q of a family that is closest to p.
 
     Parameters
     ----------
     p : Density or array_like
         The target; an array holds densities at the nodes of `grid`, or log-densities if `log`, up to a
-        constant. A `Tabulated.from_samples` that reaches beyond the support of the family is estimated again on it,
-        if all grids are the default ones; ``message`` says so.
+        constant. A batch, of tables on one axis (an array of shape ``(..., n)``) or of histograms, is fitted row by
+        row: see `FitResults`. A `Tabulated.from_samples` that reaches beyond the support of the family is estimated
+        again on it, if all grids are the default ones; ``message`` says so.
     family : type or str
         The class of the family, or its name in lower case with underscores, such as 'student_t': one of the families
         on the line, 'multivariate_normal' or 'mixture'. docs/fits.md lists them.
@@ -84,15 +73,17 @@ def fit(
 
     Returns
     -------
-    FitResult
+    FitResult or FitResults
         The fitted density and the evidence for it; in a reverse fit, with every local minimum that was found. A fit
-        that fails a check has ``success=False`` and a message that names the check.
+        that fails a check has ``success=False`` and a message that names the check. For a batch, `FitResults`, in which
+        a row that cannot be fitted is NaN, with a status that says why.
 
     Raises
     ------
     ValueError
         If the direction or the family is unknown, values are bad (see `Tabulated`), the grid reaches beyond the
-        support of the family, or p is 0 somewhere on the grid of a reverse fit, which makes every divergence infinite.
+        support of the family, p is 0 somewhere on the grid of a reverse fit, which makes every divergence infinite, or
+        a batch is not on one axis or not on its own grid.
     TypeError
         If the direction is missing, or an array comes without a grid.
 
@@ -110,92 +101,34 @@ def fit(
     >>> result = fastkl.fit(p, fastkl.Normal, direction="reverse")
     >>> [round(m.divergence, 4) for m in result.minima], result.success
     ([0.6918, 0.6918, 1.1384], True)
+
+    A fit of every row:
+
+    >>> grid = fastkl.Grid.uniform(-8, 8, 301)
+    >>> rows = fastkl.Normal(0, 1).pdf(grid.axes[0] - [[-1.0], [0.5], [2.0]])
+    >>> results = fastkl.fit(rows, "normal", grid, direction="forward")
+    >>> results.q.loc.round(6).tolist(), results.success.all()
+    ([-1.0, 0.5, 2.0], np.True_)
     """
     if as_count(max_passes, "max_passes") < 1:
         raise ValueError(f"max_passes must be at least 1, got {max_passes!r}")
     for name, tolerance in (("gtol", gtol), ("rtol", rtol), ("atol", atol), ("mass_tol", mass_tol)):
         if tolerance is not None and as_real(tolerance, name) < 0.0:
             raise ValueError(f"{name} must be >= 0, got {tolerance!r}")
-    reading = Reading(
-        task_of(p, family, grid, direction, log=log, covariance_type=covariance_type, n_components=n_components, df=df)
+    if isinstance(starts, Density) or not isinstance(starts, Iterable | None):
+        raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {starts!r}")
+    settings = Settings(
+        family=family,
+        direction=direction,
+        covariance_type=covariance_type,
+        n_components=n_components,
+        df=df,
+        starts=() if starts is None else tuple(starts),
+        max_passes=max_passes,
+        gtol=gtol,
+        rtol=rtol,
+        atol=atol,
+        mass_tol=mass_tol,
     )
-    tolerances = Tolerances.of(reading.task.target, rtol, atol, mass_tol)
-    with np.errstate(all="ignore"):  # of runs that have left the grid, whose numbers are not used
-        options = Options(given_states(reading, starts), gtol, max_passes)
-        if reading.task.direction == "reverse":
-            reading.refuse_zeros()
-        search = solve(reading, options)
-        best = _best(search.ends)
-        lower = None
-        if reading.task.direction == "reverse" and not reading.task.chosen:
-            search, lower = _scanned(search, best, options, tolerances.mass_tol)
-            best = _best(search.ends)
-    task, ends = search.reading.task, search.ends
-    points = reading.count.points
-    found = _minima(ends)
-    seen = evidence(search.reading, best, len(ends), tolerances, lower)
-    reason = complaint(seen)
-    divergence = seen.whole.divergence
-    return FitResult(
-        q=best.q,
-        p=task.target,
-        grid=task.grid,
-        direction=task.direction,
-        divergence=divergence,
-        minima=tuple(_minimum(end, divergence if end is best else end.value) for end in found),
-        hessian=best.chart.in_parameters(best.state, best.gradient, best.hessian)[1],
-        parameter_names=best.chart.parameter_names,
-        gradient_norm=best.gradient_norm,
-        min_eigenvalue=best.min_eigenvalue,
-        log_normalizer=task.target.log_normalizer,
-        quadrature_error=seen.quadrature_error,
-        mass_outside=seen.outside_q,
-        mass_outside_p=seen.outside_p,
-        nit=best.nit,
-        passes=points / task.grid.size,
-        converged=best.outcome is Outcome.CONVERGED,
-        success=not reason,
-        message="; ".join(filter(None, (reason or praise(seen), task.note))),
-        **tolerances._asdict(),
-    )
-
-
-def _minimum(end: Point, divergence: float) -> Minimum:
-    return Minimum(end.q, divergence, end.gradient_norm, end.min_eigenvalue)
-
-
-def _ordered(ends: list[Point]) -> list[Point]:
-    """The ends, best first; each run of ends within `TIE` of its first is ordered by place."""
-    by_value = sorted(ends, key=lambda end: end.value)
-    ordered: list[Point] = []
-    while by_value:
-        limit = by_value[0].value + TIE
-        ties = [end for end in by_value if end.value <= limit]
-        ordered += sorted(ties, key=lambda end: tuple(end.chart.places(end.state[np.newaxis])[0]))
-        by_value = by_value[len(ties) :]
-    return ordered
-
-
-def _minima(ends: list[Point]) -> list[Point]:
-    return _ordered([end for end in ends if end.outcome is Outcome.CONVERGED])
-
-
-def _best(ends: list[Point]) -> Point:
-    """The best minimum, or the end of a run that came lower without converging; an escaped one only if all escaped."""
-    lowest = min(ends, key=lambda end: (end.outcome is Outcome.ESCAPED, math.isnan(end.value), end.value))
-    minima = _minima(ends)
-    if not minima or (lowest.outcome is not Outcome.ESCAPED and is_lower(lowest.value, minima[0].value)):
-        return lowest
-    return minima[0]
-
-
-def _scanned(search: Search, best: Point, options: Options, mass_tol: float) -> tuple[Search, Point | None]:
-    """The search with a run from a q on the grid that a scan finds below the best end, and that q; None if none."""
-    least = math.inf if best.outcome is Outcome.ESCAPED or math.isnan(best.value) else best.value
-    lower = lower_member(search.reading, least, mass_tol)
-    if lower is None:
-        return search, None
-    ends = list(search.ends)
-    for end in ends_from(search.reading, [lower.state], options):
-        add_new(ends, end, SAME_MINIMUM)
-    return Search(search.reading, ends), lower
+    batch = batch_of(p, grid, log)
+    return solution(p, grid, settings, log=log).result() if batch is None else fit_batch(batch, settings)

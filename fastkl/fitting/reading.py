@@ -17,6 +17,7 @@ from fastkl.fitting.objectives import OBJECTIVES, ForwardExponential, Objective,
 from fastkl.fitting.point import Outcome
 from fastkl.fitting.search import descend
 from fastkl.fitting.starts import state_of_moments
+from fastkl.fitting.status import FitStatus, RefusedFitError
 from fastkl.fitting.task import Task
 from fastkl.integrals import first_zero, log_mass_inside, refuse_poles, require_mass
 from fastkl.jit import SMALL_POINTS
@@ -129,11 +130,12 @@ class Reading:
             return
         place = ", ".join(f"{x:.6g}" for x in zero)
         if isinstance(target, Histogram):
-            raise ValueError(
+            raise RefusedFitError.of(
+                FitStatus.ZERO,
                 f"{np.count_nonzero(target.counts == 0.0)} of {target.counts.size} cells are empty, first that at "
                 f"x = {place}, so KL(q||p) is infinite for every q with mass there: add a pseudocount (0.5 for each "
                 "cell: from_histogram(..., pseudocount=0.5)), estimate a smooth p from the observations themselves "
-                "(Tabulated.from_samples), or fit with direction='forward', which takes empty cells as they are"
+                "(Tabulated.from_samples), or fit with direction='forward', which takes empty cells as they are",
             )
         start = f"p is 0 at x = {place}, so KL(q||p) is infinite for every q that is not 0 there; "
         if grid.ndim == 1 and not target.support[0] <= zero[0] <= target.support[1]:
@@ -141,7 +143,8 @@ class Reading:
             raise ValueError(f"{start}p lives between {lower:g} and {upper:g}: take a family that does, or that grid")
         if isinstance(target, Tabulated) and not target.grid.contains(grid):
             raise ValueError(f"{start}its table lives on {target.grid!r}: fit on that grid")
-        raise ValueError(
+        raise RefusedFitError.of(
+            FitStatus.ZERO,
             f"{start}give p as log-densities (log=True, a column logp), which do not underflow, or choose a floor "
-            "(Tabulated(..., floor=1e-300), --floor on the command line); a forward fit is not affected"
+            "(Tabulated(..., floor=1e-300), --floor on the command line); a forward fit is not affected",
         )

@@ -25,6 +25,7 @@ from fastkl.densities.dictionaries import (
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
 from fastkl.fitting.statistics import CountStatistics, count_statistics
+from fastkl.fitting.status import FitStatus
 from fastkl.grids import Grid
 from fastkl.integrals import kl_divergence
 from fastkl.notebook import html_table
@@ -101,6 +102,8 @@ class FitResult:
         The check that failed, and the keyword that sets it; or that all passed.
     rtol, atol, mass_tol : float
         The tolerances that were used; inf if the quadrature error counts for nothing.
+    status : FitStatus or None
+        The check that failed as a number, 0 for a success; None in a result from a dictionary that lacks it.
     """
 
     q: Any
@@ -125,6 +128,7 @@ class FitResult:
     rtol: float
     atol: float
     mass_tol: float
+    status: FitStatus | None = None
 
     @cached_property
     def forward(self) -> float:
@@ -219,6 +223,7 @@ class FitResult:
         given = {f.name: _decoded(f.type, content[f.name]) for f in fields(cls) if f.name in content}
         given["q"] = with_parameters(family, content["q"])
         given["p"] = density_from_dict(content["p"]) if p is None else p
+        given["status"] = None if given.get("status") is None else FitStatus(given["status"])
         given["grid"] = grid_from_dict(content["grid"])
         given["minima"] = tuple(
             Minimum(with_parameters(family, m["q"]), *(float(m[f.name]) for f in fields(Minimum)[1:]))

@@ -11,6 +11,7 @@ from fastkl.densities import Density, Histogram, Mixture
 from fastkl.families.normal import Normal
 from fastkl.fitting.binned import width_at
 from fastkl.fitting.objectives import ForwardExponential
+from fastkl.fitting.status import FitStatus, RefusedFitError
 from fastkl.fitting.task import Task
 from fastkl.grids import Axis
 from fastkl.validation import Floats
@@ -61,11 +62,9 @@ def _of_quartiles(target: Histogram) -> tuple[Floats, Floats]:
     return np.array([median]), np.array([[((upper - lower) / (2.0 * NORMAL_QUARTILE)) ** 2]])
 
 
-def given_states(reading: Reading, given: Iterable[Any] | None) -> list[Floats]:
+def given_states(reading: Reading, given: Iterable[Any]) -> list[Floats]:
     """The states of the starts that the user gives, each a density or a pair (loc, scale)."""
-    if isinstance(given, Density) or not isinstance(given, Iterable | None):
-        raise TypeError(f"starts is a sequence of densities or of pairs (loc, scale), got {given!r}")
-    return [_as_state(reading, start) for start in (() if given is None else given)]
+    return [_as_state(reading, start) for start in given]
 
 
 def _as_state(reading: Reading, start: Any) -> Floats:
@@ -98,8 +97,9 @@ def state_of_moments(task: Task, mean: Floats, cov: Floats) -> Floats:
     if state is None or flat or (std < POINTLIKE * steps).any():
         places = np.where(np.abs(mean) < 1e-9 * steps, 0.0, mean)
         place = ", ".join(f"{x:.6g}" for x in places)
-        raise ValueError(
-            f"p sits on the single grid point x = {place}, or has no spread in some direction, which no q has"
+        raise RefusedFitError.of(
+            FitStatus.NO_SPREAD,
+            f"p sits on the single grid point x = {place}, or has no spread in some direction, which no q has",
         )
     return state
 

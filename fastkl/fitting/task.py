@@ -17,6 +17,7 @@ from fastkl.densities.samples import Estimate
 from fastkl.families.univariate import Univariate
 from fastkl.fitting.charts import Chart, chart_of, family_of
 from fastkl.fitting.result import Direction
+from fastkl.fitting.status import FitStatus, RefusedFitError
 from fastkl.grids import Axis, Grid, as_grid
 from fastkl.grids.panels import DivergentTailError
 from fastkl.integrals import common_grid
@@ -121,6 +122,7 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
         if isinstance(p, Histogram) and grid not in (None, p.grid):
             raise ValueError(f"{p!r} is fitted on its own cells: leave out the grid")
         if isinstance(p, Tabulated):
+            p._require_single()
             return p, p.grid if grid is None else grid, False
         return p, grid, grid is None
     if why_no_density(p):
@@ -130,7 +132,9 @@ def target_of(p: Density | ArrayLike, grid: Grid | None, log: bool) -> tuple[Den
             f"p is not a density but a {type(p).__name__}: values at the nodes of a grid need grid=, "
             "and raw observations go through Tabulated.from_samples"
         )
-    return Tabulated(as_grid(grid), p, log=log), grid, False
+    table = Tabulated(as_grid(grid), p, log=log)
+    table._require_single()
+    return table, grid, False
 
 
 def _cover(target: Density, chart: Chart, direction: Direction) -> Grid:
@@ -196,9 +200,10 @@ def _check_support(task: Task, family: str) -> None:
     if task.direction == "forward" and not task.chart.is_regular_at_ends:
         for x in (first, last):
             if x in (lower, upper) and task.target.logpdf(x) > -math.inf:
-                raise ValueError(
+                raise RefusedFitError.of(
+                    FitStatus.POSITIVE_AT_END,
                     f"p is positive at x = {x:g}, where {with_article(family)} may be 0 or infinite: take a grid "
-                    "whose nodes lie inside (Grid.from_edges, Grid.gauss_legendre, or later nodes)"
+                    "whose nodes lie inside (Grid.from_edges, Grid.gauss_legendre, or later nodes)",
                 )
 
 
@@ -208,10 +213,11 @@ def _check_cells(target: Histogram, lower: float, upper: float, family: str) -> 
     outside = (target.probabilities > 0.0) & ((edges[1:] <= lower) | (edges[:-1] >= upper))
     if outside.any():
         at = int(np.argmax(outside))
-        raise ValueError(
+        raise RefusedFitError.of(
+            FitStatus.OUTSIDE_SUPPORT,
             f"{with_article(family)} lives between {lower:g} and {upper:g}, but {np.count_nonzero(outside)} cells "
             f"outside are filled, first that from {edges[at]:g} to {edges[at + 1]:g}: take a family that reaches "
-            "there, or shift the observations"
+            "there, or shift the observations",
         )
 
 

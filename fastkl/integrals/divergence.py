@@ -112,7 +112,8 @@ def kl_divergence(
     -------
     float, ndarray or KLResult
         The divergence; inf if q is 0 and p is not at any node. An array for a batch of `Tabulated`, in the shape of
-        the batches of p and q broadcast against each other, with NaN for a density without mass.
+        the batches of p and q broadcast against each other, with NaN where p or q is no density: NaN, infinite,
+        negative or without mass.
 
     Raises
     ------
@@ -157,7 +158,7 @@ def kl_divergence(
         value = exact / unit
         error = math.nan if math.isinf(value) else CLOSED_FORM_ERROR * abs(value)
         return KLResult(value, error, 0.0, 0.0, 0, 0, "closed form", None) if full_output else value
-    if not several and any(isinstance(d, Histogram) and grid in (None, d.grid) for d in (p, q)):
+    if any(isinstance(d, Histogram) and grid in (None, d.grid) for d in (p, q)):
         p, q = on_common_cells(p, q)
     grid = common_grid(p, q) if grid is None else as_grid(grid)
     if p.ndim != grid.ndim:

@@ -6,7 +6,16 @@ how it is run, `records` how named tuples reach it, `templates` how one source t
 how NumPy calls compiled loops.
 """
 
-from fastkl.jit.driver import SMALL_POINTS, TILE, TiledKernel, numpy_suffices, progress, report_progress, tiled
+from fastkl.jit.driver import (
+    SMALL_POINTS,
+    TILE,
+    TiledKernel,
+    counting,
+    numpy_suffices,
+    progress,
+    report_progress,
+    tiled,
+)
 from fastkl.jit.interface import Implementation, Interface
 from fastkl.jit.memory import (
     buffer,
@@ -48,6 +57,7 @@ __all__ = [
     "buffers",
     "callable_from_compiled_code",
     "callable_from_numba",
+    "counting",
     "holes",
     "instance",
     "integers",

@@ -68,7 +68,7 @@ SETTLED, TRIAL = 0.2, 0.02
 MEMORY = 0.05
 """Seconds of work over which the cost of an item is averaged, so that a slow start after a pause changes nothing."""
 
-Progress = Callable[[int, int], None]
+Progress = Callable[..., None]
 _progress: ContextVar[Progress | None] = ContextVar("fastkl_progress", default=None)
 
 _launcher: dict[str, int] = {}
@@ -91,10 +91,24 @@ if hasattr(os, "register_at_fork"):  # systems on which processes can be forked
 
 @contextmanager
 def progress(report: Progress) -> Iterator[None]:
-    """Context in which ``report(points_done, points_in_all)`` is called after every span of a kernel."""
+    """Context in which ``report(points_done, points_in_all)`` is called after every span of a kernel.
+
+    Work that is counted in another unit, such as rows, calls it with the unit as a third argument.
+    """
     token = _progress.set(report)
     try:
         yield
+    finally:
+        _progress.reset(token)
+
+
+@contextmanager
+def counting(unit: str) -> Iterator[Progress]:
+    """Context in which kernels report nothing, with a function that reports items done and in all, of a named unit."""
+    report = _progress.get()
+    token = _progress.set(None)
+    try:
+        yield lambda done, size: None if report is None else report(done, size, unit)
     finally:
         _progress.reset(token)
 

@@ -199,7 +199,7 @@ def test_a_cell_without_an_end_counts_the_mass_beyond():
         ([1, np.nan], [0, 1, 2], "but that of cell 1 is nan"),
         ([0, 0], [0, 1, 2], "all 2 counts are 0: there is no mass"),
         ([1, 1], [-np.inf, 0, np.inf], "need at least one cell with two ends"),
-        ([[1, 2], [3, 4]], [[0, 1, 2]], "counts of 2 dimensions need the edges of as many axes, got 1"),
+        ([[1, 2], [3, 4]], [[0, 1, 2]] * 3, "counts of 2 dimensions need the edges of as many axes, got 3"),
         ([[1, 2], [3, 4]], [[0, 1, 2], [0, 1, 2, 3]], r"need as many edges on each axis plus 1, got \[3, 4\]"),
         ([[1, 2], [3, -4]], [[0, 1, 2], [0, 1, 2]], r"cell \(1, 1\) is -4\.0"),
     ],

@@ -7,7 +7,20 @@ import math
 import numpy as np
 import pytest
 
-from fastkl import Gamma, Grid, Laplace, Mixture, MultivariateNormal, Normal, Tabulated, as_density, fit, kl_divergence
+from fastkl import (
+    Gamma,
+    Grid,
+    Laplace,
+    Mixture,
+    MultivariateNormal,
+    Normal,
+    Tabulated,
+    as_density,
+    compare,
+    fit,
+    kl_divergence,
+    kl_objective,
+)
 from fastkl.jit import JIT_DISABLED
 
 RNG = np.random.default_rng(41)
@@ -197,6 +210,50 @@ def test_rows_without_mass_are_nan_and_zeros_of_q_are_inf(dtype, log):
         _ = batch[1]
 
 
+@each_grid
+@each_kind
+def test_a_table_that_is_no_density_is_nan_and_touches_no_other(grid, dtype, log):
+    values = values_on(grid, (6,), dtype, log)
+    good = Tabulated(grid, values.copy(), log=log)
+    bad = [(1, np.nan), (2, np.inf), (3, np.nan if log else -1.0)]
+    for row, value in bad:
+        values[row].flat[5] = value
+    values[4] = -np.inf if log else 0.0
+    batch, q = Tabulated(grid, values, log=log), Tabulated(grid, values_on(grid, ()))
+    for pair, known in (((batch, q), (good, q)), ((q, batch), (q, good)), ((batch, batch), (good, good))):
+        found = kl_divergence(*pair)
+        np.testing.assert_array_equal(np.isnan(found), [False, True, True, True, True, False])
+        np.testing.assert_array_equal(found[[0, 5]], kl_divergence(*known)[[0, 5]])
+    for found in (batch.mean, batch.cov):
+        np.testing.assert_array_equal(np.isnan(found).reshape(6, -1).all(axis=1), np.isin(range(6), [1, 2, 3, 4]))
+    for row in (1, 2, 3, 4):
+        with pytest.raises(ValueError, match=r"must|no mass"):
+            _ = batch[row]
+
+
+def test_a_table_of_negative_values_is_no_density():
+    batch = Tabulated(LINE, np.stack([-np.ones(33), np.ones(33)]))  # divided by their sum they would be one
+    np.testing.assert_array_equal(kl_divergence(batch, Tabulated(LINE, np.ones(33))), [np.nan, 0.0])
+
+
+@each_grid
+@each_kind
+def test_a_floor_is_that_of_each_table(grid, dtype, log):
+    densities = RNG.random((*BATCH, *grid.shape)) * np.geomspace(1.0, 1e6, 12).reshape(*BATCH, *[1] * grid.ndim)
+    densities *= RNG.random(densities.shape) > 0.3
+    with np.errstate(divide="ignore"):
+        values = (np.log(densities) if log else densities).astype(dtype)
+    batch, q = Tabulated(grid, values, log=log, floor=0.1), Tabulated(grid, values_on(grid, ()))
+    parts = [batch[index] for index in np.ndindex(BATCH)]
+    np.testing.assert_array_equal(batch.n_floored, np.reshape([part.n_floored for part in parts], BATCH))
+    assert batch.n_floored.min() > 0
+    for pair in ((batch, q), (q, batch)):
+        found = kl_divergence(*pair)
+        assert np.isfinite(found).all()
+        np.testing.assert_allclose(found, one_by_one(*pair, BATCH), rtol=1e-12)
+    np.testing.assert_allclose(batch[1].cov, [part.cov for part in parts[4:8]], rtol=1e-10, atol=1e-12)
+
+
 def test_base_divides_by_its_logarithm():
     batch, q = Tabulated(LINE, values_on(LINE, BATCH)), Tabulated(LINE, values_on(LINE, ()))
     np.testing.assert_array_equal(kl_divergence(batch, q, base=2), kl_divergence(batch, q) / math.log(2))
@@ -228,7 +285,6 @@ ONE = Tabulated(LINE, np.ones(33))
 MANY = Tabulated(LINE, values_on(LINE, BATCH))
 REFUSED = {
     "full_output": (lambda: kl_divergence(MANY, ONE, full_output=True), r"full_output=True is for single densities"),
-    "floor": (lambda: Tabulated(LINE, MANY.values, floor=0.1), r"a batch of shape \(3, 4\) takes no floor, got 0\.1"),
     "shapes": (
         lambda: kl_divergence(MANY, Tabulated(LINE, np.ones((5, 33)))),
         r"batches of shapes \(3, 4\) and \(5,\) do not broadcast",
@@ -242,24 +298,32 @@ REFUSED = {
         r"a batch is summed on its own grid, Grid\(.*shape=\(9,\).*\(33,\)",
     ),
     "no mass": (lambda: kl_divergence(MANY, Normal(90, 0.01)), r"Normal\(loc=90\.0.* has no mass"),
-    "no mass at all": (lambda: Tabulated(LINE, np.zeros((2, 33))), r"all 66 densities are 0\.0"),
     "shape": (
         lambda: Tabulated(LINE, np.ones((33, 2))),
         r"values of shape \(33, 2\) do not fit a grid of shape \(33,\)",
     ),
     "negative": (
-        lambda: Tabulated(LINE, np.where(np.arange(99).reshape(3, 33) == 49, -0.5, 1.0)),
-        r"value 16 of density 1 \(x = 0\.5\) is -0\.5$",
+        lambda: Tabulated(LINE, np.where(np.arange(99).reshape(3, 33) == 49, -0.5, 1.0))[1],
+        r"value 16 \(x = 0\.5\) is -0\.5$",
     ),
     "NaN": (
-        lambda: Tabulated(LINE, np.where(np.arange(99).reshape(3, 33) == 66, np.nan, np.float32(1.0)), log=True),
-        r"log-densities must not be NaN, but value 0 of density 2 \(x = 0\) is nan",
+        lambda: Tabulated(LINE, np.where(np.arange(99).reshape(3, 33) == 66, np.nan, np.float32(1.0)), log=True)[2],
+        r"log-densities must not be NaN, but value 0 \(x = 0\) is nan",
     ),
     "logpdf": (
         lambda: MANY.logpdf(0.5),
         r"a batch of shape \(3, 4\) is no single density; take one with batch\[index\]",
     ),
-    "fit": (lambda: fit(MANY, "normal", direction="forward"), r"no single density"),
+    "compare": (lambda: compare(MANY, direction="forward"), r"no single density"),
+    "objective": (lambda: kl_objective(MANY, "normal", direction="forward"), r"no single density"),
+    "fit on a plane": (
+        lambda: fit(np.ones((3, 9, 11)), "multivariate_normal", GRIDS["a plane"], direction="forward"),
+        r"batches are fitted on one axis, got a batch of shape \(3,\) on 2 axes: fit batch\[index\]",
+    ),
+    "fit on another grid": (
+        lambda: fit(MANY, "normal", Grid.uniform(0, 1, 9), direction="forward"),
+        r"a batch is fitted on its own grid, Grid\(.*\(33,\).*, got Grid\(.*\(9,\).*: leave out the grid",
+    ),
 }
 
 
@@ -271,9 +335,9 @@ def test_what_is_refused(call, message):
 
 def test_a_bad_value_of_a_plane_is_named_by_its_coordinates():
     grid = GRIDS["a plane"]
-    values = np.ones((2, *grid.shape))
-    values[1, 4, 3] = -1.0
-    with pytest.raises(ValueError, match=r"value 47 of density 1 \(x = \(0\.5, 0\.6\)\) is -1\.0"):
+    values = np.ones(grid.shape)
+    values[4, 3] = -1.0
+    with pytest.raises(ValueError, match=r"value 47 \(x = \(0\.5, 0\.6\)\) is -1\.0"):
         Tabulated(grid, values)
 
 

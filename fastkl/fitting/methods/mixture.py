@@ -25,6 +25,7 @@ from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
 from fastkl.fitting.search import SAME_MINIMUM, add_new, descend
+from fastkl.fitting.status import FitStatus, RefusedFitError
 from fastkl.kernels.moments import DEGREE
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.kernels.records import Normals
@@ -169,9 +170,10 @@ def solve(reading: Reading, options: Options) -> Search:
     parts = chart.parts
     held = int(min(grid.size, (landscape.peak > -np.inf).sum() * max(grid.size // landscape.peak.size, 1)))
     if parts * NODES_OF_PART > held:
-        raise ValueError(
+        raise RefusedFitError.of(
+            FitStatus.FEW_NODES,
             f"n_components={parts} is more than the grid can hold: a component takes {NODES_OF_PART} nodes or cells, "
-            f"and p is positive at {held}"
+            f"and p is positive at {held}",
         )
     most = COARSE_POINTS.get(grid.ndim, FEWEST_COARSE_POINTS)
     strides = [max(1, axis.n // most) if axis.rule == "trapezoid" else 1 for axis in grid._parts]
