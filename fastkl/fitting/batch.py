@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ from fastkl.fitting.solution import Settings, Solution, solution, stated
 from fastkl.fitting.status import FitStatus, RefusedFitError
 from fastkl.fitting.task import checked_direction
 from fastkl.grids import Grid, as_grid
-from fastkl.jit import counting
+from fastkl.jit import Progress, counting
 from fastkl.validation import Floats
 
 
@@ -121,8 +120,9 @@ def _enter(parameters: Mapping[str, Floats], row: int, q: Any) -> None:
         parameters[name][row] = numbers
 
 
-Road = Callable[[Tabulated, Settings, Rows], None]
-"""A way to fit the rows of a batch: it enters every row whose status is a success when it is called."""
+Road = Callable[[Tabulated, Settings, Rows, Progress], None]
+"""A way to fit the rows of a batch: it enters every row whose status is a success when it is called, and reports the
+numbers of rows that are done and of all."""
 
 
 def fit_batch(batch: Tabulated, settings: Settings) -> FitResults:
@@ -132,9 +132,11 @@ def fit_batch(batch: Tabulated, settings: Settings) -> FitResults:
         family_of(settings.family), 1, settings.covariance_type, settings.n_components, settings.df,
         in_cells=isinstance(batch, Histogram),
     )  # fmt: skip
-    stated(_stand_in(batch, chart), None, settings)  # raises what is wrong with the arguments
-    rows = Rows.empty(batch._faults.ravel().copy(), chart)
-    one_by_one(batch, settings, rows)
+    with counting("row") as report:
+        stated(_stand_in(batch, chart), None, settings)  # raises what is wrong with the arguments
+        rows = Rows.empty(batch._faults.ravel().copy(), chart)
+        road: Road = one_by_one
+        road(batch, settings, rows, report)
     shape = batch.batch_shape
     arrays: dict[str, Any] = {name: _shaped(a, shape) for name, a in vars(rows).items() if isinstance(a, np.ndarray)}
     return FitResults(
@@ -166,15 +168,14 @@ def _stand_in(batch: Tabulated, chart: Chart) -> Tabulated:
     return Tabulated(batch.grid, values)
 
 
-def one_by_one(batch: Tabulated, settings: Settings, rows: Rows) -> None:
+def one_by_one(batch: Tabulated, settings: Settings, rows: Rows, report: Progress) -> None:
     """The road for all families: the rows one after the other."""
-    with counting("row") as report:
-        for row, index in enumerate(np.ndindex(batch.batch_shape)):
-            if rows.status[row] == FitStatus.SUCCESS:
-                try:
-                    rows.enter(row, solution(batch[index], None, settings))
-                except RefusedFitError as refusal:
-                    rows.status[row] = refusal.status
-                except (ValueError, ArithmeticError):  # results[index] raises it again
-                    rows.status[row] = FitStatus.REFUSED
-            report(row + 1, math.prod(batch.batch_shape))
+    for row, index in enumerate(np.ndindex(batch.batch_shape)):
+        if rows.status[row] == FitStatus.SUCCESS:
+            try:
+                rows.enter(row, solution(batch[index], None, settings))
+            except RefusedFitError as refusal:
+                rows.status[row] = refusal.status
+            except (ValueError, ArithmeticError):  # results[index] raises it again
+                rows.status[row] = FitStatus.REFUSED
+        report(row + 1, rows.status.size)

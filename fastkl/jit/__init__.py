@@ -9,6 +9,7 @@ how NumPy calls compiled loops.
 from fastkl.jit.driver import (
     SMALL_POINTS,
     TILE,
+    Progress,
     TiledKernel,
     counting,
     numpy_suffices,
@@ -51,6 +52,7 @@ __all__ = [
     "TILE",
     "Implementation",
     "Interface",
+    "Progress",
     "TiledKernel",
     "block",
     "buffer",
