@@ -12,13 +12,16 @@ from numpy.typing import NDArray
 from fastkl.densities import Density, Histogram, Tabulated
 from fastkl.fitting.certificate import Tolerances
 from fastkl.fitting.charts import Chart, chart_of, family_of
-from fastkl.fitting.point import Outcome
+from fastkl.fitting.normals import are_served, records_of, statuses_of
+from fastkl.fitting.point import Outcome, smaller_eigenvalue
 from fastkl.fitting.results import FitResults, Members, Parameters, layout_of, numbers_of
 from fastkl.fitting.solution import Settings, Solution, solution, stated
 from fastkl.fitting.status import FitStatus, RefusedFitError
 from fastkl.fitting.task import checked_direction
 from fastkl.grids import Grid, as_grid
 from fastkl.jit import Progress, counting
+from fastkl.kernels import row_fits
+from fastkl.kernels.row_fits import Limits, Record
 from fastkl.validation import Floats
 
 
@@ -100,7 +103,7 @@ class Rows:
         self.divergence[row] = seen.whole.divergence
         self.gradient_norm[row] = best.gradient_norm
         self.min_eigenvalue[row] = best.min_eigenvalue
-        self.log_normalizer[row] = seen.reading.task.target.log_normalizer
+        self.log_normalizer[row] = found.log_normalizer
         self.quadrature_error[row] = seen.quadrature_error
         self.mass_outside[row], self.mass_outside_p[row] = seen.outside_q, seen.outside_p
         self.passes[row] = found.passes
@@ -113,6 +116,23 @@ class Rows:
             second = found.found[1]
             self.runner_up[row] = seen.whole.divergence if second is best else second.value
             _enter(self.runner_up_q, row, second.q)
+
+    def enter_records(self, at: slice, of: Record, status: NDArray[np.int8], nodes: int) -> None:
+        """Enter the fits of Normals to several rows of tables with so many nodes."""
+        self.status[at] = status
+        self.q["loc"][at], self.q["scale"][at] = of.loc, of.scale
+        self.divergence[at], self.log_normalizer[at], self.mass_outside[at] = of.value, of.log_normalizer, of.outside
+        self.mass_outside_p[at] = 0.0 * of.outside
+        self.gradient_norm[at] = np.maximum(np.abs(of.g0), np.abs(of.g1))
+        self.min_eigenvalue[at] = smaller_eigenvalue(of.h00, of.h01, of.h11)
+        per_scale = 1.0 / of.scale
+        self.hessian[at, 0, 0], self.hessian[at, 1, 1] = of.h00 * per_scale * per_scale, of.h11
+        self.hessian[at, 0, 1] = self.hessian[at, 1, 0] = of.h01 * per_scale
+        self.passes[at] = of.nodes_read / nodes
+        self.nit[at], self.n_minima[at] = np.nan_to_num(of.nit), np.nan_to_num(of.n_minima)
+        self.converged[at] = of.status == row_fits.CONVERGED
+        self.runner_up[at] = of.runner_up
+        self.runner_up_q["loc"][at], self.runner_up_q["scale"][at] = of.runner_loc, of.runner_scale
 
 
 def _enter(parameters: Mapping[str, Floats], row: int, q: Any) -> None:
@@ -134,12 +154,15 @@ def fit_batch(batch: Tabulated, settings: Settings) -> FitResults:
     )  # fmt: skip
     with counting("row") as report:
         stated(_stand_in(batch, chart), None, settings)  # raises what is wrong with the arguments
-        rows = Rows.empty(batch._faults.ravel().copy(), chart)
-        road: Road = one_by_one
+        served = are_served(batch, batch.grid, chart) and not settings.starts
+        known = np.zeros(batch.batch_shape, np.int8) if served else batch._faults.copy()  # the road of rows finds them
+        rows = Rows.empty(known.ravel(), chart)
+        road: Road = by_rows if served else one_by_one
         road(batch, settings, rows, report)
     shape = batch.batch_shape
     arrays: dict[str, Any] = {name: _shaped(a, shape) for name, a in vars(rows).items() if isinstance(a, np.ndarray)}
-    return FitResults(
+    errors = arrays.pop("quadrature_error")
+    results = FitResults(
         q=Members(chart.family, {name: _shaped(array, shape) for name, array in rows.q.items()}, shape),
         runner_up_q=Members(chart.family, {name: _shaped(a, shape) for name, a in rows.runner_up_q.items()}, shape),
         p=batch,
@@ -150,6 +173,9 @@ def fit_batch(batch: Tabulated, settings: Settings) -> FitResults:
         **arrays,
         **Tolerances.of(batch, settings.rtol, settings.atol, settings.mass_tol)._asdict(),
     )
+    if not served:
+        vars(results)["quadrature_error"] = errors
+    return results
 
 
 def _shaped(array: NDArray[Any], shape: tuple[int, ...]) -> NDArray[Any]:
@@ -179,3 +205,23 @@ def one_by_one(batch: Tabulated, settings: Settings, rows: Rows, report: Progres
             except (ValueError, ArithmeticError):  # results[index] raises it again
                 rows.status[row] = FitStatus.REFUSED
         report(row + 1, rows.status.size)
+
+
+ROWS_AT_ONCE = 2**15
+"""Number of rows that are fitted between two reports, and whose records are held in memory."""
+
+
+def by_rows(batch: Tabulated, settings: Settings, rows: Rows, report: Progress) -> None:
+    """The road of Normals on tables: many rows at a time, in threads."""
+    direction = checked_direction(settings.direction)
+    tolerances = Tolerances.of(batch, settings.rtol, settings.atol, settings.mass_tol)
+    limits = Limits(settings.gtol, settings.max_passes, tolerances.mass_tol)
+    values, total = batch.values.reshape(-1, batch.grid.size), rows.status.size
+    for begin in range(0, total, ROWS_AT_ONCE):
+        at = slice(begin, min(begin + ROWS_AT_ONCE, total))
+        part = Tabulated(batch.grid, values[at], log=batch.log, floor=batch.floor)
+        numbers = records_of(part, direction, limits)
+        numbers[numbers[:, row_fits.STATUS] >= FitStatus.NAN, : row_fits.STATUS] = np.nan
+        records = Record(*numbers.T)
+        rows.enter_records(at, records, statuses_of(part, direction, records, tolerances), batch.grid.size)
+        report(at.stop, total)

@@ -59,8 +59,16 @@ class Point:
 
     @property
     def min_eigenvalue(self) -> float:
+        if self.hessian.shape == (2, 2):
+            return float(smaller_eigenvalue(self.hessian[0, 0], self.hessian[0, 1], self.hessian[1, 1]))
         return float(np.linalg.eigvalsh(self.hessian)[0]) if np.isfinite(self.hessian).all() else float("nan")
 
     def apart(self, other: Point) -> float:
         """The largest difference from another point in any coordinate."""
         return self.chart.apart(self.state, other.state)
+
+
+def smaller_eigenvalue(a: Any, b: Any, c: Any) -> Any:
+    """The smaller eigenvalue of symmetric matrices [[a, b], [b, c]], of numbers or arrays."""
+    half = 0.5 * (a - c)
+    return 0.5 * (a + c) - np.sqrt(half * half + b * b)

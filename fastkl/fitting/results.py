@@ -16,6 +16,7 @@ from fastkl.densities import Mixture, Tabulated
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
 from fastkl.fitting.charts import FITTED, Chart, MixtureChart
+from fastkl.fitting.normals import errors_of
 from fastkl.fitting.result import TITLE, Direction
 from fastkl.fitting.solution import Settings, solution
 from fastkl.fitting.status import FitStatus
@@ -180,7 +181,6 @@ class FitResults:
     gradient_norm: Floats
     min_eigenvalue: Floats
     log_normalizer: Floats
-    quadrature_error: Floats
     mass_outside: Floats
     mass_outside_p: Floats
     nit: NDArray[np.int64]
@@ -205,6 +205,12 @@ class FitResults:
     def success(self) -> NDArray[np.bool_]:
         """Whether the fit of each row has passed every check."""
         return np.asarray(self.status == FitStatus.SUCCESS)
+
+    @cached_property
+    def quadrature_error(self) -> Floats:
+        """Estimated error of `divergence`, computed on first access if no check needs it."""
+        normals = np.stack([self.q.loc, self.q.scale], axis=-1)
+        return errors_of(self.p, self.direction, normals, self.divergence, self.mass_outside)
 
     @cached_property
     def forward(self) -> Floats:
@@ -269,6 +275,7 @@ class FitResults:
         return {
             **_columns(self.q, ""),
             **{name: array.ravel() for name, array in figures.items() if isinstance(array, np.ndarray)},
+            "quadrature_error": self.quadrature_error.ravel(),
             **_columns(self.runner_up_q, "runner_up_"),
             "success": self.success.ravel(),
         }
@@ -320,7 +327,7 @@ class FitResults:
 QUANTILES = (0.05, 0.5, 0.95, 1.0)
 """Shares of the rows below the divergences that a table of results shows."""
 
-DERIVED = ("forward", "reverse")
+DERIVED = ("quadrature_error", "forward", "reverse")
 """Attributes that are computed when they are first asked for."""
 
 

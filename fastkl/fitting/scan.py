@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from functools import reduce
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,9 +42,9 @@ DEEPEST = 745.0
 """Depth below the peak of p, in nats, up to which the scan tells logarithms apart; a double is 0 beyond."""
 
 
-def is_lower(value: float, other: float) -> bool:
-    """Whether the divergence *value* is below *other* by more than rounding."""
-    return value < other - LOWER * max(1.0, abs(other))
+def is_lower(value: Any, other: Any) -> Any:
+    """Whether the divergence *value* is below *other* by more than rounding; of numbers or arrays."""
+    return value < other - LOWER * np.maximum(1.0, np.abs(other))
 
 
 def lower_member(reading: Reading, least: float, mass_tol: float) -> Point | None:

@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastkl.fitting.certificate import Evidence, Tolerances, complaint, evidence, praise
-from fastkl.fitting.methods import Options, Search, solve
+from fastkl.fitting.methods import Found, Options, Search, solve
 from fastkl.fitting.methods.newton import ends_from
+from fastkl.fitting.normals import are_served, found_by_rows
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import FitResult, Minimum
@@ -62,6 +63,7 @@ class Solution(NamedTuple):
     """The minima, best first."""
     points: int
     """Number of points at which densities were evaluated."""
+    log_normalizer: float
     status: FitStatus
     reason: str
     """The reason why the fit is no success; empty for a success."""
@@ -92,7 +94,7 @@ class Solution(NamedTuple):
             parameter_names=best.chart.parameter_names,
             gradient_norm=best.gradient_norm,
             min_eigenvalue=best.min_eigenvalue,
-            log_normalizer=task.target.log_normalizer,
+            log_normalizer=self.log_normalizer,
             quadrature_error=seen.quadrature_error,
             mass_outside=seen.outside_q,
             mass_outside_p=seen.outside_p,
@@ -110,19 +112,27 @@ def solution(p: Any, grid: Grid | None, settings: Settings, *, log: bool = False
     """The fit of one density, or of an array of its values on a grid."""
     reading, states = stated(p, grid, settings, log=log)
     tolerances = Tolerances.of(reading.task.target, settings.rtol, settings.atol, settings.mass_tol)
+    options = Options(states, settings.gtol, settings.max_passes)
+    task = reading.task
+    road = found_by_rows if are_served(task.target, task.grid, task.chart) and not states else _found
     with np.errstate(all="ignore"):  # of runs that have left the grid, whose numbers are not used
-        options = Options(states, settings.gtol, settings.max_passes)
-        if reading.task.direction == "reverse":
-            reading.refuse_zeros()
-        search = solve(reading, options)
+        ends, seen, points, log_normalizer = road(reading, options, tolerances)
+    return Solution(seen, _minima(ends), points, log_normalizer, *complaint(seen))
+
+
+def _found(reading: Reading, options: Options, tolerances: Tolerances) -> Found:
+    """The ends of all runs, and the evidence for the best of them."""
+    if reading.task.direction == "reverse":
+        reading.refuse_zeros()
+    search = solve(reading, options)
+    best = _best(search.ends)
+    lower = None
+    if reading.task.direction == "reverse" and not reading.task.chosen:
+        search, lower = _scanned(search, best, options, tolerances.mass_tol)
         best = _best(search.ends)
-        lower = None
-        if reading.task.direction == "reverse" and not reading.task.chosen:
-            search, lower = _scanned(search, best, options, tolerances.mass_tol)
-            best = _best(search.ends)
     points = reading.count.points
     seen = evidence(search.reading, best, len(search.ends), tolerances, lower)
-    return Solution(seen, _minima(search.ends), points, *complaint(seen))
+    return Found(search.ends, seen, points, reading.task.target.log_normalizer)
 
 
 def stated(p: Any, grid: Grid | None, settings: Settings, *, log: bool = False) -> tuple[Reading, list[Any]]:

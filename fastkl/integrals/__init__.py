@@ -1,7 +1,7 @@
 """Integrals of densities on grids: divergences and masses, with estimates of their errors."""
 
 from fastkl.integrals.divergence import KLResult, common_grid, kl_divergence
-from fastkl.integrals.error import quadrature_error, too_coarse
+from fastkl.integrals.error import error_of_tables, quadrature_error, too_coarse
 from fastkl.integrals.quadrature import (
     Integral,
     first_zero,
@@ -17,6 +17,7 @@ __all__ = [
     "Integral",
     "KLResult",
     "common_grid",
+    "error_of_tables",
     "first_zero",
     "integral_of_sums",
     "integrate",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -113,13 +114,45 @@ def _from_coarser(a: Density, b: Density, whole: Integral, rules: list[tuple[Gri
         first, second = (integrate(a, b, own, stride=every) for own, every in rules)
     except NoMassError:  # a density lies between the nodes that are left
         return math.inf
-    last, before = abs(whole.divergence - first.divergence), abs(first.divergence - second.divergence)
+    return float(_from_differences(grid, whole.divergence, first.divergence, second.divergence, power))
+
+
+def _from_differences(grid: Grid, whole: Any, first: Any, second: Any, power: float) -> Any:
+    """Error of a divergence from those by two coarser rules; of numbers, or of arrays of the same shape."""
+    last, before = np.abs(np.subtract(whole, first)), np.abs(np.subtract(first, second))
     if any(axis.is_irregular for axis in grid._parts):
-        return IRREGULAR_SAFETY * max(last, before / IRREGULAR_GAIN)
-    gain = math.sqrt(last / before) if last < before and not _hides_its_error(grid) else 1.0
-    unit = min(whole.divergence, 1.0)
-    fallen = (before / unit) ** power if before < unit else 1.0
-    return SAFETY * max(last * gain, before * fallen)
+        return IRREGULAR_SAFETY * np.maximum(last, before / IRREGULAR_GAIN)
+    unit = np.minimum(whole, 1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        falls = np.logical_and(last < before, not _hides_its_error(grid))
+        gain = np.sqrt(np.where(falls, last / before, 1.0))
+        fallen = np.where(before < unit, before / unit, 1.0) ** power
+        return SAFETY * np.maximum(last * gain, before * fallen)
+
+
+def error_of_tables(
+    grid: Grid, divergence: Any, first: Any, second: Any, summed: Any, outside: Any, *, forward: bool
+) -> Any:
+    """Error of divergences between tables and smooth densities q on the line, as `quadrature_error` has it.
+
+    Parameters
+    ----------
+    grid : Grid
+    divergence : array_like
+    first, second : array_like
+        The divergences by every second and by every fourth node; inf if a density lies between them.
+    summed, outside : array_like
+        The sums of q over the nodes, and its masses outside the grid.
+    forward : bool
+        Whether the divergences are those of the tables from q, else those of q from the tables.
+    """
+    with np.errstate(invalid="ignore"):
+        found = np.where(
+            np.isinf(first) | np.isinf(second), np.inf, _from_differences(grid, divergence, first, second, STRIDE_POWER)
+        )
+        gap = -np.log1p(-np.minimum(outside, 1.0)) if forward else np.zeros(())
+        counts = (np.asarray(summed) > 1.0 + MASS_ROUNDING) & (gap > MASS_ROUNDING)
+        return found + ROUNDING * (divergence + np.sqrt(divergence)) + np.where(counts, gap, 0.0)
 
 
 def _mass_gap(a: Density, b: Density, grid: Grid, whole: Integral) -> float:

@@ -69,31 +69,22 @@ def density_moments(partial, start, stop, p, grid, centre, slopes, monomials):
 
 
 @block
-def _row_of_normal(x, w, log_p, loc, slope, exponent, sums, tilted):
-    """Add the sums of u z**k and of u z**k g, u = w exp(exponent - z**2/2), g = exponent - z**2/2 - log p.
-
-    x, w and log_p become z, u and u g: in one loop, the ten sums would not fit into the registers beside the exp.
-    """
-    for i in range(x.size):
-        z = (x[i] - loc) * slope
-        e = exponent - 0.5 * z * z
-        u = w[i] * fast_exp(e)
-        x[i], w[i], log_p[i] = z, u, u * (e - log_p[i])
+def add_powers(z, u, g, sums, tilted):
+    """Add the sums of u z**k to *sums* and those of g z**k to *tilted*, k from 0 to 4."""
     m0, m1, m2, m3, m4 = 0.0, 0.0, 0.0, 0.0, 0.0
     g0, g1, g2, g3, g4 = 0.0, 0.0, 0.0, 0.0, 0.0
-    for i in range(x.size):
-        z, u, g = x[i], w[i], log_p[i]
-        square, uz, gz = z * z, u * z, g * z
-        m0 += u
+    for i in range(z.size):
+        square, uz, gz = z[i] * z[i], u[i] * z[i], g[i] * z[i]
+        m0 += u[i]
         m1 += uz
-        m2 += u * square
+        m2 += u[i] * square
         m3 += uz * square
-        m4 += u * square * square
-        g0 += g
+        m4 += u[i] * square * square
+        g0 += g[i]
         g1 += gz
-        g2 += g * square
+        g2 += g[i] * square
         g3 += gz * square
-        g4 += g * square * square
+        g4 += g[i] * square * square
     sums[0] += m0
     sums[1] += m1
     sums[2] += m2
@@ -104,6 +95,20 @@ def _row_of_normal(x, w, log_p, loc, slope, exponent, sums, tilted):
     tilted[2] += g2
     tilted[3] += g3
     tilted[4] += g4
+
+
+@block
+def _row_of_normal(x, w, log_p, loc, slope, exponent, sums, tilted):
+    """Add the sums of u z**k and of u z**k g, u = w exp(exponent - z**2/2), g = exponent - z**2/2 - log p.
+
+    x, w and log_p become z, u and u g: in one loop, the ten sums would not fit into the registers beside the exp.
+    """
+    for i in range(x.size):
+        z = (x[i] - loc) * slope
+        e = exponent - 0.5 * z * z
+        u = w[i] * fast_exp(e)
+        x[i], w[i], log_p[i] = z, u, u * (e - log_p[i])
+    add_powers(x, w, log_p, sums, tilted)
 
 
 @tiled(outputs=0)

@@ -280,9 +280,9 @@ def test_an_error_of_another_kind_is_a_status_and_leaves_the_other_rows_alone(mo
 
     values = bumps(LINE, 3)
     values[1, 0] = 2.0
-    alone = fit(values[::2], "normal", LINE, direction="reverse")
+    alone = fit(values[::2], "logistic", LINE, direction="reverse")
     monkeypatch.setattr(batches, "solution", fails_at_the_second)
-    results = fit(values, "normal", LINE, direction="reverse")
+    results = fit(values, "logistic", LINE, direction="reverse")
     assert results.status.tolist() == [0, FitStatus.REFUSED, 0]
     np.testing.assert_array_equal(results.divergence[::2], alone.divergence)
 
@@ -421,23 +421,19 @@ def test_columns_make_a_table(many):
 # Memory, progress and Ctrl-C
 
 
-def test_a_fit_of_many_rows_copies_no_batch(monkeypatch):
-    """Beside 14 MB of input there are the arrays of the result, 200 bytes a row, and a few blocks of rows."""
-    values = np.broadcast_to(PEAK.astype("f4"), (30_000, X.size)).copy()
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_a_fit_of_many_rows_copies_no_batch(direction):
+    """Beside 20 MB of input there are the arrays of the result, 160 bytes a row, and blocks of 32,768 rows."""
+    values = np.broadcast_to(PEAK.astype("f4"), (40_000, X.size)).copy()
     values[7] = np.nan
-
-    def nothing(batch, settings, rows, report):
-        rows.divergence[rows.status == FitStatus.SUCCESS] = 0.0
-
-    fit(values[:3], "normal", LINE, direction="reverse")
-    monkeypatch.setattr(batches, "one_by_one", nothing)
+    fit(values[:3], "normal", LINE, direction=direction)
     tracemalloc.start()
-    results = fit(Tabulated(LINE, values, floor=1e-9), "normal", direction="reverse")
+    results = fit(Tabulated(LINE, values, floor=1e-9), "normal", direction=direction)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert results.status.tolist().count(0) == 29_999
-    kept = sum(a.nbytes for a in [*vars(results).values(), *vars(results.q).values()] if isinstance(a, np.ndarray))
-    assert peak < 2.0 * kept + 4e6
+    assert results.status.tolist().count(0) == 39_999
+    arrays = [*vars(results).values(), *results.q.parameters.values(), *results.runner_up_q.parameters.values()]
+    assert peak < sum(a.nbytes for a in arrays if isinstance(a, np.ndarray)) + 16e6
 
 
 @pytest.mark.parametrize("of", ["divergence", "floor", "moments", "counts"])
@@ -470,8 +466,9 @@ def test_a_bar_counts_rows_and_the_rate():
     assert all("point" not in state and "pass" not in state for state in states[1:])
 
 
-def test_ctrl_c_between_rows_leaves_nothing_behind(monkeypatch):
-    fitted, seen = batches.solution, []
+@pytest.mark.parametrize(("family", "part"), [("normal", "records_of"), ("logistic", "solution")])
+def test_ctrl_c_between_rows_leaves_nothing_behind(monkeypatch, family, part):
+    fitted, seen = getattr(batches, part), []
 
     def interrupted(p, *rest):
         seen.append(p)
@@ -481,12 +478,13 @@ def test_ctrl_c_between_rows_leaves_nothing_behind(monkeypatch):
 
     values = bumps(LINE, 3)
     with monkeypatch.context() as patch:
-        patch.setattr(batches, "solution", interrupted)
+        patch.setattr(batches, part, interrupted)
+        patch.setattr(batches, "ROWS_AT_ONCE", 1)
         with pytest.raises(KeyboardInterrupt):
-            fit(values, "normal", LINE, direction="reverse")
+            fit(values, family, LINE, direction="reverse")
     file = io.StringIO()
     with fastkl.progress(file=file, delay=0, mininterval=0):  # kernels report again
         fastkl.kl_divergence(Tabulated(LINE, values[0]), Laplace(0.0, 1.0), LINE)
-        results = fit(values, "normal", LINE, direction="reverse")
+        results = fit(values, family, LINE, direction="reverse")
     assert "pass 1" in file.getvalue()
     assert results.success.all()

@@ -9,7 +9,7 @@ from fastkl.families import MultivariateNormal
 from fastkl.families.laplace import Laplace
 from fastkl.families.normal import Normal
 from fastkl.fitting.methods import laplace, mixture, moments, newton
-from fastkl.fitting.methods.method import Method, Options, Search
+from fastkl.fitting.methods.method import Found, Method, Options, Search
 from fastkl.fitting.reading import Reading
 
 METHODS: dict[tuple[str, type[Any]], Method] = {
@@ -30,4 +30,4 @@ def solve(reading: Reading, options: Options) -> Search:
     return METHODS.get((task.direction, task.chart.family), newton.solve)(reading, options)
 
 
-__all__ = ["METHODS", "Options", "Search", "solve"]
+__all__ = ["METHODS", "Found", "Options", "Search", "solve"]

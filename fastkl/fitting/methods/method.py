@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from fastkl.fitting.point import Point
 from fastkl.fitting.reading import Reading
 from fastkl.validation import Floats
+
+if TYPE_CHECKING:
+    from fastkl.fitting.certificate import Evidence
 
 
 class Options(NamedTuple):
@@ -25,6 +28,16 @@ class Search(NamedTuple):
     reading: Reading
     """The reading of p on the last grid, which may have been chosen anew."""
     ends: list[Point]
+
+
+class Found(NamedTuple):
+    """The outcome of a road from a reading to the evidence for a fit."""
+
+    ends: list[Point]
+    seen: Evidence
+    points: int
+    """Number of points at which densities were evaluated."""
+    log_normalizer: float
 
 
 Method = Callable[[Reading, Options], Search]
