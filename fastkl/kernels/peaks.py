@@ -25,8 +25,8 @@ def _ordered(bits):
 
 
 @block
-def _extremes(values):
-    """The smallest and the largest of the *values*."""
+def extremes(values):
+    """The smallest and the largest of the *values*; a NaN is below or above all numbers."""
     least, most = ALL_BUT_SIGN, LOWEST
     for i in range(values.size):
         rank = _ordered(float_bits(values[i]))
@@ -83,7 +83,7 @@ def cell_peaks(partial, start, stop, p, grid, cells, peaks):
                     fill_run(run, grid, i, m)
                     fill_logs(p, run, m, log_p)
                     for j in range(i, i + m, min(side, BLOCK)):
-                        least, most = _extremes(log_p[j - i : min(j - i + side, m)])
+                        least, most = extremes(log_p[j - i : min(j - i + side, m)])
                         cell = line + j // side
                         peaks[cell] = max(peaks[cell], most)
                         lowest = min(lowest, least)

@@ -17,6 +17,7 @@ from fastkl.jit import block, buffer, buffers, scalar, tiled
 from fastkl.jit import least as min
 from fastkl.jit import most as max
 from fastkl.kernels.moments import WINDOW, add_powers
+from fastkl.kernels.peaks import extremes
 from fastkl.kernels.reductions import load
 
 LANES = 32
@@ -160,17 +161,6 @@ COUNT, READ = range(2)
 
 
 @block
-def _range(values):
-    """(the smallest value, the largest, the number of NaN)."""
-    least, most, missing = np.inf, -np.inf, 0
-    for i in range(values.size):
-        least = values[i] if values[i] < least else least
-        most = values[i] if values[i] > most else most
-        missing += 0 if values[i] == values[i] else 1
-    return least, most, missing
-
-
-@block
 def _raise(values, lowest):
     for i in range(values.size):
         values[i] = max(values[i], lowest)
@@ -217,8 +207,8 @@ def read_row(rows, row, w, values, logs):
     A logarithm of -inf stands for 0.
     """
     load(rows.load, rows.address + row * rows.row_step, rows.step, values)
-    least, most, missing = _range(values)
-    if missing > 0:
+    least, most = extremes(values)
+    if np.isnan(least) or np.isnan(most):
         return NOT_A_NUMBER, np.nan, np.nan
     if most == np.inf:
         return INFINITE, np.nan, np.nan
@@ -554,7 +544,7 @@ def reverse_fits(partial, start, stop, rows, line, lattice, limits, found):
             for i in range(FIELDS):
                 record[i] = np.nan
             status, normalizer, _ = read_row(rows, begin + k, line.w, values, logs[k])
-            if status == CONVERGED and _range(logs[k])[0] == -np.inf:
+            if status == CONVERGED and extremes(logs[k])[0] == -np.inf:
                 status = HAS_ZERO
             record[LOG_NORMALIZER], record[STATUS] = normalizer, status
         _enter(records[begin : begin + lanes], logs, across)
