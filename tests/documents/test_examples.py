@@ -50,3 +50,24 @@ def test_a_posterior_is_fitted_four_ways(capsys):
     assert (np.diag(fits["reverse", "diag"].q.cov) < 0.5 * np.diag(posterior.cov)).all()
     assert fits["reverse", "diag"].elbo < fits["reverse", "full"].elbo < posterior.log_normalizer
     assert "log evidence" in capsys.readouterr().out
+
+
+def test_every_block_of_a_picture_is_fitted_and_the_worst_lie_where_two_tones_meet(tmp_path):
+    for package in ("sklearn", "PIL"):  # scikit-learn opens its pictures with Pillow
+        pytest.importorskip(package)
+    pyplot = pytest.importorskip("matplotlib.pyplot")
+    pyplot.switch_backend("Agg")
+    example = runpy.run_path(str(EXAMPLES / "many_fits.py"))
+    results = example["main"]()
+    assert results.shape == (13, 20)
+    assert results.success.all()
+    ranked = example["by_divergence"](results)
+    counts = results.p.counts
+
+    def spread(place):  # of the grey values of a block
+        filled = np.flatnonzero(counts[place])
+        return filled[-1] - filled[0]
+
+    assert max(map(spread, ranked[:4])) < 10 < 100 < min(map(spread, ranked[-4:]))
+    example["draw"](results).savefig(tmp_path / "many_fits.png")
+    pyplot.close("all")

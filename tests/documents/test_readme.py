@@ -1,9 +1,10 @@
-"""The README and the page on data keep their promises: their commands are those that CI runs, and their Python runs."""
+"""The README and pages of data keep their promises: their commands are those that CI runs, and their Python runs."""
 
 import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from fastkl.cli import main
@@ -12,6 +13,7 @@ from fastkl.jit import JIT_DISABLED
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 OWN_DATA = (ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+MANY_FITS = (ROOT / "docs" / "many_fits.md").read_text(encoding="utf-8")
 
 
 def blocks(language, page=README):
@@ -68,3 +70,19 @@ def test_the_page_on_your_own_data_runs(capsys, monkeypatch, tmp_path):
         main(shlex.split(line)[1:])
     assert capsys.readouterr().err == ""
     pyplot.close("all")
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="hundreds of fits take minutes without compiled code")
+def test_the_page_on_many_fits_runs_and_the_printed_table_is_right(capsys):
+    for package in ("sklearn", "PIL"):  # scikit-learn opens its pictures with Pillow
+        pytest.importorskip(package)
+    names = {}
+    for block in blocks("python", MANY_FITS):
+        exec(block, names)
+    (table,) = blocks("text", MANY_FITS)
+    assert str(names["results"]) == table.rstrip("\n")
+    assert f"{np.count_nonzero(~names['tones'].success)} of the blocks are no success" in MANY_FITS
+    assert names["two"].sum() > 5
+    statuses = [names["fastkl"].FitStatus(code).name for code in names["checked"].status[0, :3]]
+    assert statuses == ["NAN", "NO_MASS", "NEGATIVE"]
+    assert "1 of 260 rows is NaN: p is negative" in capsys.readouterr().out
