@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import zipfile
 import zlib
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastkl.densities import Density, Mixture, Tabulated
 from fastkl.densities.containers import on_tensor_grid
@@ -318,6 +320,8 @@ def _from_npz(source: str, wanted: _Names, options: _Options) -> Target:
         _refuse_floor(source, options)
         edges, counts = (arrays[name] for name in cells.values())
         try:
+            if counts.ndim > edges.ndim == 1:
+                _refuse_batch(cells["counts"], counts, f"Tabulated.from_histogram({', '.join(ARRAYS[::-1])})")
             found = Tabulated.from_histogram(counts, edges, pseudocount=options.pseudocount or 0.0)
         except (ValueError, TypeError) as error:
             raise ValueError(f"{source}: {error}") from None
@@ -329,11 +333,22 @@ def _from_npz(source: str, wanted: _Names, options: _Options) -> Target:
         if reals[value].ndim > 1 and len(axes) > 1:
             grid = Grid.from_axes(*(reals[name] for name in axes))
             return Target(Tabulated(grid, reals[value], log=log, floor=options.floor))
+        if reals[value].ndim > 1 and reals[axes[0]].shape == reals[value].shape[-1:]:
+            table = f"Tabulated(fastkl.Grid.from_axes({axes[0]}), {value}{', log=True' if log else ''})"
+            _refuse_batch(value, reals[value], table)
         _require_one_length(reals)
     except (ValueError, TypeError) as error:
         raise ValueError(f"{source}: {error}") from None
     columns = complete(source, reals, lambda row: f"row {row + 1}", drop_nan=options.drop_nan)
     return _in_long_form(source, columns, axes, value, log=log, options=options)
+
+
+def _refuse_batch(name: str, values: NDArray[Any], table: str) -> NoReturn:
+    """Refuse rows of densities on one axis, of which the commands take one."""
+    raise ValueError(
+        f"array {name!r} of shape {values.shape} holds {math.prod(values.shape[:-1])} densities, and the command takes "
+        f"one; in Python, fastkl.fit(fastkl.{table}, 'normal', direction='forward') fits them all"
+    )
 
 
 def _require_one_length(columns: dict[str, Floats]) -> None:

@@ -269,7 +269,7 @@ class FitResults:
         >>> p = fastkl.Tabulated.from_histogram([[6, 24, 38, 24, 8], [1, 6, 24, 36, 20]], [0, 10, 20, 30, 40, 50])
         >>> columns = fastkl.fit(p, "normal", direction="forward").to_columns()
         >>> columns["loc"].round(2).tolist(), columns["success"].tolist()
-        ([25.4, 33.39], [True, True])
+        ([25.4, 32.81], [True, True])
         """
         figures = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "hessian"}
         return {

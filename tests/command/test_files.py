@@ -395,3 +395,24 @@ def test_a_mixture_is_fitted_in_its_only_direction(capsys):
     status, out, err = run(capsys, "fit", "--family", "mixture", "--components", "2")
     assert (status, err) == (0, "")
     assert "reverse" not in out
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        (
+            {"x": X, "p": [P, P]},
+            "array 'p' of shape (2, 121) holds 2 densities | Tabulated(fastkl.Grid.from_axes(x), p)",
+        ),
+        (
+            {"x": X, "logp": [[P]]},
+            "array 'logp' of shape (1, 1, 121) holds 1 densities | from_axes(x), logp, log=True)",
+        ),
+        ({"edges": range(5), "counts": np.ones((3, 4))}, "holds 3 densities | Tabulated.from_histogram(counts, edges)"),
+    ],
+)
+def test_a_batch_is_refused_with_the_call_that_takes_it(arrays, words):
+    np.savez("batch.npz", **arrays)
+    with pytest.raises(ValueError, match="the command takes one; in Python") as error:
+        parse_target("batch.npz")
+    assert all(word in str(error.value) for word in words.split(" | ")), error.value
