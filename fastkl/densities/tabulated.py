@@ -459,9 +459,8 @@ class Tabulated(Density):
     def _raised(self, values: NDArray[Any]) -> Floats:
         """Tables with the values below the floor of each raised to it."""
         assert self.floor is not None
-        doubles = values.astype(np.float64)
-        peak = doubles.max(axis=tuple(range(-self.ndim, 0)), keepdims=True)
-        raised: Floats = np.maximum(doubles, peak + math.log(self.floor) if self.log else peak * self.floor)
+        peak = values.max(axis=tuple(range(-self.ndim, 0)), keepdims=True).astype(np.float64)
+        raised: Floats = np.maximum(values, peak + math.log(self.floor) if self.log else peak * self.floor)
         return raised
 
     @cached_property
