@@ -257,3 +257,79 @@ def test_marginals_and_draws_on_several_axes():
     expected = 4000 * p.probabilities.ravel()[filled]
     assert stats.chisquare(again.ravel()[filled], expected).pvalue > 1e-4
     assert not again.ravel()[~filled].any()
+
+
+# Batches: one set of edges, many rows of counts
+
+ROWS = np.random.default_rng(5).poisson(4.0, (3, 2, 6))
+SIX = np.array([0.0, 1.0, 1.5, 3.0, 4.0, 6.0, 7.0])
+OPEN = np.array([-np.inf, 1.0, 1.5, 3.0, 4.0, 6.0, np.inf])
+BATCHES = {
+    "counts": ({}, SIX),
+    "a pseudocount": ({"pseudocount": 0.5}, SIX),
+    "densities": ({"density": True}, SIX),
+    "cells without an end": ({}, OPEN),
+}
+
+
+@pytest.mark.parametrize(("options", "edges"), BATCHES.values(), ids=BATCHES)
+@pytest.mark.parametrize("dtype", ["i8", "u1", "f4", "f8"])
+def test_a_batch_is_its_histograms(options, edges, dtype):
+    counts = ROWS.astype(dtype)
+    batch = Tabulated.from_histogram(counts, edges, **options)
+    assert np.shares_memory(batch.counts, counts)
+    assert batch.counts.dtype == counts.dtype
+    parts = [Tabulated.from_histogram(row, edges, **options) for row in counts.reshape(6, 6)]
+    for index, part in zip(np.ndindex(3, 2), parts, strict=True):
+        assert repr(batch[index]) == repr(part)
+        np.testing.assert_array_equal(batch[index].values, part.values)
+        np.testing.assert_array_equal(batch[index].probabilities, part.probabilities)
+    np.testing.assert_array_equal(batch.values.reshape(6, 6), [part.values for part in parts])
+    np.testing.assert_allclose(batch.probabilities.reshape(6, 6), [part.probabilities for part in parts], rtol=1e-15)
+    q = Normal(3.0, 2.0)
+    for pair in (lambda p: (p, q), lambda p: (q, p), lambda p: (p, parts[0])):
+        expected = [kl_divergence(*pair(part)) for part in parts]
+        np.testing.assert_allclose(kl_divergence(*pair(batch)).ravel(), expected, rtol=1e-12, atol=1e-16)
+    if edges is SIX:
+        for name in ("mean", "std", "cov"):
+            np.testing.assert_allclose(getattr(batch, name).ravel(), [getattr(p, name) for p in parts], rtol=1e-12)
+    else:
+        with pytest.raises(ValueError, match="a mean or a variance takes cells of finite width"):
+            _ = batch.mean
+
+
+def test_a_row_of_a_batch_that_is_no_histogram_is_nan():
+    counts = ROWS[:, 0].astype(np.float64)
+    counts[0, 2], counts[1] = np.nan, 0.0
+    batch = Tabulated.from_histogram(counts, SIX, pseudocount=1.0)
+    for figure in (kl_divergence(batch, Normal(3, 2)), batch.mean, batch.std, batch.probabilities.sum(axis=1)):
+        np.testing.assert_array_equal(np.isnan(figure), [True, True, False])
+    with pytest.raises(ValueError, match="that of cell 2 is nan"):
+        _ = batch[0]
+
+
+def test_a_part_of_a_batch_of_histograms():
+    batch = Tabulated.from_histogram(ROWS, SIX, pseudocount=0.5)
+    for index in (0, (slice(None), 1), (..., 0), np.array([True, False, True])):
+        np.testing.assert_array_equal(batch[index].counts, ROWS[_rows(index)])
+        assert batch[index].pseudocount == 0.5
+    back = pickle.loads(pickle.dumps(batch))
+    np.testing.assert_array_equal(back.values, batch.values)
+    assert repr(back) == repr(batch) == "Histogram(6 cells on [0, 7], batch_shape=(3, 2))"
+    with pytest.raises(ValueError, match=r"read-only|destination"):
+        batch.counts[0, 0, 0] = 1
+
+
+def _rows(index):
+    """An index into counts, whose last axis is that of the cells."""
+    return (..., 0, slice(None)) if isinstance(index, tuple) and index[0] is Ellipsis else index
+
+
+@pytest.mark.parametrize("call", ["cdf", "quantile", "pdf", "logpdf"])
+def test_a_batch_of_histograms_is_no_single_density(call):
+    batch = Tabulated.from_histogram(ROWS, SIX)
+    with pytest.raises(ValueError, match=r"a batch of shape \(3, 2\) is no single density"):
+        getattr(batch, call)(0.5)
+    for other in (batch.rvs, lambda: batch.marginal(0)):
+        with pytest.raises(ValueError, match=r"a batch of shape \(3, 2\) is no single density"):
+            other()
