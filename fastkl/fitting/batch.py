@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,8 +97,11 @@ class Rows:
         )
 
     def enter(self, row: int, found: Solution) -> None:
-        """Enter the fit of one row."""
+        """Enter the fit of one row; if it has no q after all, an error leaves the row as it is."""
         seen, best = found.seen, found.seen.best
+        q, second = numbers_of(best.q), found.found[1] if len(found.found) > 1 else None
+        runner_up_q = {} if second is None else numbers_of(second.q)
+        self.hessian[row] = found.hessian
         self.status[row] = found.status
         self.divergence[row] = seen.whole.divergence
         self.gradient_norm[row] = best.gradient_norm
@@ -107,15 +110,14 @@ class Rows:
         self.quadrature_error[row] = seen.quadrature_error
         self.mass_outside[row], self.mass_outside_p[row] = seen.outside_q, seen.outside_p
         self.passes[row] = found.passes
-        self.hessian[row] = found.hessian
         self.nit[row] = best.nit
         self.n_minima[row] = len(found.found)
         self.converged[row] = best.outcome is Outcome.CONVERGED
-        _enter(self.q, row, best.q)
-        if len(found.found) > 1:
-            second = found.found[1]
+        if second is not None:
             self.runner_up[row] = seen.whole.divergence if second is best else second.value
-            _enter(self.runner_up_q, row, second.q)
+        for columns, numbers in ((self.q, q), (self.runner_up_q, runner_up_q)):
+            for name, number in numbers.items():
+                columns[name][row] = number
 
     def enter_records(self, at: slice, of: Record, status: NDArray[np.int8], nodes: int) -> None:
         """Enter the fits of Normals to several rows of tables with so many nodes."""
@@ -133,11 +135,6 @@ class Rows:
         self.converged[at] = of.status == row_fits.CONVERGED
         self.runner_up[at] = of.runner_up
         self.runner_up_q["loc"][at], self.runner_up_q["scale"][at] = of.runner_loc, of.runner_scale
-
-
-def _enter(parameters: Mapping[str, Floats], row: int, q: Any) -> None:
-    for name, numbers in numbers_of(q).items():
-        parameters[name][row] = numbers
 
 
 Road = Callable[[Tabulated, Settings, Rows, Progress], None]

@@ -58,7 +58,7 @@ def fit(
     df : float, optional
         Degrees of freedom at which a 'student_t' is held; by default they are fitted.
     starts : iterable of densities or (loc, scale), optional
-        Further starting points.
+        Further starting points, the same for every row of a batch.
     max_passes : int, default 100
         Largest number of passes over the grid that one run may take.
     gtol : float, default 1e-9
