@@ -18,7 +18,7 @@ from fastkl.fitting.methods import Found, Options
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
 from fastkl.fitting.scan import is_lower
-from fastkl.fitting.starts import state_of_moments
+from fastkl.fitting.starts import no_spread
 from fastkl.fitting.status import FitStatus
 from fastkl.grids import Axis, Grid
 from fastkl.grids.rules import every
@@ -66,7 +66,7 @@ def found_by_rows(reading: Reading, options: Options, tolerances: Tolerances) ->
     if record.status == FitStatus.ZERO:
         reading.refuse_zeros()
     if record.status == FitStatus.NO_SPREAD:
-        state_of_moments(task, np.array([record.loc]), np.array([[record.scale**2]]))
+        raise no_spread(task, np.array([record.loc]))
     best = _point(task.chart, numbers)
     others = ends[0][(ends[0, :, row_fits.STATUS] == row_fits.CONVERGED) & (ends[0, :, row_fits.LOC] != record.loc)]
     lower = Point(task.chart, numbers[-2:], record.lower, *UNKNOWN, Outcome.OUT_OF_PASSES)

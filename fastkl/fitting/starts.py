@@ -95,13 +95,18 @@ def state_of_moments(task: Task, mean: Floats, cov: Floats) -> Floats:
     flat = state is not None and task.chart.is_correlated and _least_share(cov, std) < FLAT
     steps = _steps(task, mean)
     if state is None or flat or (std < POINTLIKE * steps).any():
-        places = np.where(np.abs(mean) < 1e-9 * steps, 0.0, mean)
-        place = ", ".join(f"{x:.6g}" for x in places)
-        raise RefusedFitError.of(
-            FitStatus.NO_SPREAD,
-            f"p sits on the single grid point x = {place}, or has no spread in some direction, which no q has",
-        )
+        raise no_spread(task, mean)
     return state
+
+
+def no_spread(task: Task, mean: Floats) -> RefusedFitError:
+    """The error for a p without a spread that a q has."""
+    places = np.where(np.abs(mean) < 1e-9 * _steps(task, mean), 0.0, mean)
+    return RefusedFitError.of(
+        FitStatus.NO_SPREAD,
+        f"p sits on the single grid point x = {', '.join(f'{x:.6g}' for x in places)}, or has no spread in some "
+        "direction, which no q has",
+    )
 
 
 def _wide_enough(task: Task, mean: Floats, cov: Floats) -> Floats | None:

@@ -648,22 +648,22 @@ def _mass_outside(line, loc, scale):
 
 
 @block
-def _mean(x, w, p, about):
-    """(mass, mean distance from a place)."""
+def _mean(x, w, p, about, slope):
+    """(mass, mean of z), z the distance from a place times *slope*."""
     mass, first = 0.0, 0.0
     for i in range(x.size):
         share = w[i] * p[i]
         mass += share
-        first += share * (x[i] - about)
+        first += share * ((x[i] - about) * slope)
     return mass, first / mass
 
 
 @block
-def _spread(x, w, p, logs, mean):
-    """The sums of p times z, z**2 and log p, z the distance from the mean."""
+def _spread(x, w, p, logs, about, slope, mean):
+    """The sums of p times z - mean, its square and log p."""
     first, second, entropy = 0.0, 0.0, 0.0
     for i in range(x.size):
-        share, z = w[i] * p[i], x[i] - mean
+        share, z = w[i] * p[i], (x[i] - about) * slope - mean
         first += share * z
         second += share * z * z
         entropy += share * (logs[i] if share > 0.0 else 0.0)
@@ -688,13 +688,11 @@ def forward_fits(partial, start, stop, rows, line, records):
 @block
 def _match(line, p, logs, log_q, record):
     """Fill in the record of the Normal with the moments of p."""
-    middle = line.x[line.x.size // 2]
-    mass, distance = _mean(line.x, line.w, p, middle)
-    mean = middle + distance
-    first, second, entropy = _spread(line.x, line.w, p, logs, mean)
+    about, unit = line.x[line.x.size // 2], line.x[line.x.size - 1] - line.x[0]  # squares of z are doubles
+    mass, distance = _mean(line.x, line.w, p, about, 1.0 / unit)
+    first, second, entropy = _spread(line.x, line.w, p, logs, about, 1.0 / unit, distance)
     first, second, entropy = first / mass, second / mass, entropy / mass
-    mean += first
-    scale = math.sqrt(max(second - first * first, 0.0))
+    mean, scale = about + unit * (distance + first), unit * math.sqrt(max(second - first * first, 0.0))
     record[LOC], record[SCALE] = mean, scale
     if not scale >= POINTLIKE * _step_at(line, mean):
         record[STATUS] = NO_SPREAD
