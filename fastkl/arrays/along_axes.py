@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.arrays.by_definition import entropy_by_definition, jensenshannon_by_definition, sum_by_definition
+from fastkl.arrays.logarithms import divergence
 from fastkl.arrays.operands import Operands
 from fastkl.arrays.ranges import (
     EQUAL_MASSES,
@@ -144,18 +145,8 @@ def _kl(given: Operands) -> Measured:
 
 
 def _kl_of_logs(given: Operands) -> Measured:
-    rows, (a, b), how = _shifted(given)
-    with np.errstate(all="ignore"):
-        total, mass_p, mass_q, *_ = rows.sums(terms.kl_terms_of_logs, a=a, b=b, **how)
-        settled = ~np.isnan(total) & are_ordinary(mass_p, mass_q)
-        value, lossy = divergence_of_sums(total, mass_p, mass_q - mass_p)
-        lossy &= settled & (total < np.inf)
-        if lossy.any():
-            b = np.where(lossy, b + np.log(mass_q / mass_p), b)
-            again = rows.sums(terms.kl_terms_of_logs, a=a, b=b, **how)
-            value = np.where(lossy, divergence_of_sums(again[0], mass_p, again[2] - again[1])[0], value)
-        value = np.where(total == np.inf, np.inf, 0.0 if _is_single_point(given) else np.maximum(value, 0.0))
-    return Measured(value, settled, (mass_p, mass_q))
+    value = divergence(given.rows().log_sums())
+    return Measured(value, ~np.isnan(value), (value,))
 
 
 def _entropy(given: Operands) -> Measured:

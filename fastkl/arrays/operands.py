@@ -63,7 +63,7 @@ class Operands:
 
     def rows(self) -> Rows:
         """The operands as rows that can be summed."""
-        loadable = all(view.dtype in LOADERS and view.dtype.isnative for view in self._views)
+        loadable = all(view.dtype.name in LOADERS and view.dtype.isnative for view in self._views)
         as_they_are = loadable and not (self.nans_omitted or self.pseudocount or self.shifts)
         return Rows(self._views, self.kept, None if as_they_are else self._prepared)
 

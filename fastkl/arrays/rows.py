@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastkl.arrays.logarithms import together
 from fastkl.jit import TILE
-from fastkl.kernels import reductions
+from fastkl.kernels import logarithms, reductions
+from fastkl.kernels.logarithms import LogWork, log_sums
 from fastkl.kernels.reductions import ColumnWork, Operand, Operands, RowWork, column_sums, row_sums
 from fastkl.kernels.terms import Terms
 from fastkl.validation import Floats
@@ -31,7 +33,13 @@ SHORT = 32
 PIECES = 256
 """Largest number of pieces that rows worked across are cut into: each piece has sums of its own for every row."""
 
-LOADERS = {np.dtype(np.float64): reductions.doubles, np.dtype(np.float32): reductions.singles}
+LOADERS = {
+    "float64": reductions.doubles,
+    "float32": reductions.singles,
+    "float16": reductions.halves,
+    "bfloat16": reductions.bfloats,
+}
+"""Functions that load numbers, by the name of their type: that of bfloat16 is not NumPy's own."""
 NO_WEIGHTS = Operand(0, 0, 0, 0)
 
 Axis = tuple[int, tuple[int, ...]]
@@ -39,6 +47,13 @@ Axis = tuple[int, tuple[int, ...]]
 
 Forms = tuple[Terms | None, Terms | None]
 """The terms, and the terms for factors that a balance finds; None if only the masses are asked for."""
+
+Place = tuple[int, int, int]
+"""(address, bytes from row to row, bytes from number to number within a row) of an operand."""
+
+Kernel = Callable[[list[Place], int, int, Callable[[Floats], Floats]], Floats]
+"""Function ``(places, rows, size, own)`` that gives results of shape ``(5, rows)``; ``own(values)`` takes the values of
+these rows from an array with one for each."""
 
 Prepare = Callable[..., Sequence[NDArray[Any]]]
 
@@ -107,6 +122,17 @@ class Rows:
             result[(4, *kept)] = found[4]
         return result
 
+    def log_sums(self) -> Floats:
+        """The sums of rows of logarithms: see `fastkl.arrays.logarithms`."""
+        if self.prepare is None:
+            return self._walk(lambda places, rows, size, own: _kernel_log_sums(self._kinds, places, rows, size), _joined)
+        result = np.zeros((5, *self.kept))
+        for index in self.chunks():
+            at = (slice(None), *index[: self.outer])
+            piece = Rows(self.prepare(*(view[index] for view in self.views)), self.outer)
+            result[at] = _joined(piece.log_sums(), result[at])
+        return result
+
     def masses(self) -> Floats:
         """The sums of p and of q, shape ``(2, *kept)``."""
         return self.sums(None)[1:3]
@@ -131,12 +157,31 @@ class Rows:
         return _merged(self.kept, strides[: self.outer]), summed
 
     def _sums(self, terms: Forms, in_place: bool, a: Floats | None, b: Floats | None, balance: int) -> Floats:
+        b = np.ones(self.kept) if b is None else np.array(b).reshape(self.kept)
+        factors = [b if a is None else a.reshape(self.kept), b]
+        may_go_across = a is None and in_place and (terms[0] is None or terms[0].across is not None)
+
+        def sums(places: list[Place], rows: int, size: int, own: Any) -> Floats:
+            a, b = (np.ascontiguousarray(own(f)).reshape(rows) for f in factors)
+            return _kernel_sums(terms, in_place, may_go_across, self._kinds, places, rows, size, balance, a, b)
+
+        def add(new: Floats, old: Floats) -> Floats:
+            new[:4] += old[:4]
+            return new
+
+        return self._walk(sums, add)
+
+    @property
+    def _kinds(self) -> list[np.dtype[Any]]:
+        return [view.dtype for view in self.views]
+
+    def _walk(self, kernel: Kernel, add: Callable[[Floats, Floats], Floats]) -> Floats:
+        """Results of a kernel, shape ``(5, *kept)``; *add* puts those of two parts of the same rows together."""
         kept, summed = self._merged_axes()
         if self.size == 0 or math.prod(self.kept) == 0:
             return np.zeros((5, *self.kept))
-        result = np.empty((5, *(n for n, _ in kept)))
-        b = np.ones(result.shape[1:]) if b is None else np.array(b).reshape(result.shape[1:])
-        factors = [b if a is None else a.reshape(b.shape), b]
+        shape = tuple(n for n, _ in kept)
+        result = np.empty((5, *shape))
 
         # the longest kept axis and the longest summed axis are left to the kernel
         long = max(range(len(kept)), key=lambda d: kept[d][0], default=None)
@@ -146,9 +191,7 @@ class Rows:
         outside = [(n, s) if d != long else (1, s) for d, (n, s) in enumerate(kept)]
         inside = [(n, s) for d, (n, s) in enumerate(summed) if d != deep]
 
-        may_go_across = a is None and in_place and (terms[0] is None or terms[0].across is not None)
         start = [view.__array_interface__["data"][0] for view in self.views]
-        kinds = [view.dtype for view in self.views]
         for corner in np.ndindex(*(n for n, _ in outside)):
             at = tuple(slice(None) if d == long else i for d, i in enumerate(corner))
             for depth in np.ndindex(*(n for n, _ in inside)):
@@ -160,15 +203,33 @@ class Rows:
                 ]
                 places = list(zip(addresses, row_steps, steps, strict=True))
                 part = result[(slice(None), *at)]
-                own = [np.ascontiguousarray(f[at]).reshape(rows) for f in factors]
-                sums = _kernel_sums(terms, in_place, may_go_across, kinds, places, rows, size, balance, *own)
-                sums = sums.reshape(part.shape)
+                found = kernel(places, rows, size, lambda values, at=at: values.reshape(shape)[at])
+                found = found.reshape(part.shape)
                 if len(outside) <= 1 and not inside:
-                    return sums.reshape(5, *self.kept)
-                if any(depth):
-                    sums[:4] += part[:4]
-                result[(slice(None), *at)] = sums
+                    return found.reshape(5, *self.kept)
+                result[(slice(None), *at)] = add(found, part) if any(depth) else found
         return result.reshape(5, *self.kept)
+
+
+def _joined(new: Floats, old: Floats) -> Floats:
+    return together(np.stack((old, new), axis=1))
+
+
+def _kernel_log_sums(kinds: list[np.dtype[Any]], places: list[Place], rows: int, size: int) -> Floats:
+    """The sums of rows of logarithms that one pair of steps describes, shape ``(5, rows)``."""
+    operands = [Operand(LOADERS[kind.name].address, *place) for kind, place in zip(kinds, places, strict=True)]
+    pieces, weighted = -(-size // TILE), len(operands) == 3
+    work = LogWork(weighted, size, pieces, TILE)
+    step, items = max(ROWS_AT_ONCE // pieces, 1), min(size, TILE)
+    results = []
+    for first in range(0, rows, step):
+        n = min(step, rows - first)
+        moved = [o._replace(address=o.address + first * o.row_step) for o in operands]
+        sums = np.empty((logarithms.RESULTS, pieces, n))
+        given = Operands(moved[0], moved[1], moved[2] if weighted else NO_WEIGHTS)
+        log_sums(n * pieces, work, given, sums, length=max(1, TILE // items), items=items)
+        results.append(together(sums))
+    return results[0] if len(results) == 1 else np.concatenate(results, axis=1)
 
 
 def _kernel_sums(
@@ -176,23 +237,20 @@ def _kernel_sums(
     in_place: bool,
     may_go_across: bool,
     kinds: list[np.dtype[Any]],
-    places: list[tuple[int, int, int]],
+    places: list[Place],
     rows: int,
     size: int,
     balance: int,
     a: Floats,
     b: Floats,
 ) -> Floats:
-    """The sums of rows that one pair of steps describes, shape ``(5, rows)``; the last is b.
-
-    A place is (address, bytes from row to row, bytes from number to number within a row), one for each operand.
-    """
+    """The sums of rows that one pair of steps describes, shape ``(5, rows)``; the last is b."""
     across = may_go_across and _goes_across(rows, size, [place[1:] for place in places])
     operands = []
     for number, (kind, (address, row_step, step)) in enumerate(zip(kinds, places, strict=True)):
         # weights need a buffer, and so do numbers that the terms write to
         side_by_side = kind == np.float64 and (row_step if across else step) == kind.itemsize and in_place
-        load = reductions.SIDE_BY_SIDE if side_by_side and number < 2 else LOADERS[kind].address
+        load = reductions.SIDE_BY_SIDE if side_by_side and number < 2 else LOADERS[kind.name].address
         operands.append(Operand(load, address, row_step, step))
     if across:
         length = max(TILE // reductions.ACROSS, -(-size // PIECES))

@@ -3,15 +3,18 @@
 Nothing in this package validates, allocates or loops over points: the Python layer validates, and kernels loop.
 """
 
-from fastkl.elementary.bits import float_bits, fma
+from fastkl.elementary.bits import float_bits, fma, from_bfloat, from_bits, from_half
 from fastkl.elementary.compensated import two_sum, with_lost
 from fastkl.elementary.exponential import (
     exp,
     exp_or_zero,
     fast_exp,
     fast_kl_term_of_logs,
+    gap,
     kl_term_of_logs,
     ordinary_exp,
+    shares_of_gap,
+    short_exp,
 )
 from fastkl.elementary.fast_terms import (
     JS_LARGEST,
@@ -45,6 +48,10 @@ __all__ = [
     "fast_scaled_kl_term",
     "float_bits",
     "fma",
+    "from_bfloat",
+    "from_bits",
+    "from_half",
+    "gap",
     "kl_term",
     "kl_term_of_logs",
     "lifted",
@@ -53,6 +60,8 @@ __all__ = [
     "log_ratio",
     "ordinary_exp",
     "ordinary_log_ratio",
+    "shares_of_gap",
+    "short_exp",
     "two_sum",
     "with_lost",
 ]

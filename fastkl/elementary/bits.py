@@ -36,6 +36,32 @@ def from_bits(b):
     return np.int64(b).view(np.float64)
 
 
+SIGN_AND_HALF = np.int64(-(1 << 63) | ((1 << 57) - 1))
+"""Mask of a double's sign, and of the bits that exponent and mantissa of a half have when shifted by `HALF_SHIFT`."""
+HALF_SHIFT = np.int64(42)
+LIFTED_BY = 2.0**1008
+"""Quotient of the power of two that a half stands for and the one that a double with the same exponent bits does."""
+LARGEST_HALF = 65504.0
+BFLOAT_SHIFT = np.int32(16)
+
+
+@scalar
+def from_half(h):
+    """The double that equals a half, given by its 16 bits.
+
+    The bits of the half are those of a double 2**1008 times smaller, also for a subnormal half. An exponent of ones,
+    of an infinity or a NaN, is made one of a double.
+    """
+    x = from_bits((np.int64(h) << HALF_SHIFT) & SIGN_AND_HALF) * LIFTED_BY
+    return x if abs(x) <= LARGEST_HALF else from_bits(float_bits(x) | EXPONENT)
+
+
+@scalar
+def from_bfloat(h):
+    """The double that equals a bfloat16, given by its 16 bits, which are the upper ones of a single."""
+    return np.float64(np.int32(np.int32(h) << BFLOAT_SHIFT).view(np.float32))
+
+
 def _rational_fma(a: float, b: float, c: float) -> Any:
     from fractions import Fraction
 

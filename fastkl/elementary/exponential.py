@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastkl.elementary.bits import EXPONENT_BIAS, LN2_HI, LN2_LO, MANTISSA_WIDTH, float_bits, fma, from_bits, horner
+from fastkl.elementary.compensated import two_sum
 from fastkl.jit import scalar
 
 LOG2_E = 1.4426950408889634
@@ -93,11 +94,16 @@ def ordinary_exp(x):
 
 @scalar
 def fast_exp(x):
-    """exp(max(x, -700)) for x <= 709, with a relative error of 2 ulp plus 3e-17 |x|.
+    """exp(max(x, -700)) for x <= 709, with a relative error of 2 ulp plus 3e-17 |x|."""
+    return short_exp(LOWEST if x < LOWEST else x)
+
+
+@scalar
+def short_exp(x):
+    """exp(x) for -700 <= x <= 709, with a relative error of 2 ulp plus 3e-17 |x|; meaningless for any other x.
 
     ln 2 is not split, which costs less than the last place of x does, and k is added to the exponent's bits.
     """
-    x = LOWEST if x < LOWEST else x
     shifted = fma(x, LOG2_E, TO_INTEGER)
     r = fma(TO_INTEGER - shifted, LN2, x)
     value = fma(r, fma(r, horner(r, EXP_TAIL), 1.0), 1.0)
@@ -118,6 +124,26 @@ def fast_kl_term_of_logs(log_p, log_q):
     p = ordinary_exp(log_p)
     excess = r * r * tail if k == 0 else (E - 1.0) + d
     return p * excess, p, p * E
+
+
+@scalar
+def gap(log_p, log_q, offset):
+    """log_p - log_q - offset, as if the first difference had not been rounded."""
+    difference, lost = two_sum(log_p, -log_q)
+    return (difference - offset) + lost
+
+
+@scalar
+def shares_of_gap(d):
+    """(q/p - 1, q/p - 1 + d) for d = log(p/q) from -700 to 700: the surplus of q and the KL term, in units of p.
+
+    Neither cancels as d -> 0: with -d = k ln 2 + r and exp(r) = 1 + r + r**2 T, the differences 2**k - 1 and r + d,
+    which are made first, are exactly 0 for k = 0.
+    """
+    k, r, tail = _reduced(-d)
+    power = from_bits((k + EXPONENT_BIAS) << MANTISSA_WIDTH)
+    square, rest = r * r * tail, power - 1.0
+    return fma(power, r + square, rest), fma(power, square, fma(power, r, rest) + d)
 
 
 @scalar

@@ -56,6 +56,7 @@ def _access(
 read_double, write_double = _access(types.float64, ir.DoubleType(), ctypes.c_double)
 read_single, write_single = _access(types.float32, ir.FloatType(), ctypes.c_float)
 read_integer, _ = _access(types.int64, ir.IntType(64), ctypes.c_int64)
+read_short, _ = _access(types.int16, ir.IntType(16), ctypes.c_int16)
 
 
 def _view_in_python(address: int, size: int) -> Any:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from fastkl.elementary import fma, two_sum, with_lost
+from fastkl.elementary import fma, from_bfloat, from_half, two_sum, with_lost
 from fastkl.jit import (
     Interface,
     block,
@@ -20,6 +20,7 @@ from fastkl.jit import (
     instance,
     pasted,
     read_double,
+    read_short,
     read_single,
     scalar,
     tiled,
@@ -67,8 +68,20 @@ def _load(address, step, out):
             out[i] = read(address, i * step)
 
 
+@scalar
+def _read_half(address, offset):
+    return from_half(read_short(address, offset))
+
+
+@scalar
+def _read_bfloat(address, offset):
+    return from_bfloat(read_short(address, offset))
+
+
 doubles = LOAD.implement(instance(_load, "doubles", read=read_double, width=WIDTH))
 singles = LOAD.implement(instance(_load, "singles", read=read_single, width=4))
+halves = LOAD.implement(instance(_load, "halves", read=_read_half, width=2))
+bfloats = LOAD.implement(instance(_load, "bfloats", read=_read_bfloat, width=2))
 
 
 SIDE_BY_SIDE = 0

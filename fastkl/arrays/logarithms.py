@@ -1,0 +1,54 @@
+"""The divergence of rows of logarithms, from the sums over their pieces; `fastkl.kernels.logarithms` has the formulas."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastkl.measures import divergence_of_sums, phi
+from fastkl.validation import Floats
+
+NEAR = 1.0
+"""Change of an offset up to which sums are converted by the formula that does not cancel."""
+
+
+def together(parts: Floats) -> Floats:
+    """The sums of pieces of rows, shape ``(5, pieces, ...)``, put together, shape ``(5, ...)``.
+
+    The result has the shift of the piece with the largest p, and an offset that balances the masses of p and q. If all
+    pieces have one offset with which their masses are equal, it is that offset to the last bit.
+    """
+    if parts.shape[1] == 1:
+        return parts[:, 0]
+    total, mass, surplus, shift, offset = parts
+    mass_q = mass + surplus
+    with np.errstate(all="ignore"):
+        log_p, log_q = shift + np.log(mass), shift + np.log(mass_q)
+        heaviest = np.where((log_p > -np.inf).any(axis=0), log_p, log_q - offset).argmax(axis=0)[np.newaxis]
+        own_shift, own_offset = (np.take_along_axis(a, heaviest, axis=0)[0] for a in (shift, offset))
+        balance = _log_of_sum(log_p) - _log_of_sum(log_q - (offset - own_offset))
+        new_offset = own_offset + np.where(np.isfinite(balance), balance, 0.0)
+        change, up = new_offset - offset, shift - own_shift
+        factor = np.where(mass > 0.0, np.exp(up), 0.0)
+        p, q = np.where(mass > 0.0, factor * mass, 0.0), np.where(mass_q > 0.0, np.exp(up + change) * mass_q, 0.0)
+        growth = np.expm1(change)
+        near = np.abs(change) <= NEAR
+        converted = np.where(
+            near & (mass > 0.0),
+            factor * ((total + surplus * growth) + mass * phi(growth)),
+            np.where(mass > 0.0, factor * (total - change * mass - mass_q), 0.0) + q,
+        )
+        moved = np.where(near & (mass > 0.0), factor * (surplus + mass_q * growth), q - p)
+    return np.stack([np.maximum(converted, 0.0).sum(axis=0), p.sum(axis=0), moved.sum(axis=0), own_shift, new_offset])
+
+
+def _log_of_sum(logs: Floats) -> Floats:
+    return np.logaddexp.reduce(logs, axis=0)  # type: ignore[no-any-return]
+
+
+def divergence(sums: Floats) -> Floats:
+    """KL(p||q) of each row, from sums that have been put together; NaN if p or q has no mass."""
+    total, mass, surplus = sums[:3]
+    with np.errstate(all="ignore"):
+        value, _ = divergence_of_sums(total, mass, surplus)
+        value = np.where(total == np.inf, np.inf, np.maximum(value, 0.0))
+        return np.where((mass > 0.0) & (mass + surplus > 0.0), value, np.nan)
