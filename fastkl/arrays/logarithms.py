@@ -1,4 +1,4 @@
-"""The divergence of rows of logarithms, from the sums over their pieces; `fastkl.kernels.logarithms` has the formulas."""
+"""The divergence of rows of logarithms, from sums over their pieces; `fastkl.kernels.logarithms` has the formulas."""
 
 from __future__ import annotations
 

@@ -40,6 +40,13 @@ LOADERS = {
     "bfloat16": reductions.bfloats,
 }
 """Functions that load numbers, by the name of their type: that of bfloat16 is not NumPy's own."""
+LOG_SUMS = {
+    "float64": logarithms.of_doubles,
+    "float32": logarithms.of_singles,
+    "float16": logarithms.of_halves,
+    "bfloat16": logarithms.of_bfloats,
+}
+"""Functions that sum over logarithms side by side, by the name of their type."""
 NO_WEIGHTS = Operand(0, 0, 0, 0)
 
 Axis = tuple[int, tuple[int, ...]]
@@ -125,7 +132,8 @@ class Rows:
     def log_sums(self) -> Floats:
         """The sums of rows of logarithms: see `fastkl.arrays.logarithms`."""
         if self.prepare is None:
-            return self._walk(lambda places, rows, size, own: _kernel_log_sums(self._kinds, places, rows, size), _joined)
+            kinds = [view.dtype for view in self.views]
+            return self._walk(lambda places, rows, size, own: _kernel_log_sums(kinds, places, rows, size), _joined)
         result = np.zeros((5, *self.kept))
         for index in self.chunks():
             at = (slice(None), *index[: self.outer])
@@ -159,21 +167,18 @@ class Rows:
     def _sums(self, terms: Forms, in_place: bool, a: Floats | None, b: Floats | None, balance: int) -> Floats:
         b = np.ones(self.kept) if b is None else np.array(b).reshape(self.kept)
         factors = [b if a is None else a.reshape(self.kept), b]
+        kinds = [view.dtype for view in self.views]
         may_go_across = a is None and in_place and (terms[0] is None or terms[0].across is not None)
 
         def sums(places: list[Place], rows: int, size: int, own: Any) -> Floats:
             a, b = (np.ascontiguousarray(own(f)).reshape(rows) for f in factors)
-            return _kernel_sums(terms, in_place, may_go_across, self._kinds, places, rows, size, balance, a, b)
+            return _kernel_sums(terms, in_place, may_go_across, kinds, places, rows, size, balance, a, b)
 
         def add(new: Floats, old: Floats) -> Floats:
             new[:4] += old[:4]
             return new
 
         return self._walk(sums, add)
-
-    @property
-    def _kinds(self) -> list[np.dtype[Any]]:
-        return [view.dtype for view in self.views]
 
     def _walk(self, kernel: Kernel, add: Callable[[Floats, Floats], Floats]) -> Floats:
         """Results of a kernel, shape ``(5, *kept)``; *add* puts those of two parts of the same rows together."""
@@ -219,7 +224,9 @@ def _kernel_log_sums(kinds: list[np.dtype[Any]], places: list[Place], rows: int,
     """The sums of rows of logarithms that one pair of steps describes, shape ``(5, rows)``."""
     operands = [Operand(LOADERS[kind.name].address, *place) for kind, place in zip(kinds, places, strict=True)]
     pieces, weighted = -(-size // TILE), len(operands) == 3
-    work = LogWork(weighted, size, pieces, TILE)
+    kind = kinds[0]
+    in_place = not weighted and kinds[1] == kind and all(place[2] == kind.itemsize for place in places)
+    work = LogWork(LOG_SUMS[kind.name].address if in_place else logarithms.NO_SUMS, weighted, size, pieces, TILE)
     step, items = max(ROWS_AT_ONCE // pieces, 1), min(size, TILE)
     results = []
     for first in range(0, rows, step):

@@ -7,12 +7,14 @@ memory is accessed through ctypes.
 from __future__ import annotations
 
 import ctypes
+import platform
 from collections.abc import Callable
 from typing import Any
 
+import llvmlite.binding
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.extending import intrinsic
 
 from fastkl.jit.options import JIT_DISABLED
@@ -57,6 +59,26 @@ read_double, write_double = _access(types.float64, ir.DoubleType(), ctypes.c_dou
 read_single, write_single = _access(types.float32, ir.FloatType(), ctypes.c_float)
 read_integer, _ = _access(types.int64, ir.IntType(64), ctypes.c_int64)
 read_short, _ = _access(types.int16, ir.IntType(16), ctypes.c_int16)
+
+
+def _converts_halves() -> bool:
+    """Whether the processor that is compiled for surely has instructions for halves; LLVM calls a library otherwise."""
+    if platform.machine().lower() in ("arm64", "aarch64"):
+        return True
+    return config.CPU_NAME is None and bool(llvmlite.binding.get_host_cpu_features().get("f16c"))
+
+
+def _read_half(typing_context: Any, address: Any, offset: Any) -> Any:
+    def emit(context: Any, builder: Any, signature: Any, operands: Any) -> Any:
+        at = builder.gep(builder.inttoptr(operands[0], ir.IntType(8).as_pointer()), [operands[1]])
+        half = builder.load(builder.bitcast(at, ir.HalfType().as_pointer()), align=1)
+        return builder.fpext(half, ir.DoubleType())
+
+    return types.float64(types.int64, types.int64), emit
+
+
+read_half: Any = None if JIT_DISABLED or not _converts_halves() else intrinsic(_read_half)
+"""``read_half(address, offset)``: a half, as a double; None without instructions that convert it."""
 
 
 def _view_in_python(address: int, size: int) -> Any:

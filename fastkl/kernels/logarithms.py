@@ -17,8 +17,8 @@ q - p show that q's mass is too far from p's (see `fastkl.measures`), the offset
 and the block is summed again. That happens when the few numbers that hold most of p are met. What the conversions may
 have lost by cancellation is estimated, and if it counts in the end, the piece is summed again with the last offset.
 
-Infinite logarithms, and those far below the largest, are summed apart by the definition, after the block has been tried
-in vain.
+Numbers that lie side by side are read where they are used. All others, and those of a block with a number that does not
+fit, are loaded first; infinite logarithms, and those far below the largest, are summed apart, by the definition.
 """
 
 from __future__ import annotations
@@ -28,13 +28,25 @@ from typing import NamedTuple
 import numpy as np
 
 from fastkl.elementary import exp_or_zero, float_bits, from_bits, gap, log, log1p, shares_of_gap, short_exp, two_sum
-from fastkl.jit import block, buffer, buffers, holes, instance, scalar, tiled, widest_vectors
+from fastkl.jit import (
+    Interface,
+    block,
+    buffer,
+    buffers,
+    holes,
+    instance,
+    read_double,
+    read_single,
+    scalar,
+    tiled,
+    widest_vectors,
+)
 from fastkl.jit import least as min
 from fastkl.jit import most as max
-from fastkl.kernels.reductions import fill_with_zeros, load
+from fastkl.kernels.reductions import bfloat_at, half_at, load
 
 BLOCK = 512
-"""Number of elements that are loaded together."""
+"""Number of elements that are summed together, and again if the offset has to change for them."""
 
 LEAST, MOST = -700.0, 200.0
 """Least and largest logarithm of p, in units of the shift, that the short sums take; also the largest one of q."""
@@ -50,9 +62,11 @@ NO_Q = -1.0 + 1e-6
 LOSS = 16.0
 """Sums that have been converted, in units of the result, from which on it has lost too many digits."""
 
-TOTAL, LOST, MASS, LOST_MASS, SURPLUS, SHIFT, OFFSET, CONVERTED, INFINITE, SEEN, STATE = range(11)
+TOTAL, LOST, MASS, LOST_MASS, SURPLUS, SHIFT, OFFSET, CONVERTED, INFINITE, SEEN, OF_BLOCK = range(11)
 """Places in the state of a piece: the sums S, P and D, what S and P have lost by rounding, s and c, the size of what
-has been converted, and whether S is infinite, and any q above 0. The last is the number of places."""
+has been converted, and whether S is infinite, and any q above 0. The results of `SUMS` for a block come last."""
+STATE = OF_BLOCK + 4
+"""Number of places in the state."""
 
 RESULTS = 5
 """Number of results of a piece: S, P, D, s and c."""
@@ -60,9 +74,20 @@ RESULTS = 5
 UPPER_BIT, OTHER_BITS = np.int64(63), np.int64(0x7FFFFFFFFFFFFFFF)
 
 
+SUMS = Interface("void(int64, int64, int64, float64, float64, float64[::1])")
+"""Interface ``(at_p, at_q, size, shift, offset, out)`` to fill in the sums S, P and D of logarithms side by side from
+two addresses on, and a negative number if one of them does not fit."""
+sums_of_block = SUMS.call
+
+NO_SUMS = 0
+"""Address that stands for no such function: the numbers are loaded first."""
+
+
 class LogWork(NamedTuple):
     """Work of `log_sums`."""
 
+    sums: int
+    """Address of the function that sums over a block, or `NO_SUMS`."""
     weighted: bool
     size: int
     """Number of elements in a row."""
@@ -79,36 +104,44 @@ def _misfits(x, d):
     return float_bits(half - abs(x - middle)) | float_bits(FAR - abs(d))
 
 
-@scalar
-def _unweighted(p, w):
-    return p
+read, width = holes("read", "width")
 
 
-@scalar
-def _weighted(p, w):
-    return w * p
+def _sums(at_p, at_q, size, shift, offset, out):
+    widest_vectors()
+    t, m, e, signs = 0.0, 0.0, 0.0, np.int64(0)
+    for i in range(size):
+        log_p, log_q = np.float64(read(at_p, i * width)), np.float64(read(at_q, i * width))
+        x, d = log_p - shift, gap(log_p, log_q, offset)
+        p = short_exp(x)
+        surplus, term = shares_of_gap(d)
+        t += p * term
+        m += p
+        e += p * surplus
+        signs |= _misfits(x, d)
+    out[0], out[1], out[2], out[3] = t, m, e, np.float64(signs)
 
 
-weigh = holes("weigh")
+of_doubles = SUMS.implement(instance(_sums, "log_sums_of_doubles", read=read_double, width=8))
+of_singles = SUMS.implement(instance(_sums, "log_sums_of_singles", read=read_single, width=4))
+of_halves = SUMS.implement(instance(_sums, "log_sums_of_halves", read=half_at, width=2))
+of_bfloats = SUMS.implement(instance(_sums, "log_sums_of_bfloats", read=bfloat_at, width=2))
 
 
-def _sums(u, v, w, shift, offset):
-    """The sums S, P and D over a block, and a negative integer if a number does not fit."""
+@block
+def _weighted_sums(u, v, w, shift, offset):
+    """The sums S, P and D over a block that is loaded, and a negative integer if a number does not fit."""
     widest_vectors()
     t, m, e, signs = 0.0, 0.0, 0.0, np.int64(0)
     for i in range(u.size):
         x, d = u[i] - shift, gap(u[i], v[i], offset)
-        p = weigh(short_exp(x), w[i])
+        p = w[i] * short_exp(x)
         surplus, term = shares_of_gap(d)
         t += p * term
         m += p
         e += p * surplus
         signs |= _misfits(x, d)
     return t, m, e, signs
-
-
-plain_sums = block(instance(_sums, "sums_of_logs", weigh=_unweighted))
-weighted_sums = block(instance(_sums, "weighted_sums_of_logs", weigh=_weighted))
 
 
 @block
@@ -176,7 +209,7 @@ def _rescale(state, up_p, up_q):
 
 
 @block
-def _begin(u, v, w, state):
+def _begin(u, v, state):
     """Choose the shift, and the offset if nothing has been seen yet, by the first block in which p is above 0."""
     top = _largest(u)
     if -np.inf < top < np.inf:
@@ -196,56 +229,104 @@ def _begin(u, v, w, state):
 
 
 @block
-def _sums_of_block(u, v, w, spare, weighted, free, state):
-    """(S, P, D) of a block; *free* says that the scales of p and q may still be changed for it."""
-    if weighted:
-        t, m, e, signs = weighted_sums(u, v, w, state[SHIFT], state[OFFSET])
-    else:
-        t, m, e, signs = plain_sums(u, v, u, state[SHIFT], state[OFFSET])
-    if signs >= 0 and t - t == 0.0 and abs(e) < HUGE:
-        state[SEEN] = 1.0
-        return t, m, e
-    n = u.size
-    x, y, z = spare[0, :n], spare[1, :n], spare[2, :n]
-    for i in range(n):
-        x[i], y[i], z[i] = u[i], v[i], w[i] if weighted else 1.0
-    top_p, top_q = _largest(x), _largest(y)
-    if free and top_p < np.inf and top_q < np.inf:
-        up_p, up_q = top_p - state[SHIFT], (top_q - state[SHIFT]) + state[OFFSET]
-        if state[SEEN] == 0.0 and -np.inf < up_q < -FAR:
-            state[OFFSET] -= up_q
-        up_p, up_q = up_p if up_p > MOST else 0.0, up_q if up_q > MOST else 0.0
-        if up_p > 0.0 or up_q > 0.0:
-            _rescale(state, up_p, up_q)
-    if top_q > -np.inf:
-        state[SEEN] = 1.0
-    a, b, c = _sums_of_misfits(x, y, z, state)
-    t, m, e, _ = weighted_sums(x, y, z, state[SHIFT], state[OFFSET])
-    return t + a, m + b, e + c
+def _fit_scales(top_p, top_q, state):
+    """Change the scales of p and q if the largest logarithms of a block are too large for them."""
+    up_p, up_q = top_p - state[SHIFT], (top_q - state[SHIFT]) + state[OFFSET]
+    if state[SEEN] == 0.0 and -np.inf < up_q < -FAR:  # the offset was chosen without any q above 0
+        state[OFFSET] -= up_q
+    up_p, up_q = up_p if up_p > MOST else 0.0, up_q if up_q > MOST else 0.0
+    if up_p > 0.0 or up_q > 0.0:
+        _rescale(state, up_p, up_q)
+
+
+class Place(NamedTuple):
+    """Place of a block in memory."""
+
+    p: int
+    q: int
+    w: int
+    size: int
 
 
 @block
-def _change_of_offset(state, v, t, m, e):
-    """Change of the offset that balances the sums so far and those of a block; 0 if they are balanced."""
-    total, mass, surplus = state[TOTAL] + t, state[MASS] + m, state[SURPLUS] + e
-    if not mass > 0.0 or (surplus * surplus <= UNBALANCED * total * mass and abs(surplus) <= 0.5 * mass):
-        return 0.0
+def _load(given, here, weighted, room):
+    """Load a block into the first rows of *room*; what has the weight 0 becomes -inf."""
+    u, v, w = room[0, : here.size], room[1, : here.size], room[2, : here.size]
+    load(given.p.load, here.p, given.p.step, u)
+    load(given.q.load, here.q, given.q.step, v)
+    if weighted:
+        load(given.w.load, here.w, given.w.step, w)
+        for i in range(here.size):
+            u[i], v[i] = u[i] if w[i] > 0.0 else -np.inf, v[i] if w[i] > 0.0 else -np.inf
+    else:
+        for i in range(here.size):
+            w[i] = 1.0
+    return u, v, w
+
+
+@scalar
+def _fits(t, e, signs):
+    """Whether the short sums over a block, with *signs* of misfits, are right."""
+    return signs >= 0.0 and t - t == 0.0 and abs(e) < HUGE
+
+
+@scalar
+def _is_balanced(total, mass, surplus):
+    """Whether the masses of p and q are alike, compared with S, or there is no p."""
+    alike = surplus * surplus <= UNBALANCED * total * mass and abs(surplus) <= 0.5 * mass
+    return alike or not mass > 0.0
+
+
+@block
+def _sum_block(work, given, here, free, room, state, out):
+    """Fill in the sums of a block, of any numbers; *free* says that the scales of p and q may be changed for it."""
+    if work.sums != NO_SUMS:
+        sums_of_block(work.sums, here.p, here.q, here.size, state[SHIFT], state[OFFSET], out)
+        if _fits(out[0], out[2], out[3]):
+            state[SEEN] = 1.0
+            return
+    u, v, w = _load(given, here, work.weighted, room)
+    if work.sums == NO_SUMS:
+        out[0], out[1], out[2], signs = _weighted_sums(u, v, w, state[SHIFT], state[OFFSET])
+        if _fits(out[0], out[2], np.float64(signs)):
+            state[SEEN] = 1.0
+            return
+    top_p, top_q = _largest(u), _largest(v)
+    if free and top_p < np.inf and top_q < np.inf:
+        _fit_scales(top_p, top_q, state)
+    if top_q > -np.inf:
+        state[SEEN] = 1.0
+    t, m, e = _sums_of_misfits(u, v, w, state)
+    out[0], out[1], out[2], _ = _weighted_sums(u, v, w, state[SHIFT], state[OFFSET])
+    out[0], out[1], out[2] = out[0] + t, out[1] + m, out[2] + e
+
+
+@block
+def _change_of_offset(given, here, room, state, mass, surplus):
+    """Change of the offset that balances masses of p and q that are not."""
     relative = surplus / mass
     if relative > NO_Q:
         return -log1p(relative)
+    v = room[1, : here.size]
+    load(given.q.load, here.q, given.q.step, v)
     before, top = state[MASS] + state[SURPLUS], (_largest(v) - state[SHIFT]) + state[OFFSET]
     top = max(top, log(before)) if before > 0.0 else top
     return log(mass) - top if abs(top) < np.inf else 0.0
 
 
 @block
-def _add(state, t, m, e):
-    """Add the sums of a block to the state."""
-    state[TOTAL], lost = two_sum(state[TOTAL], t)
-    state[LOST] += lost
-    state[MASS], lost = two_sum(state[MASS], m)
-    state[LOST_MASS] += lost
-    state[SURPLUS] += e
+def _settle_block(work, given, here, free, room, state, out):
+    """Fill in the sums of a block with the shift and the offset that it takes."""
+    if free and state[MASS] == 0.0:
+        u, v, _ = _load(given, here, work.weighted, room)
+        _begin(u, v, state)
+    tries = 3
+    while tries > 0:
+        _sum_block(work, given, here, free, room, state, out)
+        total, mass, surplus = state[TOTAL] + out[0], state[MASS] + out[1], state[SURPLUS] + out[2]
+        tries = tries - 1 if free and not _is_balanced(total, mass, surplus) else 0
+        if tries > 0:
+            _convert(state, _change_of_offset(given, here, room, state, mass, surplus))
 
 
 @block
@@ -262,13 +343,13 @@ def log_sums(partial, start, stop, work, given, sums):
     A point of this kernel is a piece. Result k of a piece of a row goes to ``sums[k, piece, row]``. S is NaN if a
     logarithm is NaN or inf, and inf if q is 0 where p is not; P, or P + D, is 0 if all p, or all q, are.
     """
-    _sum_rows(start, stop, work, given, sums, buffers(3, BLOCK), buffers(3, BLOCK), buffer(STATE))
+    _sum_rows(start, stop, work, given, sums, buffers(3, BLOCK), buffer(STATE))
 
 
 @block
-def _sum_rows(start, stop, work, given, sums, room, spare, state):
+def _sum_rows(start, stop, work, given, sums, room, state):
     """The sums of `log_sums`; a block, since counting references takes time."""
-    fill_with_zeros(room)
+    out = state[OF_BLOCK:]
     for point in range(start, stop):
         row, piece = point // work.pieces, point % work.pieces
         at_p = given.p.address + row * given.p.row_step
@@ -281,24 +362,22 @@ def _sum_rows(start, stop, work, given, sums, room, spare, state):
                 state[k] = 0.0
             state[SHIFT], state[OFFSET] = shift, offset
             for begin in range(first, end, BLOCK):
-                n = min(BLOCK, end - begin)
-                u, v, w = room[0, :n], room[1, :n], room[2, :n]
-                load(given.p.load, at_p + begin * given.p.step, given.p.step, u)
-                load(given.q.load, at_q + begin * given.q.step, given.q.step, v)
-                if work.weighted:
-                    load(given.w.load, at_w + begin * given.w.step, given.w.step, w)
-                    for i in range(n):
-                        u[i], v[i] = u[i] if w[i] > 0.0 else -np.inf, v[i] if w[i] > 0.0 else -np.inf
-                if free and state[MASS] == 0.0:
-                    _begin(u, v, w, state)
-                t, m, e = _sums_of_block(u, v, w, spare, work.weighted, free, state)
-                change = _change_of_offset(state, v, t, m, e) if free else 0.0
-                tries = 2
-                while change != 0.0 and tries > 0:
-                    _convert(state, change)
-                    t, m, e = _sums_of_block(u, v, w, spare, work.weighted, free, state)
-                    change, tries = _change_of_offset(state, v, t, m, e), tries - 1
-                _add(state, t, m, e)
+                n, p, q = min(BLOCK, end - begin), at_p + begin * given.p.step, at_q + begin * given.q.step
+                settled = False
+                if work.sums != NO_SUMS and state[MASS] > 0.0:
+                    sums_of_block(work.sums, p, q, n, state[SHIFT], state[OFFSET], out)
+                    total, mass, surplus = state[TOTAL] + out[0], state[MASS] + out[1], state[SURPLUS] + out[2]
+                    settled = _fits(out[0], out[2], out[3]) and (not free or _is_balanced(total, mass, surplus))
+                if settled:
+                    state[SEEN] = 1.0
+                else:
+                    here = Place(p, q, at_w + begin * given.w.step, n)
+                    _settle_block(work, given, here, free, room, state, out)
+                state[TOTAL], lost = two_sum(state[TOTAL], out[0])
+                state[LOST] += lost
+                state[MASS], lost = two_sum(state[MASS], out[1])
+                state[LOST_MASS] += lost
+                state[SURPLUS] += out[2]
             looks -= 1
             if free and _has_lost_digits(state):
                 shift, offset = state[SHIFT], state[OFFSET] - log1p(state[SURPLUS] / state[MASS])

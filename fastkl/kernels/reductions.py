@@ -20,6 +20,7 @@ from fastkl.jit import (
     instance,
     pasted,
     read_double,
+    read_half,
     read_short,
     read_single,
     scalar,
@@ -69,19 +70,23 @@ def _load(address, step, out):
 
 
 @scalar
-def _read_half(address, offset):
+def _half_of_bits(address, offset):
     return from_half(read_short(address, offset))
 
 
 @scalar
-def _read_bfloat(address, offset):
+def bfloat_at(address, offset):
+    """The bfloat16 *offset* bytes behind the address, as a double."""
     return from_bfloat(read_short(address, offset))
 
 
+half_at = read_half or _half_of_bits
+"""``half_at(address, offset)``: the half *offset* bytes behind the address, as a double."""
+
 doubles = LOAD.implement(instance(_load, "doubles", read=read_double, width=WIDTH))
 singles = LOAD.implement(instance(_load, "singles", read=read_single, width=4))
-halves = LOAD.implement(instance(_load, "halves", read=_read_half, width=2))
-bfloats = LOAD.implement(instance(_load, "bfloats", read=_read_bfloat, width=2))
+halves = LOAD.implement(instance(_load, "halves", read=half_at, width=2))
+bfloats = LOAD.implement(instance(_load, "bfloats", read=bfloat_at, width=2))
 
 
 SIDE_BY_SIDE = 0
