@@ -58,7 +58,7 @@ Forms = tuple[Terms | None, Terms | None]
 Place = tuple[int, int, int]
 """(address, bytes from row to row, bytes from number to number within a row) of an operand."""
 
-Kernel = Callable[[list[Place], int, int, Callable[[Floats], Floats]], Floats]
+Kernel = Callable[[list[Place], int, int, Callable[[Floats], Any]], Floats]
 """Function ``(places, rows, size, own)`` that gives results of shape ``(5, rows)``; ``own(values)`` takes the values of
 these rows from an array with one for each."""
 
@@ -170,7 +170,7 @@ class Rows:
         kinds = [view.dtype for view in self.views]
         may_go_across = a is None and in_place and (terms[0] is None or terms[0].across is not None)
 
-        def sums(places: list[Place], rows: int, size: int, own: Any) -> Floats:
+        def sums(places: list[Place], rows: int, size: int, own: Callable[[Floats], Any]) -> Floats:
             a, b = (np.ascontiguousarray(own(f)).reshape(rows) for f in factors)
             return _kernel_sums(terms, in_place, may_go_across, kinds, places, rows, size, balance, a, b)
 
@@ -208,7 +208,11 @@ class Rows:
                 ]
                 places = list(zip(addresses, row_steps, steps, strict=True))
                 part = result[(slice(None), *at)]
-                found = kernel(places, rows, size, lambda values, at=at: values.reshape(shape)[at])
+
+                def own(values: Floats, at: Any = at) -> Any:
+                    return values.reshape(shape)[at]
+
+                found = kernel(places, rows, size, own)
                 found = found.reshape(part.shape)
                 if len(outside) <= 1 and not inside:
                     return found.reshape(5, *self.kept)

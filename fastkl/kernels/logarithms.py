@@ -62,9 +62,10 @@ NO_Q = -1.0 + 1e-6
 LOSS = 16.0
 """Sums that have been converted, in units of the result, from which on it has lost too many digits."""
 
-TOTAL, LOST, MASS, LOST_MASS, SURPLUS, SHIFT, OFFSET, CONVERTED, INFINITE, SEEN, OF_BLOCK = range(11)
+TOTAL, LOST, MASS, LOST_MASS, SURPLUS, SHIFT, OFFSET, CONVERTED, INFINITE, SEEN, WARY, OF_BLOCK = range(12)
 """Places in the state of a piece: the sums S, P and D, what S and P have lost by rounding, s and c, the size of what
-has been converted, and whether S is infinite, and any q above 0. The results of `SUMS` for a block come last."""
+has been converted, whether S is infinite, any q is above 0, and the block before had a number that did not fit, so that
+the short sums need not be tried. The results of `SUMS` for a block come last."""
 STATE = OF_BLOCK + 4
 """Number of places in the state."""
 
@@ -161,22 +162,25 @@ def _sums_of_misfits(u, v, w, state):
 
     A p far below the largest one counts only for its logarithm, of a q that is larger.
     """
+    widest_vectors()
     shift, offset = state[SHIFT], state[OFFSET]
-    t, m, e, infinite, wrong = 0.0, 0.0, 0.0, 0, 0
+    t, m, e, misfits, infinite, wrong = 0.0, 0.0, 0.0, 0, 0, 0
     for i in range(u.size):
         x, y = u[i] - shift, (v[i] - shift) + offset
-        fits = _misfits(x, gap(u[i], v[i], offset)) >= 0 and abs(x) < np.inf and abs(y) < np.inf
+        fits = (_misfits(x, gap(u[i], v[i], offset)) >= 0) & (abs(x) < np.inf) & (abs(y) < np.inf)
         d = x - y
         p, q = exp_or_zero(x), exp_or_zero(y)
-        term = q + (p * (d - 1.0) if p > 0.0 and d < np.inf else 0.0)
-        counts = not fits and (x >= LEAST or d < -1.0)
+        term = q + (p * (d - 1.0) if (p > 0.0) & (d < np.inf) else 0.0)
+        counts = (fits ^ True) & ((x >= LEAST) | (d < -1.0))
         t += w[i] * term if counts else 0.0
         m += w[i] * p if counts else 0.0
         e += w[i] * (q - p) if counts else 0.0
-        infinite += 1 if y == -np.inf and x > -np.inf else 0
-        wrong += 0 if u[i] < np.inf and v[i] < np.inf else 1
+        misfits += 0 if fits else 1
+        infinite += 1 if (y == -np.inf) & (x > -np.inf) else 0
+        wrong += 0 if (u[i] < np.inf) & (v[i] < np.inf) else 1
         u[i], v[i] = u[i] if fits else shift, v[i] if fits else shift - offset
         w[i] = w[i] if fits else 0.0
+    state[WARY] = 1.0 if misfits > 0 else 0.0
     if infinite > 0:
         state[INFINITE] = 1.0
     return np.nan if wrong > 0 else t, m, e
@@ -280,13 +284,14 @@ def _is_balanced(total, mass, surplus):
 @block
 def _sum_block(work, given, here, free, room, state, out):
     """Fill in the sums of a block, of any numbers; *free* says that the scales of p and q may be changed for it."""
-    if work.sums != NO_SUMS:
+    wary = state[WARY] > 0.0
+    if work.sums != NO_SUMS and not wary:
         sums_of_block(work.sums, here.p, here.q, here.size, state[SHIFT], state[OFFSET], out)
         if _fits(out[0], out[2], out[3]):
             state[SEEN] = 1.0
             return
     u, v, w = _load(given, here, work.weighted, room)
-    if work.sums == NO_SUMS:
+    if work.sums == NO_SUMS and not wary:
         out[0], out[1], out[2], signs = _weighted_sums(u, v, w, state[SHIFT], state[OFFSET])
         if _fits(out[0], out[2], np.float64(signs)):
             state[SEEN] = 1.0
@@ -333,7 +338,7 @@ def _settle_block(work, given, here, free, room, state, out):
 def _has_lost_digits(state):
     """Whether conversions may have lost digits of the divergence; D**2/(2 P) stands for the part of S that is none."""
     total, mass, surplus = state[TOTAL], state[MASS], state[SURPLUS]
-    return state[CONVERTED] > LOSS * (total - 0.5 * surplus * (surplus / mass))
+    return mass > 0.0 and state[CONVERTED] > LOSS * (total - 0.5 * surplus * (surplus / mass))
 
 
 @tiled(outputs=0, even=True)
@@ -364,7 +369,7 @@ def _sum_rows(start, stop, work, given, sums, room, state):
             for begin in range(first, end, BLOCK):
                 n, p, q = min(BLOCK, end - begin), at_p + begin * given.p.step, at_q + begin * given.q.step
                 settled = False
-                if work.sums != NO_SUMS and state[MASS] > 0.0:
+                if work.sums != NO_SUMS and state[MASS] > 0.0 and state[WARY] == 0.0:
                     sums_of_block(work.sums, p, q, n, state[SHIFT], state[OFFSET], out)
                     total, mass, surplus = state[TOTAL] + out[0], state[MASS] + out[1], state[SURPLUS] + out[2]
                     settled = _fits(out[0], out[2], out[3]) and (not free or _is_balanced(total, mass, surplus))

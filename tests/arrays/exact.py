@@ -41,3 +41,13 @@ def jensenshannon(p: list[mp.mpf], q: list[mp.mpf], weights: list[mp.mpf] | None
         m = (a + b) / 2
         total += c * mp.fsum(x * mp.log(x / m) for x in (a, b) if x)
     return mp.sqrt(total / 2)
+
+
+def kl_of_logs(a: list[mp.mpf], b: list[mp.mpf]) -> mp.mpf:
+    """KL(p||q) of the normalised exponentials of a and b; inf where b is -inf and a is not."""
+    top_a, top_b = max(a), max(b)
+    p, q = [mp.exp(x - top_a) for x in a], [mp.exp(y - top_b) for y in b]
+    mass_p, mass_q = mp.fsum(p), mp.fsum(q)
+    apart = mp.log(mass_p / mass_q) + top_a - top_b
+    terms = zip(p, a, b, strict=True)
+    return mp.fsum(mp.inf if y == -mp.inf else x * (u - y - apart) for x, u, y in terms if u > -mp.inf) / mass_p
