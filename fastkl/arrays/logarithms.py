@@ -27,9 +27,11 @@ def together(parts: Floats) -> Floats:
         own_shift, own_offset = (np.take_along_axis(a, heaviest, axis=0)[0] for a in (shift, offset))
         balance = _log_of_sum(log_p) - _log_of_sum(log_q - (offset - own_offset))
         new_offset = own_offset + np.where(np.isfinite(balance), balance, 0.0)
-        change, up = new_offset - offset, shift - own_shift
-        factor = np.where(mass > 0.0, np.exp(up), 0.0)
-        p, q = np.where(mass > 0.0, factor * mass, 0.0), np.where(mass_q > 0.0, np.exp(up + change) * mass_q, 0.0)
+        (change, change_rest), (up, up_rest) = _difference(new_offset, offset), _difference(shift, own_shift)
+        up_q, up_q_rest = _difference(change, -up)
+        factor = np.where(mass > 0.0, np.exp(up) * (1.0 + up_rest), 0.0)
+        factor_q = np.where(mass_q > 0.0, np.exp(up_q) * (1.0 + (up_q_rest + (change_rest + up_rest))), 0.0)
+        p, q = np.where(mass > 0.0, factor * mass, 0.0), np.where(mass_q > 0.0, factor_q * mass_q, 0.0)
         growth = np.expm1(change)
         near = np.abs(change) <= NEAR
         converted = np.where(
@@ -39,6 +41,13 @@ def together(parts: Floats) -> Floats:
         )
         moved = np.where(near & (mass > 0.0), factor * (surplus + mass_q * growth), q - p)
     return np.stack([np.maximum(converted, 0.0).sum(axis=0), p.sum(axis=0), moved.sum(axis=0), own_shift, new_offset])
+
+
+def _difference(a: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """a - b as rounded numbers and the rest, which would count where logarithms are 1e4 and their rounding is 1e-12."""
+    total = a - b
+    shadow = total - a
+    return total, (a - (total - shadow)) - (b + shadow)
 
 
 def _log_of_sum(logs: Floats) -> Floats:

@@ -123,7 +123,7 @@ def _short_tail(r, square):
 
 @scalar
 def short_exp(x):
-    """exp(x) for -700 <= x <= 709, with a relative error of 2 ulp plus 3e-17 |x|; meaningless for any other x."""
+    """exp(x) for -700 <= x <= 709, with a relative error of 2 ulp plus 3.4e-17 |x|; meaningless for any other x."""
     shifted = fma(x, LOG2_E, TO_INTEGER)
     r = fma(TO_INTEGER - shifted, LN2, x)
     square = r * r

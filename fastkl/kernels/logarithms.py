@@ -166,7 +166,7 @@ def _sums_of_misfits(u, v, w, state):
     shift, offset = state[SHIFT], state[OFFSET]
     t, m, e, misfits, infinite, wrong = 0.0, 0.0, 0.0, 0, 0, 0
     for i in range(u.size):
-        x, y = u[i] - shift, (v[i] - shift) + offset
+        x, y = u[i] - shift, -gap(shift, v[i], offset) if v[i] > -np.inf else -np.inf
         fits = (_misfits(x, gap(u[i], v[i], offset)) >= 0) & (abs(x) < np.inf) & (abs(y) < np.inf)
         d = x - y
         p, q = exp_or_zero(x), exp_or_zero(y)
@@ -199,17 +199,27 @@ def _convert(state, change):
     state[CONVERTED] += total + added + abs(moved)
 
 
+@scalar
+def _difference(a, b):
+    """a - b as a rounded number and the rest."""
+    return two_sum(a, -b)
+
+
 @block
 def _rescale(state, up_p, up_q):
-    """Divide p by exp(up_p), and q by exp(up_q), in the sums so far, with a shift and an offset to match."""
+    """Divide p by about exp(up_p), and q by about exp(up_q), in the sums so far: change the shift and the offset."""
     total, mass, surplus = state[TOTAL] + state[LOST], state[MASS] + state[LOST_MASS], state[SURPLUS]
-    factor, factor_q = exp_or_zero(-up_p), exp_or_zero(-up_q)
-    p, q = factor * mass, factor_q * (mass + surplus)
-    state[TOTAL] = max(factor * (total - surplus + (up_q - up_p) * mass) + (q - p), 0.0)
+    shift, offset = state[SHIFT] + up_p, state[OFFSET] + (up_p - up_q)
+    up, up_rest = _difference(shift, state[SHIFT])  # a rounding of 1e-12 would count where a logarithm is 1e4
+    change, change_rest = _difference(offset, state[OFFSET])
+    fall, fall_rest = _difference(up, change)
+    p = exp_or_zero(-up) * (1.0 - up_rest) * mass
+    q = exp_or_zero(-fall) * (1.0 - (fall_rest + (up_rest - change_rest))) * (mass + surplus)
+    terms = exp_or_zero(-up) * (1.0 - up_rest) * (total - surplus)
+    state[TOTAL] = max((terms - change * p) + (q - p), 0.0)
     state[LOST], state[MASS], state[LOST_MASS], state[SURPLUS] = 0.0, p, 0.0, q - p
-    state[CONVERTED] = factor * state[CONVERTED] + p + q
-    state[SHIFT] += up_p
-    state[OFFSET] += up_p - up_q
+    state[CONVERTED] = exp_or_zero(-up) * state[CONVERTED] + p + q
+    state[SHIFT], state[OFFSET] = shift, offset
 
 
 @block
@@ -218,13 +228,12 @@ def _begin(u, v, state):
     top = _largest(u)
     if -np.inf < top < np.inf:
         if state[SURPLUS] > 0.0:
-            state[OFFSET] += top - state[SHIFT]
+            _rescale(state, top - state[SHIFT], 0.0)
         else:
             j = 0
             while u[j] != top:
                 j += 1
-            state[OFFSET] = u[j] - v[j]
-        state[SHIFT] = top
+            state[SHIFT], state[OFFSET] = top, u[j] - v[j]
     elif state[SURPLUS] == 0.0:
         state[OFFSET] = -np.inf
     if not abs(state[OFFSET]) < np.inf:

@@ -89,3 +89,31 @@ def test_fast_kl_term_of_logs(distance: tuple[float, float], limit: float) -> No
 def test_ordinary_exp() -> None:
     x = np.random.default_rng(6).uniform(-708, 709, N)
     assert max(map(naive.ulps, elementwise.ordinary_exp(x), map(naive.exp, x))) <= 1.1
+
+
+def test_short_exp() -> None:
+    x = np.random.default_rng(7).uniform(-700, 709, N)
+    errors = map(naive.relative, elementwise.short_exp(x), map(naive.exp, x))
+    assert max(error - 3.4e-17 * abs(v) for error, v in zip(errors, x, strict=True)) <= 2.0 * 2.0**-52
+
+
+@pytest.mark.parametrize("distance", [(1e-150, 1e-10), (1e-10, 0.3), (0.3, 3.0), (3.0, 690.0)])
+def test_shares_of_a_gap(distance: tuple[float, float]) -> None:
+    rng = np.random.default_rng(8)
+    d = np.exp(rng.uniform(*np.log(distance), N)) * rng.choice([-1, 1], N)
+    surplus, term = elementwise.shares_of_gap(d).T
+    with mp.workdps(700):
+        small = [mp.expm1(-mp.mpf(v)) for v in d]
+        # the term is just beyond 0.05 where the formula changes, and its summands are below 1
+        assert max(map(naive.relative, term, [e + mp.mpf(v) for e, v in zip(small, d, strict=True)])) <= 3e-15
+        assert max(map(naive.relative, surplus, small)) <= 1e-15
+    assert term.min() >= 0.0
+
+
+def test_a_gap_is_rounded_as_if_the_difference_were_not() -> None:
+    rng = np.random.default_rng(9)
+    a, offset = rng.normal(size=N), rng.choice([0.5, -12345.6, 1e8], N)
+    b = a - offset - 1e-8 * rng.normal(size=N)
+    exact = [mp.mpf(x) - mp.mpf(y) - mp.mpf(c) for x, y, c in zip(a, b, offset, strict=True)]
+    assert max(map(naive.relative, elementwise.gap(a, b, offset), exact)) <= 2.0**-52
+    assert (elementwise.gap(a + 0.5, a + 0.5, np.zeros(N)) == 0.0).all()
