@@ -114,6 +114,37 @@ def _aligned(values: Any) -> Any:
     return copy
 
 
+class Logits(NamedTuple):
+    """Rows of logits, as many as there are numbers for: a bulk, and noise on the second of each pair."""
+
+    kind: str
+    """Name of a type; that of bfloat16 is known to NumPy once `ml_dtypes` is imported."""
+    row: int = 2**13
+
+    def given(self, size: int) -> tuple[Any, ...]:
+        """The arrays."""
+        import ml_dtypes  # noqa: F401
+
+        rng = np.random.default_rng(0)
+        a = 3.0 * rng.standard_normal((max(size // self.row, 1), min(size, self.row)))
+        return tuple(_aligned(x.astype(self.kind)) for x in (a, a + 0.1 * rng.standard_normal(a.shape)))
+
+    def make(self, size: int) -> Call:
+        """The call of fastkl."""
+        import fastkl
+
+        a, b = self.given(size)
+        return lambda: fastkl.entropy(a, b, log=True, axis=-1)
+
+    def by_scipy(self, size: int) -> Call:
+        """The same by two functions of SciPy."""
+        from scipy.special import softmax
+        from scipy.stats import entropy
+
+        a, b = self.given(size)
+        return lambda: entropy(softmax(a, axis=-1), softmax(b, axis=-1), axis=-1)
+
+
 def _two_bumps() -> Any:
     import fastkl
 
@@ -201,6 +232,11 @@ CASES: dict[str, Case] = {
     "jensenshannon, N = 100": Array("jensenshannon").case(size=100, calls=1000),
     "entropy(p, q), N = 10^6, two threads": Array("entropy(p, q)").case(size=10**6, threads=2, calls=8),
     "jensenshannon, N = 10^6, two threads": Array("jensenshannon").case(size=10**6, threads=2, calls=4),
+    **{
+        f"entropy of logits, {kind}": Case(logits.make, size=ROWS, calls=20, by_scipy=logits.by_scipy)
+        for kind in ("f8", "f4")
+        for logits in (Logits(kind),)
+    },
     "KL(mixture||Normal)": Case(_integral, size=POINTS, calls=15),
     "KL(mixture||Normal), two axes": Case(_plane, size=POINTS, calls=8),
     "KL of two tables of logs": Case(_tables, size=2**15, calls=60),
@@ -221,9 +257,9 @@ SMALL = 1000
 
 
 def compile_all() -> None:
-    """Run every case on few numbers; what a version does not have yet is left out."""
-    for case in CASES.values():
+    """Run every case, and logits of other types, on few numbers; what a version does not have yet is left out."""
+    for make in (*(case.make for case in CASES.values()), *(Logits(kind).make for kind in ("f2", "bfloat16"))):
         try:
-            case.make(SMALL)()
+            make(SMALL)()
         except MISSING:
             continue

@@ -56,6 +56,7 @@ def _tasks() -> Iterator[Task]:
     for name in ("entropy", "jensenshannon", "jeffreys"):
         for kind in ("f8", "f4"):
             yield partial(_reduce, name, kind)
+    yield from (partial(_logits, kind) for kind in ("f2", "bfloat16"))
     yield _elements
     for name in FAMILIES:
         for direction in ("forward", "reverse"):
@@ -80,6 +81,17 @@ def _reduce(name: str, kind: str) -> None:
             reduce(p, q, axis=axis, weights=np.ones(shape[axis]) if len(shape) == 1 else None)
         if name == "entropy":
             reduce(p)
+
+
+def _logits(kind: str) -> None:
+    if kind == "bfloat16":
+        try:
+            import ml_dtypes  # noqa: F401  # with which NumPy knows the name
+        except ModuleNotFoundError:
+            return
+    rows = np.zeros((FEW, FEW)).astype(kind)
+    for axis in (0, 1):
+        fastkl.entropy(rows, rows, log=True, axis=axis)
 
 
 def _elements() -> None:

@@ -47,11 +47,17 @@ def is_sparse(values: Any) -> bool:
 def _of_tensor(tensor: Any, name: str) -> Any:
     if tensor.requires_grad:
         raise TypeError(f"{name} is a tensor that requires a gradient, and fastkl computes none; pass {name}.detach()")
-    if str(tensor.dtype) == "torch.bfloat16":
-        raise TypeError(f"{name} is a tensor of bfloat16, which NumPy cannot read; pass {name}.float()")
     if tensor.device.type != "cpu":
         raise TypeError(f"{name} is a tensor on {tensor.device}, and fastkl computes on the CPU; pass {name}.cpu()")
-    return tensor.numpy()
+    if str(tensor.dtype) != "torch.bfloat16":
+        return tensor.numpy()
+    try:
+        from ml_dtypes import bfloat16
+    except ModuleNotFoundError:
+        raise TypeError(
+            f"{name} is a tensor of bfloat16, which NumPy has from ml_dtypes; install that, or pass {name}.float()"
+        ) from None
+    return tensor.view(sys.modules["torch"].int16).numpy().view(bfloat16)
 
 
 def _glimpse(array: NDArray[Any]) -> str:

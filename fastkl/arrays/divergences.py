@@ -79,9 +79,10 @@ def entropy(
     Notes
     -----
     The terms are summed as p log(p/q) - p + q >= 0, so no digit is lost as q approaches p, down to a divergence of
-    1e-33 if the masses differ, and of any size if they do not. With ``log=True`` the logarithms are rounded, and
-    log(p/q) with them. The entropy of a single distribution has an absolute error of 1e-16 if it is near 0.
-    Deviations from SciPy are listed in ``docs/arrays.md``.
+    1e-33 if the masses differ, and of any size if they do not. With ``log=True`` the same holds for the logarithms as
+    they are given, whatever is added to all logarithms of a row; rows of logits, their special values and the
+    statistics of many rows are the subject of ``docs/tokens.md``. The entropy of a single distribution has an absolute
+    error of 1e-16 if it is near 0. Deviations from SciPy are listed in ``docs/arrays.md``.
 
     References
     ----------
@@ -95,6 +96,11 @@ def entropy(
     1.0
     >>> round(float(fastkl.entropy([0.5, 0.5], [0.9, 0.1])), 12)
     0.510825623766
+
+    From logits, which need not be normalised, of two models and two tokens:
+
+    >>> fastkl.entropy([[5.0, 2.0, 1.0], [0.0, 3.0, 9.0]], [[5.0, 2.0, 1.0], [0.0, 3.5, 9.0]], log=True, axis=-1).round(9)
+    array([0.        , 0.000368838])
     """
     own, p, q = _readable(pk, qk, "pk", "qk")
     if pseudocount != 0.0:

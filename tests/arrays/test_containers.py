@@ -117,6 +117,16 @@ def test_a_tensor_of_torch() -> None:
         fastkl.jensenshannon(p.requires_grad_(), q)
 
 
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_a_tensor_of_two_bytes_a_number_is_read_where_it_lies(name: str) -> None:
+    torch = pytest.importorskip("torch", reason="torch is not among the dependencies of the tests")
+    p, q = (torch.from_numpy(a).to(getattr(torch, name)) for a in (P, Q))
+    for settings in ({}, {"log": True, "axis": -1}):
+        result = fastkl.entropy(p, q, **settings)
+        assert result.dtype == torch.float32
+        np.testing.assert_allclose(result, fastkl.entropy(p.float(), q.float(), **settings), rtol=1e-6)
+
+
 class Tensor:
     """A stand-in for torch's tensor, as far as it is asked."""
 
@@ -135,6 +145,7 @@ def test_a_tensor_is_read_where_it_lies_and_answered_by_one(monkeypatch: pytest.
     assert isinstance(result, Tensor)
     np.testing.assert_array_equal(result.numpy(), fastkl.entropy(P, Q, axis=1))
     assert isinstance(fastkl.entropy(Tensor(P[0])), Tensor)
+    monkeypatch.setitem(sys.modules, "ml_dtypes", None)  # not installed
     for tensor, match in (
         (Tensor(P, requires_grad=True), r"pk is a tensor that requires a gradient.*pk.detach\(\)"),
         (Tensor(P, device="cuda"), r"computes on the CPU; pass pk.cpu\(\)"),

@@ -37,4 +37,4 @@ def test_a_fit_is_a_success(name: str) -> None:
 def test_every_case_is_checked_and_the_list_is_short_enough_for_the_gate() -> None:
     others = [name for name in CASES if name.startswith("KL") or "fit" in name]
     assert sorted([*BY_SCIPY, *others]) == sorted(CASES)
-    assert len(CASES) <= 30
+    assert len(CASES) <= 32
