@@ -21,7 +21,7 @@ from bench.figures import machine
 from bench.pages import write_part
 from bench.suite.blocks import medians
 
-TOKENS, ROWS, QUICK_ROWS = 151_936, 256, 32
+TOKENS, ROWS, QUICK_ROWS = 151_936, 256, 64
 NOISE = 0.15
 CHUNK = 2**16
 

@@ -149,3 +149,40 @@ class AgainstSciPy:
         return ratio(self.ours, self.theirs, **self.counts)
 
     track_ratio_to_scipy.unit = "SciPy"
+
+
+class Tokens:
+    """The KL of every token from logits, in units of reading them and of torch, on all threads."""
+
+    params = ("float32", "float16", "bfloat16")
+    param_names = ("logits",)
+    timeout = 300
+
+    def setup(self, kind):
+        from bench import tokens
+
+        kinds = tokens.kinds()
+        if kind not in kinds:
+            raise NotImplementedError("ml_dtypes is not installed")
+        a, b = (x.astype(kinds[kind]) for x in tokens.logits(tokens.QUICK_ROWS))
+        self.tokens, self.pair, self.ours = tokens, (a, b), lambda: fastkl.entropy(a, b, log=True, axis=-1)
+        self.ours()
+
+    def time_fastkl(self, kind):
+        self.ours()
+
+    def track_ratio_to_reading(self, kind):
+        reading = self.tokens.reading(*self.pair)
+        reading()
+        return ratio(self.ours, reading, blocks=5, calls=8)
+
+    track_ratio_to_reading.unit = "reading"
+
+    def track_ratio_to_torch(self, kind):
+        try:
+            theirs = self.tokens.by_torch(*self.pair)
+        except ModuleNotFoundError:
+            raise NotImplementedError("torch is not installed") from None
+        return ratio(self.ours, theirs, blocks=3, calls=4)
+
+    track_ratio_to_torch.unit = "torch"

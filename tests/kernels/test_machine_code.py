@@ -46,6 +46,18 @@ for kernel, signature in signatures.items():
 print(json.dumps(texts))
 """
 
+LOGITS = """
+import json
+from fastkl.kernels import logarithms
+
+kinds = logarithms.of_doubles, logarithms.of_singles, logarithms.of_halves, logarithms.of_bfloats
+texts = {}
+for kind in kinds:
+    kind.function.compile(kind.arguments)
+    texts[kind.__name__] = kind.function.inspect_asm(kind.arguments)
+print(json.dumps(texts))
+"""
+
 USERS = """
 import json
 import numpy as np
@@ -81,6 +93,13 @@ def test_loops_have_the_widest_vectors(processor: str, width: str, tmp_path: Any
     for name, assembly in compiled_for(COMPILED, processor, tmp_path).items():
         # the sums of one vector wait for the divider in vectors of either width
         assert widths(assembly) & ({width, "ymm"} if name == "entropy_sums" else {width}), name
+
+
+@pytest.mark.parametrize(("processor", "width"), [("x86-64-v3", "ymm"), ("sapphirerapids", "zmm"), ("znver4", "zmm")])
+def test_logits_of_every_type_are_summed_in_the_widest_vectors(processor: str, width: str, tmp_path: Any) -> None:
+    for name, assembly in compiled_for(LOGITS, processor, tmp_path).items():
+        assert widths(assembly, "fmadd213") & {width}, name
+        assert "call" not in assembly.split(), name
 
 
 def test_code_of_a_user_keeps_the_width_that_llvm_prefers(tmp_path: Any) -> None:
