@@ -25,6 +25,7 @@ def main() -> int:
     p, q = rng.random(n), rng.random(n)
     side = round(n**0.5)
     rows, columns = (p.reshape(side, side), q.reshape(side, side)), (p.reshape(side, side).T, q.reshape(side, side).T)
+    halves = tuple(x.astype("f2") for x in rows)
     left, right = p[: n // 100].reshape(-1, 1, 100), q[: n // 100].reshape(1, -1, 100)
     calls: dict[str, Callable[[], object]] = {
         "entropy(p, q)": lambda: fastkl.entropy(p, q),
@@ -36,6 +37,9 @@ def main() -> int:
         "columns": lambda: fastkl.entropy(*rows, axis=0),
         "transposed": lambda: fastkl.entropy(*columns, axis=1),
         "byte-swapped": lambda: fastkl.entropy(p.view(">f8"), q.view(">f8"), normalize=False),
+        "logits": lambda: fastkl.entropy(*rows, axis=1, log=True),
+        "logits of float16": lambda: fastkl.entropy(*halves, axis=1, log=True),
+        "columns of logits": lambda: fastkl.entropy(*halves, axis=0, log=True),
         "broadcast": lambda: fastkl.entropy(left[:1000], right[:, :100], axis=2),
     }
     worst = 0

@@ -29,17 +29,14 @@ def together(parts: Floats) -> Floats:
         new_offset = own_offset + np.where(np.isfinite(balance), balance, 0.0)
         (change, change_rest), (up, up_rest) = _difference(new_offset, offset), _difference(shift, own_shift)
         up_q, up_q_rest = _difference(change, -up)
-        factor = np.where(mass > 0.0, np.exp(up) * (1.0 + up_rest), 0.0)
-        factor_q = np.where(mass_q > 0.0, np.exp(up_q) * (1.0 + (up_q_rest + (change_rest + up_rest))), 0.0)
-        p, q = np.where(mass > 0.0, factor * mass, 0.0), np.where(mass_q > 0.0, factor_q * mass_q, 0.0)
-        growth = np.expm1(change)
-        near = np.abs(change) <= NEAR
-        converted = np.where(
-            near & (mass > 0.0),
-            factor * ((total + surplus * growth) + mass * phi(growth)),
-            np.where(mass > 0.0, factor * (total - change * mass - mass_q), 0.0) + q,
-        )
-        moved = np.where(near & (mass > 0.0), factor * (surplus + mass_q * growth), q - p)
+        has_p, has_q = mass != 0.0, mass_q != 0.0  # the scales of a piece without p say nothing; a NaN goes on
+        factor = np.where(has_p, np.exp(up) * (1.0 + up_rest), 0.0)
+        factor_q = np.where(has_q, np.exp(up_q) * (1.0 + (up_q_rest + (change_rest + up_rest))), 0.0)
+        p, q = np.where(has_p, factor * mass, 0.0), np.where(has_q, factor_q * mass_q, 0.0)
+        growth, near = np.expm1(change), has_p & (np.abs(change) <= NEAR)
+        far = q + np.where(has_p, factor * (total - change * mass - mass_q), 0.0)
+        converted = np.where(near, factor * ((total + surplus * growth) + mass * phi(growth)), far)
+        moved = np.where(near, factor * (surplus + mass_q * growth), q - p)
     return np.stack([np.maximum(converted, 0.0).sum(axis=0), p.sum(axis=0), moved.sum(axis=0), own_shift, new_offset])
 
 
