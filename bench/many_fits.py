@@ -10,7 +10,8 @@ own that alternate with the others':
 - 30 damped Newton steps from the moments, with derivatives by JAX, as ``jit(vmap(...))``, if JAX is installed;
 - least squares of `astropy.modeling.fitting.parallel_fit_dask`, if astropy is installed.
 
-``--peak DIRECTION`` prints the memory that a fit takes beside its input and its output, in MiB, and nothing else.
+Without ``--quick`` the table goes into ``docs/many_fits.md``. ``--peak DIRECTION`` prints the memory that a fit takes
+beside its input and its output, in MiB, and nothing else.
 """
 
 from __future__ import annotations
@@ -20,8 +21,10 @@ import os
 import subprocess
 import sys
 import time
+import timeit
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from functools import partial
 from typing import Any
 
@@ -29,6 +32,7 @@ import numpy as np
 
 import fastkl
 from bench.figures import machine
+from bench.pages import write_part
 from bench.suite.blocks import medians
 from bench.suite.fits import FLOOR, survey, survey_grid
 from bench.suite.peak import peak
@@ -61,19 +65,40 @@ def main() -> None:
     if arguments.peak:
         print(extra_memory(arguments.rows, arguments.peak))
         return
-    print(f"{machine('python -m bench.many_fits')}\nload {', '.join(f'{load:.2f}' for load in os.getloadavg())}\n")
+    print(f"load {', '.join(f'{load:.2f}' for load in os.getloadavg())}\n")
     values = survey(arguments.rows)
     results = measured(values, arguments.seconds, arguments.blocks)
     (unit,) = (seconds for name, _, seconds, _ in results if name.startswith("kl_divergence"))
-    print("| work | rows | µs a row | in units of kl_divergence | |\n|---|---|---|---|---|")
+    lines = ["| work | rows | µs a row | in units of kl_divergence | |", "|---|---|---|---|---|"]
     for name, rows, seconds, note in results:
-        print(f"| {name} | {rows} | {1e6 * seconds:.3g} | {seconds / unit:.3g} | {note} |")
+        lines.append(f"| {name} | {rows:,} | {1e6 * seconds:.3g} | {seconds / unit:.3g} | {note} |")
+    lines.append("")
     for direction in ("forward", "reverse"):
         rows = min(arguments.rows, next(count for name, count, *_ in results if direction in name))
         command = [sys.executable, "-m", "bench.many_fits", "--peak", direction, "--rows", str(rows)]
-        found = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-        print(f"\n{direction}, {rows} rows: {float(found):.1f} MiB beside input and output", end="")
-    print(f"\n\nload at the end {', '.join(f'{load:.2f}' for load in os.getloadavg())}")
+        found = float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+        alone = single_fit(values[0], direction, 20 if arguments.quick else 300)
+        lines.append(
+            f"- {direction}: {found:.0f} MiB beside input and output for {rows:,} rows; a single fit, with every field "
+            f"read, takes {1e3 * alone:.2f} ms"
+        )
+    lines += ["", machine("python -m bench.many_fits")]
+    print("\n".join(lines))
+    if not arguments.quick:
+        write_part("many_fits.md", "speed", "\n".join(lines))
+    print(f"\nload at the end {', '.join(f'{load:.2f}' for load in os.getloadavg())}")
+
+
+def single_fit(row: Any, direction: str, calls: int) -> float:
+    """Seconds that the fit of a single table takes, with all of its fields."""
+    p = fastkl.Tabulated(survey_grid(), row, floor=FLOOR)
+
+    def fit_and_read() -> None:
+        result = fastkl.fit(p, "normal", direction=direction)
+        for name in (*(field.name for field in fields(result)), "forward", "reverse", "elbo", "statistics"):
+            getattr(result, name)
+
+    return float(np.median([timeit.timeit(fit_and_read, number=1) for _ in range(calls)]))
 
 
 def measured(values: Any, seconds: float, blocks: int) -> list[tuple[str, int, float, str]]:
