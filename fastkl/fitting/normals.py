@@ -138,7 +138,7 @@ def errors_of(table: Tabulated, direction: str, normals: Floats, divergence: Any
     forward, pairs = direction == "forward", np.ascontiguousarray(normals).reshape(-1, 2)
     coarser: list[Any] = []
     for stride in STRIDES:
-        rule = Coarser(every(axis.n, stride), np.ascontiguousarray(axis.weights(stride)), forward)
+        rule = _coarser_of(axis, stride, forward)
         out = np.empty((len(values), 2))
         size = {"length": max(min(TILE, len(values)), 1), "items": 2 * axis.n}
         row_fits.coarser_divergences(len(values), rows, _line_of(axis), rule, pairs, out, **size)
@@ -164,3 +164,8 @@ def _line_of(axis: Axis) -> Line:
     longer = np.maximum(np.append(steps, steps[-1]), np.append(steps[0], steps))
     longer = np.full(axis.n, axis.step) if axis.is_uniform else longer
     return Line(x, np.ascontiguousarray(axis.weights()), longer, *axis.reach, axis.is_uniform)
+
+
+@functools.lru_cache(maxsize=64)
+def _coarser_of(axis: Axis, stride: int, forward: bool) -> Coarser:
+    return Coarser(every(axis.n, stride), np.ascontiguousarray(axis.weights(stride)), forward)
