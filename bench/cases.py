@@ -137,7 +137,7 @@ class Logits(NamedTuple):
         return lambda: fastkl.entropy(a, b, log=True, axis=-1)
 
     def by_scipy(self, size: int) -> Call:
-        """The same by two functions of SciPy."""
+        """The divergences by `softmax` and `entropy` of SciPy."""
         from scipy.special import softmax
         from scipy.stats import entropy
 
@@ -210,6 +210,15 @@ def _fit_of_table(size: int) -> Call:
     return lambda: fastkl.fit(p, "normal", direction="forward")
 
 
+def _fits_of_rows(size: int, direction: str) -> Call:
+    import fastkl
+    from bench.suite.fits import FLOOR, survey, survey_grid
+
+    p = fastkl.Tabulated(survey_grid(), survey(max(size // 301, 2)), floor=FLOOR)
+    fastkl.FitResults  # noqa: B018  # missing in versions that fit no batches
+    return lambda: fastkl.fit(p, "normal", direction=direction)
+
+
 CASES: dict[str, Case] = {
     "entropy(p, q)": Array("entropy(p, q)").case(calls=200),
     "entropy(p, q), f4": Array("entropy(p, q)", kind="f4").case(calls=200),
@@ -246,6 +255,8 @@ CASES: dict[str, Case] = {
     "reverse fit": Case(partial(_fit, direction="reverse"), size=10_000),
     "forward fit of a Gamma": Case(partial(_fit, direction="forward", family="gamma"), size=100_000),
     "reverse fit of a Gamma": Case(partial(_fit, direction="reverse", family="gamma"), size=100_000),
+    "forward fits of rows": Case(partial(_fits_of_rows, direction="forward"), size=ROWS, calls=4),
+    "reverse fits of rows": Case(partial(_fits_of_rows, direction="reverse"), size=2**15, calls=4),
 }
 """The named list of the gate; a sample of each takes some milliseconds."""
 

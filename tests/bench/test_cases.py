@@ -31,10 +31,10 @@ def test_an_integral_is_finite_and_positive(name: str) -> None:
 def test_a_fit_is_a_success(name: str) -> None:
     case = CASES[name]
     result = case.make(case.size)()
-    assert result.success, result.message
+    assert np.all(result.success), result.message
 
 
 def test_every_case_is_checked_and_the_list_is_short_enough_for_the_gate() -> None:
     others = [name for name in CASES if name.startswith("KL") or "fit" in name]
     assert sorted([*BY_SCIPY, *others]) == sorted(CASES)
-    assert len(CASES) <= 32
+    assert len(CASES) <= 34
