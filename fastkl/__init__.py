@@ -5,6 +5,7 @@ import fastkl.jit  # noqa: F401
 from fastkl.arrays import entr, entropy, jeffreys, jensenshannon, kl_div, log_ratio, rel_entr
 from fastkl.bar import progress
 from fastkl.densities import Density, Histogram, Mixture, Tabulated, as_density
+from fastkl.distances import cdist, pdist
 from fastkl.families import MultivariateNormal, table
 from fastkl.families.table import *  # noqa: F403
 from fastkl.fitting import (
@@ -44,6 +45,7 @@ __all__ = [
     "MultivariateNormal",
     "Tabulated",
     "as_density",
+    "cdist",
     "compare",
     "entr",
     "entropy",
@@ -55,6 +57,7 @@ __all__ = [
     "kl_objective",
     "kl_surface",
     "log_ratio",
+    "pdist",
     "plot_fits",
     "progress",
     "rel_entr",

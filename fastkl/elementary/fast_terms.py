@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary.bits import LN2_HI, LN2_LO, float_bits, fma, from_bits, horner
+from fastkl.elementary.bits import EXPONENT_OF_ONE, LN2_HI, LN2_LO, float_bits, fma, from_bits, horner
 from fastkl.elementary.log_ratio import (
     ATANH_TAIL,
     HALF_AN_EXPONENT,
@@ -155,3 +155,37 @@ def fast_js_term(p, q, error):
     tail_a = fma(np.float64(k), LN2_BITS, -t * (w * horner(w, ATANH_TAIL)))
     half = 0.5 * fma(h, s, fma(gap, t, fma(b, tail_b, fma(a, tail_a, m - near))))
     return half if a > JS_TINY else h * LN2  # right to the last digit if one number is 0; 0 if both are
+
+
+@scalar
+def fast_unit_kl_term(r):
+    """The KL term r log(r) - r + 1 >= 0 of r against 1; r below `TINY` counts as `TINY`."""
+    r = r if r > TINY else TINY
+    k = (float_bits(r) - EXPONENT_OF_ONE + HALF_AN_EXPONENT) & SIGN_AND_EXPONENT
+    near = from_bits(EXPONENT_OF_ONE + k)
+    difference = r - near
+    s = difference / (r + near)
+    z = s * s
+    shift = fma(r, np.float64(k) * LN2_BITS, 1.0 - near)
+    return fma(difference, s, fma(r, s * (z * horner(z, ATANH_TAIL)), shift))
+
+
+@scalar
+def fast_centred(p, c, m):
+    """(c p - m, log(c p/m), the KL terms of c p against m and of m against c p), as if c p were not rounded.
+
+    The product counts as `TINY` at least in the logarithm and the terms.
+    """
+    product = c * p
+    error = fma(c, p, -product)
+    product = product if product > TINY else TINY
+    near, k = _near(product, m)
+    difference = (product - near) + (error if k == 0 else 0.0)  # with k != 0 the error is beyond the last place
+    s = difference / (product + near)
+    z = s * s
+    tail = s * (z * horner(z, ATANH_TAIL))
+    logarithm = fma(np.float64(k), LN2_BITS, fma(2.0, s, tail))
+    of_product = fma(difference, s, fma(product, tail, fma(product, np.float64(k) * LN2_BITS, m - near)))
+    excess = fma(c, p, -m)
+    of_centre = fma(difference, s, -m * tail) if k == 0 else fma(-m, logarithm, excess)
+    return excess, logarithm, of_product, of_centre

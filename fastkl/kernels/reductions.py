@@ -141,7 +141,7 @@ class ColumnWork(NamedTuple):
 
 
 @pasted
-def _loaded(operand, address, step, room):
+def loaded(operand, address, step, room):
     """The numbers that lie *step* bytes apart from *address* on: in place, or loaded into the buffer *room*."""
     if operand.load == SIDE_BY_SIDE:
         room = view_of_doubles(address, room.size)
@@ -201,8 +201,8 @@ def _sum_rows(start, stop, work, given, a, b, sums, room):
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
                 term = room[2, :n]
-                p = _loaded(given.p, at_p + begin * given.p.step, given.p.step, room[0, :n])
-                q = _loaded(given.q, at_q + begin * given.q.step, given.q.step, room[1, :n])
+                p = loaded(given.p, at_p + begin * given.p.step, given.p.step, room[0, :n])
+                q = loaded(given.q, at_q + begin * given.q.step, given.q.step, room[1, :n])
                 t, s_p, s_q, d = 0.0, 0.0, 0.0, 0.0
                 unseen = looks == 1 and begin == first and function == work.terms
                 if work.balance == IF_NEEDED and unseen and not only_masses:
@@ -260,8 +260,8 @@ def _sum_rows(start, stop, work, given, a, b, sums, room):
             differences = 0
             for begin in range(first, end, BLOCK):
                 n = min(BLOCK, end - begin)
-                p = _loaded(given.p, at_p + begin * given.p.step, given.p.step, room[0, :n])
-                q = _loaded(given.q, at_q + begin * given.q.step, given.q.step, room[1, :n])
+                p = loaded(given.p, at_p + begin * given.p.step, given.p.step, room[0, :n])
+                q = loaded(given.q, at_q + begin * given.q.step, given.q.step, room[1, :n])
                 for i in range(n):
                     differences += 0 if p[i] == b[row] * q[i] else 1
             total = 0.0 if differences > 0 else -0.0
@@ -309,8 +309,8 @@ def _sum_columns(start, stop, work, given, b, sums, room, run, lost):
             fill_with_zeros(run)
             for at in range(begin, min(begin + RUN, end)):
                 term = room[2, :n]
-                p = _loaded(given.p, at_p + at * given.p.step, given.p.row_step, room[0, :n])
-                q = _loaded(given.q, at_q + at * given.q.step, given.q.row_step, room[1, :n])
+                p = loaded(given.p, at_p + at * given.p.step, given.p.row_step, room[0, :n])
+                q = loaded(given.q, at_q + at * given.q.step, given.q.row_step, room[1, :n])
                 if work.terms != NO_TERMS:
                     fill_terms_across(work.terms, p, q, factor, term)
                 totals, masses_p, masses_q, surpluses = run[0, :n], run[1, :n], run[2, :n], run[3, :n]

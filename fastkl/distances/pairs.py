@@ -1,0 +1,216 @@
+"""Divergences of all pairs of dense rows, a bounded number of rows and columns at a time."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastkl.arrays.along_axes import entropy_along, jensenshannon_along
+from fastkl.arrays.operands import operands
+from fastkl.arrays.ranges import LEAST_JS_TERM, LEAST_TERM
+from fastkl.distances.table import NUMBERS, Table
+from fastkl.kernels import pairs
+from fastkl.kernels.pairs import (
+    BOTH,
+    FACTS,
+    JEFFREYS,
+    JS,
+    KL,
+    LEAST_CENTRE,
+    LEFT,
+    MASS,
+    MIXED,
+    REVERSE_KL,
+    RIGHT,
+    ROWS,
+    STEP,
+    Filling,
+    Finish,
+    Given,
+    Place,
+    Summing,
+)
+from fastkl.kernels.reductions import Operand
+from fastkl.validation import Floats
+
+RTOL = 0.9e-13
+"""Largest relative error of a divergence whose digits have not been lost; its root has half of it."""
+
+WIDTH = 2**12
+"""Largest number of columns in a panel."""
+
+MOST_ROWS = 2**10
+"""Largest number of rows in a panel: the sums of all pairs of two panels take 16 MiB."""
+
+PARTS = {KL: (LEFT, RIGHT), REVERSE_KL: (RIGHT, LEFT), JEFFREYS: (BOTH, BOTH), JS: (MIXED, MIXED)}
+
+CHUNK = 2**17
+"""Largest number of numbers of rows that are put into arrays of their own at a time."""
+
+NOWHERE = Operand(0, 0, 0, 0)
+
+Metric = int
+
+
+class Counts(NamedTuple):
+    """Numbers of pairs by the way in which they were computed."""
+
+    again: int = 0
+    """Pairs whose sums have lost digits, and which were computed again by terms of their own."""
+    apart: int = 0
+    """Pairs of them, or of rows out of the range of the kernels, that were computed from arrays of both rows."""
+
+
+class Panel:
+    """Rows that are prepared for their part in pairs, some of their columns at a time."""
+
+    def __init__(self, table: Table, part: int, across: bool, rows_at_once: int, width: int) -> None:
+        self.table, self.part, self.across, self.width = table, part, across, width
+        padded, blocks = -(-width // STEP) * STEP, -(-rows_at_once // ROWS)
+        self.values = np.empty((2 if part == BOTH else 1, blocks, ROWS * padded))
+        self.zeros = np.empty((blocks * ROWS, padded // STEP), np.int64)
+        self.facts = np.zeros((FACTS, blocks * ROWS))
+        self.filled: tuple[Any, ...] = ()
+
+    def fill(self, rows: slice, columns: slice, centre: Floats) -> None:
+        """Prepare these columns; what is known of the rows is added up from the first columns on."""
+        wanted = rows.start, columns.start
+        if self.filled == wanted:
+            return
+        self.filled = wanted
+        count = rows.stop - rows.start
+        if columns.start == 0:
+            self.facts[:] = 0.0
+            masses = np.where(self.table.factors[rows] > 0.0, self.table.weighed[0][rows], 0.0)
+            self.facts[MASS, :count] = masses
+        given, owner = self.table.operand(rows, columns)
+        work = Filling(self.part, self.across, count, columns.start, columns.stop - columns.start)
+        blocks = -(-count // ROWS)
+        pairs.fill_panel(
+            blocks,
+            work,
+            given,
+            self.table.factors[rows],
+            centre,
+            self.values[:, :blocks],
+            self.zeros,
+            self.facts,
+            length=1,
+            items=ROWS * work.columns,
+        )
+        del owner
+
+
+def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], symmetric: bool) -> Counts:
+    """Fill in the divergences in nats of all rows of a and b, or of the pairs i < j of one table in condensed form."""
+    centre = _centre(a, b)
+    width = min(-(-a.columns // -(-a.columns // WIDTH) // STEP) * STEP, a.columns)
+    planes = 2 if metric == JEFFREYS else 1
+    padded = -(-width // STEP) * STEP
+    most = max(min(MOST_ROWS, NUMBERS // (padded * planes) // ROWS * ROWS), ROWS)
+    left_part, right_part = PARTS[metric]
+    left = Panel(a, left_part, False, min(most, a.rows), width)
+    right = Panel(b, right_part, metric != JS, min(most, b.rows), width)
+    sums, lost = np.empty((2, left.facts.shape[1], right.facts.shape[1]))
+    spans = [slice(first, min(first + width, a.columns)) for first in range(0, a.columns, width)]
+    flat, counts = out.reshape(-1), np.zeros(2, np.int64)
+    add = pairs.add_mixed_terms if metric == JS else pairs.add_products
+    for rows in _spans(a.rows, most):
+        for others in _spans(b.rows, most):
+            if symmetric and others.stop <= rows.start + 1:
+                continue
+            sums.fill(0.0)
+            lost.fill(0.0)
+            n, m = rows.stop - rows.start, others.stop - others.start
+            work = Summing(metric, n, m, others.start - rows.start, symmetric)
+            blocks = -(-n // ROWS), -(-m // ROWS)
+            how: dict[str, Any] = {"length": 1}
+            for columns in spans:
+                left.fill(rows, columns, centre)
+                right.fill(others, columns, centre)
+                p, q = left.values[:, : blocks[0]], right.values[:, : blocks[1]]
+                how["items"] = ROWS * ROWS * (columns.stop - columns.start)
+                between = (centre[columns],) if metric == JS else (left.zeros, right.zeros)
+                add(blocks[0] * blocks[1], work, p, q, *between, sums, lost, **how)
+            counts += _finish(left, right, metric, rows, others, sums, lost, flat, symmetric)
+    return Counts(*(int(count) for count in counts))
+
+
+def _spans(rows: int, most: int) -> list[slice]:
+    return [slice(first, min(first + most, rows)) for first in range(0, rows, most)]
+
+
+def _centre(a: Table, b: Table) -> Floats:
+    """The mean of all rows, and a number above 0 where they are 0."""
+    centre = np.zeros(a.columns)
+    tables = (a,) if a is b else (a, b)
+    for table in tables:
+        table.add_to(centre)
+    centre /= max(sum(np.count_nonzero(table.factors) for table in tables), 1)
+    return np.maximum(centre, LEAST_CENTRE)
+
+
+def _finish(
+    left: Panel,
+    right: Panel,
+    metric: Metric,
+    rows: slice,
+    others: slice,
+    sums: Floats,
+    lost: Floats,
+    flat: Floats,
+    condensed: bool,
+) -> tuple[int, int]:
+    a, b = left.table, right.table
+    n, m = rows.stop - rows.start, others.stop - others.start
+    again = a.can_be_read_again and b.can_be_read_again
+    (p, owner), (q, other_owner) = (
+        table.operand(span, slice(0, table.columns)) if again else (NOWHERE, None)
+        for table, span in ((a, rows), (b, others))
+    )
+    rtol, least = (2.0 * RTOL, LEAST_JS_TERM) if metric == JS else (RTOL, LEAST_TERM)
+    work = Finish(metric, m, a.columns, a.options.normalize, again, a.options.input_error, rtol, least)
+    place = Place(rows.start, others.start, b.rows, condensed)
+    partial = pairs.finish_pairs(
+        n, work, Given(p, q), place, left.facts, right.facts, sums, lost, flat, length=4, items=m
+    )
+    del owner, other_owner
+    again, left_open = (int(count) for count in partial.sum(axis=0))
+    return again, _settle(a, b, metric, rows, others, flat, condensed) if left_open else 0
+
+
+def _settle(a: Table, b: Table, metric: Metric, rows: slice, others: slice, flat: Floats, condensed: bool) -> int:
+    """Compute the pairs that were left open from arrays of both rows; the number of them."""
+    at_once = max(CHUNK // max(a.columns, 1), 1)
+    count = 0
+    for i in range(rows.start, rows.stop):
+        first = max(others.start, i + 1) if condensed else others.start
+        base = i * (2 * b.rows - i - 1) // 2 - i - 1 if condensed else i * b.rows
+        values = flat[base + first : base + others.stop]
+        if a.are_hopeless[i]:
+            continue
+        left_open = first + np.flatnonzero(np.isnan(values) & ~b.are_hopeless[first : others.stop])
+        for begin in range(0, left_open.size, at_once):
+            j = left_open[begin : begin + at_once]
+            values[j - first] = _of_pairs(a, b, metric, i, j)
+        count += left_open.size
+    return count
+
+
+def _of_pairs(a: Table, b: Table, metric: Metric, i: int, j: NDArray[np.intp]) -> Floats:
+    """The divergences in nats of row i of a and rows j of b, by the functions for arrays."""
+    options = a.options
+    p, q = np.asarray(a.given[i], np.float64), np.asarray(b.given[j], np.float64)
+    given = operands("XA XB", (p, q), -1, weights=options.weights, log=options.log, pseudocount=options.pseudocount)
+    if metric == JS:
+        return given.evaluate(jensenshannon_along)
+    formula = functools.partial(entropy_along, normalize=options.normalize)
+    value = np.zeros(j.size)
+    if metric != REVERSE_KL:
+        value = value + given.evaluate(formula)
+    if metric != KL:
+        value = value + given.swapped().evaluate(formula)
+    return value
