@@ -117,6 +117,7 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
     sums, lost = np.empty((2, left.facts.shape[1], right.facts.shape[1]))
     spans = [slice(first, min(first + width, a.columns)) for first in range(0, a.columns, width)]
     flat, counts = out.reshape(-1), np.zeros(2, np.int64)
+    zeros = bool(max(table.weighed[1].max() for table in (a, b)))
     add = pairs.add_mixed_terms if metric == JS else pairs.add_products
     for rows in _spans(a.rows, most):
         for others in _spans(b.rows, most):
@@ -125,7 +126,7 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
             sums.fill(0.0)
             lost.fill(0.0)
             n, m = rows.stop - rows.start, others.stop - others.start
-            work = Summing(metric, n, m, others.start - rows.start, symmetric)
+            work = Summing(metric, n, m, others.start - rows.start, symmetric, zeros)
             blocks = -(-n // ROWS), -(-m // ROWS)
             how: dict[str, Any] = {"length": 1}
             for columns in spans:

@@ -61,8 +61,9 @@ class Table:
     @cached_property
     def is_direct(self) -> bool:
         """Whether kernels read the matrix where it lies."""
-        dtype = self.given.dtype
-        return dtype in LOADERS and dtype.isnative and self.options._replace(normalize=True) == Options()
+        dtype, options = self.given.dtype, self.options
+        as_they_are = options.weights is None and not (options.pseudocount or options.log)
+        return as_they_are and dtype in LOADERS and dtype.isnative
 
     def operand(self, rows: slice, columns: slice) -> tuple[Operand, NDArray[Any]]:
         """(place of the rows in memory as if all columns were there, the array that owns the memory)."""
@@ -90,8 +91,9 @@ class Table:
         options = self.options
         values = np.array(self.given[rows, columns], dtype=np.float64)
         if options.log:
-            values -= self._largest_logs[rows, np.newaxis]
-            with np.errstate(under="ignore"):
+            if options.normalize:
+                values -= self._largest_logs[rows, np.newaxis]
+            with np.errstate(under="ignore", over="ignore"):
                 above_0 = values > -np.inf
                 np.exp(values, out=values)
                 values[above_0 & (values < LEAST_NUMBER)] = np.nan

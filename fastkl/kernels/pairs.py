@@ -93,6 +93,8 @@ class Summing(NamedTuple):
     ahead: int
     """Number of rows by which the second panel starts after the first, in one matrix of which only pairs i < j count."""
     symmetric: bool
+    zeros: bool
+    """Whether any row has a 0."""
 
 
 class Finish(NamedTuple):
@@ -185,45 +187,47 @@ def fill_panel(partial, start, stop, work, given, factors, centre, panel, zeros,
 @block
 def _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, room):
     width = panel.shape[2] // ROWS
+    pieces = width // STEP
     excesses, logarithms, terms = room[1], room[2], room[3]
     for number in range(start, stop):
-        for begin in range(0, width, STEP):
+        for item in range(ROWS * pieces):
+            r, begin = item // pieces, item % pieces * STEP
+            if work.across:
+                r, begin = item % ROWS, item // ROWS * STEP
+            row, first = number * ROWS + r, work.first + begin
             n = max(min(STEP, work.columns - begin), 0)
-            first = work.first + begin
-            m = centre[first : first + n]
-            for r in range(ROWS):
-                row = number * ROWS + r
-                for i in range(STEP):
-                    excesses[i], logarithms[i], terms[i] = 0.0, 0.0, 0.0
-                word = np.int64(-1)
-                if row < work.rows and factors[row] > 0.0:
-                    place = given.address + row * given.row_step + first * given.step
-                    x = loaded(given, place, given.step, room[0, :n])
-                    if work.part == MIXED:
-                        _mix(x, factors[row], m, excesses, terms, facts, row)
-                    else:
-                        word = _centre(work.part, x, factors[row], m, excesses, logarithms, terms, facts, row)
-                    total = 0.0
-                    for i in range(STEP):
-                        total += terms[i]
-                    facts[TERM, row], error = two_sum(facts[TERM, row], total)
-                    facts[LOST, row] += error
-                zeros[row, begin // STEP] = word
-                first_plane = logarithms if work.part == RIGHT else excesses
-                if work.across:
-                    first_plane = excesses if work.part == LEFT or work.part == MIXED else logarithms
-                    for i in range(STEP):
-                        panel[0, number, (begin + i) * ROWS + r] = first_plane[i]
-                    if work.part == BOTH:
-                        for i in range(STEP):
-                            panel[1, number, (begin + i) * ROWS + r] = excesses[i]
+            for i in range(STEP):
+                excesses[i], logarithms[i], terms[i] = 0.0, 0.0, 0.0
+            word = np.int64(-1)
+            if row < work.rows and factors[row] > 0.0:
+                place = given.address + row * given.row_step + first * given.step
+                x, m = loaded(given, place, given.step, room[0, :n]), centre[first : first + n]
+                if work.part == MIXED:
+                    _mix(x, factors[row], m, excesses, terms, facts, row)
                 else:
-                    at = r * width + begin
-                    for i in range(STEP):
-                        panel[0, number, at + i] = first_plane[i]
-                    if work.part == BOTH:
-                        for i in range(STEP):
-                            panel[1, number, at + i] = logarithms[i]
+                    word = _centre(work.part, x, factors[row], m, excesses, logarithms, terms, facts, row)
+                total = 0.0
+                for i in range(STEP):
+                    total += terms[i]
+                facts[TERM, row], error = two_sum(facts[TERM, row], total)
+                facts[LOST, row] += error
+            zeros[row, begin // STEP] = word
+            at, step = (begin * ROWS + r, ROWS) if work.across else (r * width + begin, 1)
+            swapped = work.part == RIGHT or (work.part == BOTH and work.across)
+            _copy(logarithms if swapped else excesses, panel[0, number, at:], step)
+            if work.part == BOTH:
+                _copy(excesses if swapped else logarithms, panel[1, number, at:], step)
+
+
+@block
+def _copy(values, out, step):
+    """Copy numbers to places that are *step* apart."""
+    if step == 1:
+        for i in range(STEP):
+            out[i] = values[i]
+    else:
+        for i in range(STEP):
+            out[i * step] = values[i]
 
 
 @block
@@ -317,16 +321,24 @@ def _add_products(start, stop, work, left, right, left_zeros, right_zeros, sums,
                         for s in range(4):
                             row = first * ROWS + r + s
                             _add(room[s * ROWS : (s + 1) * ROWS], sums[row, at : at + ROWS], lost[row, at : at + ROWS])
-            for r in range(first * ROWS, min((first + 1) * ROWS, work.rows)):
-                for s in range(at, min(at + ROWS, work.others)):
-                    met = np.int64(0)
-                    for k in range(left_zeros.shape[1]):
-                        if work.metric != REVERSE_KL:
-                            met |= ~left_zeros[r, k] & right_zeros[s, k]
-                        if work.metric != KL:
-                            met |= left_zeros[r, k] & ~right_zeros[s, k]
-                    if met != 0:
-                        sums[r, s] = np.inf
+            if work.zeros:
+                for r in range(first * ROWS, min((first + 1) * ROWS, work.rows)):
+                    for s in range(at, min(at + ROWS, work.others)):
+                        if _is_infinite(work.metric, left_zeros[r], right_zeros[s]):
+                            sums[r, s] = np.inf
+
+
+@block
+def _is_infinite(metric, left, right):
+    """Whether a row is 0 where the other one is not, such that their divergence is infinite."""
+    met = np.int64(0)
+    if metric != REVERSE_KL:
+        for k in range(left.size):
+            met |= ~left[k] & right[k]
+    if metric != KL:
+        for k in range(left.size):
+            met |= left[k] & ~right[k]
+    return met != 0
 
 
 @block
@@ -435,13 +447,14 @@ def _value(work, p, q, total, lost):
 
     A sum of n products or terms has an error of at most n UNIT times the sum of their sizes, which Cauchy's inequality
     bounds for the products; terms and logarithms have errors of a few UNIT. The rounding of numbers p (1 + e) changes
-    KL by at most max|e| times sum p |log(p/q)| + |p - q| <= KL + 2 sqrt(2 KL), by Pinsker's inequality.
+    KL by at most max|e| times sum p |log(p/q)| + |p - q| <= KL + 2 sqrt(2 KL), by Pinsker's inequality. Masses that
+    differ from 1 by 2 UNIT change it by at most (4 UNIT)**2 / 2.
     """
     if work.metric == JS:
         own = 0.5 * (p[TERM] + q[TERM])
         value = (own - total) + (0.5 * (p[LOST] + q[LOST]) - lost)
         root = math.sqrt(2.0 * max(value, 0.0))
-        error = UNIT * ((RUN + 16) * (own + total) + (p[GAP] + q[GAP]) + 3.0 * root)
+        error = UNIT * ((RUN + 16) * (own + total) + (p[GAP] + q[GAP]) + 3.0 * root + 2.0 * UNIT)
         return min(value, LN2), error + work.input_error * root
     value = ((p[TERM] + q[TERM]) + total) + (p[LOST] + q[LOST] + lost)
     sizes = abs(p[TERM]) + abs(q[TERM]) + 2.0 * (p[VOID] + q[VOID])
@@ -450,7 +463,7 @@ def _value(work, p, q, total, lost):
         products += math.sqrt(p[EXCESSES] * q[LOGARITHMS])
     if work.metric != KL:
         products += math.sqrt(q[EXCESSES] * p[LOGARITHMS])
-    error = UNIT * ((STEP + 16) * (sizes + products))
+    error = UNIT * ((STEP + 16) * (sizes + products) + 8.0 * UNIT)
     error += work.input_error * (value + 2.0 * math.sqrt(2.0 * max(value, 0.0)))
     if not work.normalize:
         surplus = p[MASS] - q[MASS] if work.metric == KL else q[MASS] - p[MASS]
@@ -496,6 +509,8 @@ def _again_kl(work, p, q, at_p, at_q, mass_p, mass_q, room):
         return np.nan
     if not work.normalize:
         return total - surplus if total < np.inf else total
+    if work.columns == 1 and total < np.inf:
+        return 0.0
     relative = surplus / mass_p
     return max(total / mass_p - 0.5 * relative * relative, 0.0)
 
@@ -515,6 +530,8 @@ def _again_js(work, p, q, at_p, at_q, mass_p, mass_q, room):
     total = with_lost(total, lost)
     if total < work.least * work.columns and not _equal(work, p, q, at_p, at_q, factor, room):
         return np.nan
+    if work.columns == 1:
+        return total * 0.0
     relative = surplus / mass_p
     return min(max(total / mass_p - 0.125 * relative * relative, 0.0), LN2)
 
