@@ -66,10 +66,10 @@ def cdist(
     Returns
     -------
     ndarray of float64, shape (n_a, n_b)
-        A tensor or a JAX array if XA or XB is one. Every entry is what `entropy`, `jensenshannon` or `jeffreys` give for
-        the pair of rows in double precision, to 13 digits: 0 for equal rows, never negative, inf where 'kl' meets a 0
-        in the second row alone, and NaN for a row without mass or with a NaN. Its last digits may depend on the other
-        rows, but not on the number of threads.
+        A tensor or a JAX array if XA or XB is one. Every entry is what `entropy`, `jensenshannon` or `jeffreys` give
+        for the pair of rows in double precision, to a relative 1e-13: 0 for equal rows, never negative, inf where 'kl'
+        meets a 0 in the second row alone, and NaN for a row without mass or with a NaN. Its last digits may depend on
+        the other rows, but not on the number of threads.
 
     Raises
     ------
@@ -132,8 +132,8 @@ def pdist(
     Returns
     -------
     ndarray of float64, shape (m * (m - 1) / 2,)
-        The entries i < j of ``cdist(X, X, metric)``, row after row: `scipy.spatial.distance.squareform` makes a square of
-        them, and `scipy.cluster.hierarchy.linkage` takes them as they are.
+        The entries i < j of ``cdist(X, X, metric)``, row after row: `scipy.spatial.distance.squareform` makes a square
+        of them, and `scipy.cluster.hierarchy.linkage` takes them as they are.
 
     Raises
     ------
@@ -150,8 +150,8 @@ def pdist(
     number, name = _metric(metric)
     if number not in SYMMETRIC:
         raise ValueError(
-            f"pdist gives one number for each pair of rows, and metric {name!r} is not symmetric: cdist(X, X, {name!r}) "
-            "has both"
+            f"pdist gives one number for each pair of rows, and metric {name!r} is not symmetric; "
+            f"cdist(X, X, {name!r}) gives both"
         )
     a = _matrix(X, "X")
     m = a.shape[0]
@@ -233,8 +233,8 @@ def _result(out: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
         size = 8 * int(np.prod(shape, dtype=object))
         if size > _memory():
             raise MemoryError(
-                f"the result of shape {shape} takes {size / 1e9:,.0f} GB, and this machine has {_memory() / 1e9:,.0f} GB: "
-                "compute some rows at a time, or pass a numpy.memmap as out"
+                f"the result of shape {shape} takes {size / 1e9:,.0f} GB, and this machine has "
+                f"{_memory() / 1e9:,.0f} GB: compute some rows at a time, or pass a numpy.memmap as out"
             )
         return np.empty(shape)
     if not isinstance(out, np.ndarray) or out.dtype != np.float64:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+import math
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +40,14 @@ from fastkl.validation import Floats
 RTOL = 0.9e-13
 """Largest relative error of a divergence whose digits have not been lost; its root has half of it."""
 
-WIDTH = 2**12
-"""Largest number of columns in a panel."""
+CACHED = 2**15
+"""Largest number of numbers of a block in a panel: 256 KiB."""
+
+FEW = 5
+"""Number of pairs for each row up to which all pairs are computed by terms of their own at once."""
+
+LONG = 2**15
+"""Number of columns from which on a few pairs are left to the functions for arrays, which share a row among threads."""
 
 MOST_ROWS = 2**10
 """Largest number of rows in a panel: the sums of all pairs of two panels take 16 MiB."""
@@ -67,77 +74,78 @@ class Counts(NamedTuple):
 class Panel:
     """Rows that are prepared for their part in pairs, some of their columns at a time."""
 
-    def __init__(self, table: Table, part: int, across: bool, rows_at_once: int, width: int) -> None:
-        self.table, self.part, self.across, self.width = table, part, across, width
-        padded, blocks = -(-width // STEP) * STEP, -(-rows_at_once // ROWS)
+    def __init__(self, table: Table, part: int, across: bool, width: int, rows_at_once: int) -> None:
+        self.table, self.part, self.across = table, part, across
+        padded, blocks = -(-width // STEP) * STEP, -(-min(rows_at_once, table.rows) // ROWS)
         self.values = np.empty((2 if part == BOTH else 1, blocks, ROWS * padded))
         self.zeros = np.empty((blocks * ROWS, padded // STEP), np.int64)
         self.facts = np.zeros((FACTS, blocks * ROWS))
-        self.filled: tuple[Any, ...] = ()
+        self.filled: tuple[int, int] | None = None
 
-    def fill(self, rows: slice, columns: slice, centre: Floats) -> None:
-        """Prepare these columns; what is known of the rows is added up from the first columns on."""
-        wanted = rows.start, columns.start
-        if self.filled == wanted:
-            return
-        self.filled = wanted
-        count = rows.stop - rows.start
-        if columns.start == 0:
-            self.facts[:] = 0.0
-            masses = np.where(self.table.factors[rows] > 0.0, self.table.weighed[0][rows], 0.0)
-            self.facts[MASS, :count] = masses
-        given, owner = self.table.operand(rows, columns)
-        work = Filling(self.part, self.across, count, columns.start, columns.stop - columns.start)
-        blocks = -(-count // ROWS)
-        pairs.fill_panel(
-            blocks,
-            work,
-            given,
-            self.table.factors[rows],
-            centre,
-            self.values[:, :blocks],
-            self.zeros,
-            self.facts,
-            length=1,
-            items=ROWS * work.columns,
-        )
-        del owner
+    def begin(self, rows: slice) -> None:
+        """Forget what is known of rows, but for the masses of these ones."""
+        factors, (masses, _) = self.table.factors[rows], self.table.weighed
+        self.facts[:] = 0.0
+        self.facts[MASS, : factors.size] = np.where(factors > 0.0, masses[rows], 0.0)
+
+    def fill(self, rows: slice, columns: slice, centre: Floats) -> NDArray[np.float64]:
+        """The blocks of these rows and columns, prepared."""
+        blocks = -(-(rows.stop - rows.start) // ROWS)
+        values = self.values[:, :blocks]
+        if self.filled != (rows.start, columns.start):
+            self.filled = rows.start, columns.start
+            if columns.start == 0:
+                self.begin(rows)
+            given, owner = self.table.operand(rows, columns)
+            count = columns.stop - columns.start
+            work = Filling(self.part, self.across, rows.stop - rows.start, columns.start, count)
+            factors = self.table.factors[rows]
+            pairs.fill_panel(
+                blocks, work, given, factors, centre, values, self.zeros, self.facts, length=1, items=ROWS * count
+            )
+            del owner
+        return values
 
 
 def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], symmetric: bool) -> Counts:
     """Fill in the divergences in nats of all rows of a and b, or of the pairs i < j of one table in condensed form."""
-    centre = _centre(a, b)
-    width = min(-(-a.columns // -(-a.columns // WIDTH) // STEP) * STEP, a.columns)
-    planes = 2 if metric == JEFFREYS else 1
-    padded = -(-width // STEP) * STEP
-    most = max(min(MOST_ROWS, NUMBERS // (padded * planes) // ROWS * ROWS), ROWS)
+    few = a.rows * b.rows <= FEW * (a.rows + b.rows)
+    width = _width(a, b)
+    most = max(min(MOST_ROWS, NUMBERS // (width * (2 if metric == JEFFREYS else 1)) // ROWS * ROWS), ROWS)
     left_part, right_part = PARTS[metric]
-    left = Panel(a, left_part, False, min(most, a.rows), width)
-    right = Panel(b, right_part, metric != JS, min(most, b.rows), width)
-    sums, lost = np.empty((2, left.facts.shape[1], right.facts.shape[1]))
-    spans = [slice(first, min(first + width, a.columns)) for first in range(0, a.columns, width)]
-    flat, counts = out.reshape(-1), np.zeros(2, np.int64)
+    left = Panel(a, left_part, False, 0 if few else width, most)
+    right = Panel(b, right_part, metric != JS, 0 if few else width, most)
+    centre = np.empty(0) if few else _centre(a, b)
+    sums, lost = np.full((2, left.facts.shape[1], right.facts.shape[1]), np.nan)
     zeros = bool(max(table.weighed[1].max() for table in (a, b)))
     add = pairs.add_mixed_terms if metric == JS else pairs.add_products
+    flat, counts = out.reshape(-1), np.zeros(2, np.int64)
     for rows in _spans(a.rows, most):
         for others in _spans(b.rows, most):
             if symmetric and others.stop <= rows.start + 1:
                 continue
-            sums.fill(0.0)
-            lost.fill(0.0)
-            n, m = rows.stop - rows.start, others.stop - others.start
-            work = Summing(metric, n, m, others.start - rows.start, symmetric, zeros)
-            blocks = -(-n // ROWS), -(-m // ROWS)
-            how: dict[str, Any] = {"length": 1}
-            for columns in spans:
-                left.fill(rows, columns, centre)
-                right.fill(others, columns, centre)
-                p, q = left.values[:, : blocks[0]], right.values[:, : blocks[1]]
-                how["items"] = ROWS * ROWS * (columns.stop - columns.start)
-                between = (centre[columns],) if metric == JS else (left.zeros, right.zeros)
-                add(blocks[0] * blocks[1], work, p, q, *between, sums, lost, **how)
+            if few:
+                left.begin(rows)
+                right.begin(others)
+            else:
+                sums.fill(0.0)
+                lost.fill(0.0)
+                n, m = rows.stop - rows.start, others.stop - others.start
+                work = Summing(metric, n, m, others.start - rows.start, symmetric, zeros)
+                for columns in _spans(a.columns, width):
+                    p, q = left.fill(rows, columns, centre), right.fill(others, columns, centre)
+                    between = (centre[columns],) if metric == JS else (left.zeros, right.zeros)
+                    points, items = p.shape[1] * q.shape[1], ROWS * ROWS * (columns.stop - columns.start)
+                    add(points, work, p, q, *between, sums, lost, length=1, items=items)
             counts += _finish(left, right, metric, rows, others, sums, lost, flat, symmetric)
     return Counts(*(int(count) for count in counts))
+
+
+def _width(a: Table, b: Table) -> int:
+    """Number of columns in a panel: all columns have about equal shares of as few panels as the cache allows."""
+    most = CACHED // min(max(a.rows, b.rows), ROWS)
+    panels = math.ceil(a.columns / most)
+    return math.ceil(a.columns / panels / STEP) * STEP
 
 
 def _spans(rows: int, most: int) -> list[slice]:
@@ -167,7 +175,7 @@ def _finish(
 ) -> tuple[int, int]:
     a, b = left.table, right.table
     n, m = rows.stop - rows.start, others.stop - others.start
-    again = a.can_be_read_again and b.can_be_read_again
+    again = a.can_be_read_again and b.can_be_read_again and not (n * m < ROWS and a.columns > LONG)
     (p, owner), (q, other_owner) = (
         table.operand(span, slice(0, table.columns)) if again else (NOWHERE, None)
         for table, span in ((a, rows), (b, others))
@@ -175,12 +183,13 @@ def _finish(
     rtol, least = (2.0 * RTOL, LEAST_JS_TERM) if metric == JS else (RTOL, LEAST_TERM)
     work = Finish(metric, m, a.columns, a.options.normalize, again, a.options.input_error, rtol, least)
     place = Place(rows.start, others.start, b.rows, condensed)
+    points = n * -(-m // ROWS)
     partial = pairs.finish_pairs(
-        n, work, Given(p, q), place, left.facts, right.facts, sums, lost, flat, length=4, items=m
+        points, work, Given(p, q), place, left.facts, right.facts, sums, lost, flat, length=4, items=ROWS
     )
     del owner, other_owner
-    again, left_open = (int(count) for count in partial.sum(axis=0))
-    return again, _settle(a, b, metric, rows, others, flat, condensed) if left_open else 0
+    recomputed, left_open = (int(count) for count in partial.sum(axis=0))
+    return recomputed, _settle(a, b, metric, rows, others, flat, condensed) if left_open else 0
 
 
 def _settle(a: Table, b: Table, metric: Metric, rows: slice, others: slice, flat: Floats, condensed: bool) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -51,12 +50,12 @@ class Table:
     @property
     def rows(self) -> int:
         """Number of rows."""
-        return self.given.shape[0]
+        return int(self.given.shape[0])
 
     @property
     def columns(self) -> int:
         """Number of columns."""
-        return self.given.shape[1]
+        return int(self.given.shape[1])
 
     @cached_property
     def is_direct(self) -> bool:
@@ -133,7 +132,7 @@ class Table:
 
     @cached_property
     def factors(self) -> Floats:
-        """The factor that normalises each row, or 1 if it is to stay as it is; 0 for a row out of the kernels' range."""
+        """The factor that normalises each row, or 1 if it stays as it is; 0 for a row out of the kernels' range."""
         masses, _ = self.weighed
         factors = np.zeros(self.rows)
         ordinary = (masses > LEAST_MASS) & (masses < LARGEST_MASS)
@@ -144,7 +143,7 @@ class Table:
     def are_hopeless(self) -> NDArray[np.bool_]:
         """Whether all divergences from a row are NaN, since it has a NaN, or nothing that could be normalised."""
         masses, zeros = self.weighed
-        hopeless = (zeros == self.columns) & self.options.normalize
+        hopeless: NDArray[np.bool_] = (zeros == self.columns) & self.options.normalize
         for row in np.flatnonzero(np.isnan(masses)):
             hopeless[row] = np.isnan(self.given[row]).any()
         return hopeless

@@ -19,11 +19,21 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastkl.elementary.bits import EXPONENT_OF_ONE, LN2_HI, LN2_LO, float_bits, fma, from_bits, horner
+from fastkl.elementary.bits import (
+    EXPONENT_BIAS,
+    LN2_HI,
+    LN2_LO,
+    MANTISSA_WIDTH,
+    float_bits,
+    fma,
+    from_bits,
+    horner,
+)
 from fastkl.elementary.log_ratio import (
     ATANH_TAIL,
     HALF_AN_EXPONENT,
     MIN_NORMAL_BITS,
+    TWELVE_BITS,
     TWO_52,
     TWO_52_BITS,
     expanded,
@@ -46,6 +56,7 @@ LIFT_BITS = np.int64(LIFT << 52)
 LN2 = LN2_HI + LN2_LO
 LN2_BITS, LN2_HI_BITS, LN2_LO_BITS = (part * 2.0**-52 for part in (LN2, LN2_HI, LN2_LO))
 """ln 2, and its high and low part, times 2**-52: factors of a k that is shifted to the exponent bits."""
+TWO_52_AND_BIAS = TWO_52 + np.float64(EXPONENT_BIAS)
 LIFTED_LEAST = 2.0 ** (LIFT - 1074)
 """The least subnormal number, 2**-1074, times 2**LIFT."""
 
@@ -161,13 +172,14 @@ def fast_js_term(p, q, error):
 def fast_unit_kl_term(r):
     """The KL term r log(r) - r + 1 >= 0 of r against 1; r below `TINY` counts as `TINY`."""
     r = r if r > TINY else TINY
-    k = (float_bits(r) - EXPONENT_OF_ONE + HALF_AN_EXPONENT) & SIGN_AND_EXPONENT
-    near = from_bits(EXPONENT_OF_ONE + k)
+    bits = float_bits(r) + HALF_AN_EXPONENT
+    near = from_bits(bits & SIGN_AND_EXPONENT)
+    # the bits of a double from 2**52 on hold k: not every processor has an instruction that makes a double of k
+    k = from_bits(((bits >> MANTISSA_WIDTH) & TWELVE_BITS) | TWO_52_BITS) - TWO_52_AND_BIAS
     difference = r - near
     s = difference / (r + near)
     z = s * s
-    shift = fma(r, np.float64(k) * LN2_BITS, 1.0 - near)
-    return fma(difference, s, fma(r, s * (z * horner(z, ATANH_TAIL)), shift))
+    return fma(difference, s, fma(r, s * (z * horner(z, ATANH_TAIL)), fma(r, k * LN2, 1.0 - near)))
 
 
 @scalar

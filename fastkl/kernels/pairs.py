@@ -47,7 +47,7 @@ ROWS = 32
 STEP = 64
 """Number of columns whose products are added up before a rounding error is kept; one of them has a bit in a word."""
 
-RUN = 128
+RUN = 256
 """Number of columns whose Jensen-Shannon terms are added up before a rounding error is kept."""
 
 LEAST_CENTRE = 2.0**-600
@@ -60,13 +60,16 @@ KL, REVERSE_KL, JEFFREYS, JS = range(4)
 """Metrics; the reverse KL has its arguments exchanged."""
 
 TERM, LOST, EXCESSES, LOGARITHMS, GAP, VOID, MASS = range(7)
-"""What is known of a row, with its numbers x and the centre m: the sum of its terms against the centre and the part that
-this sum has lost by rounding, the sums of (x - m)**2/m, m log(x/m)**2 and |x - m|, m's mass where x is 0, and the mass
-before it was normalised."""
+"""What is known of a row, with its numbers x and the centre m: the sum of its terms against the centre and the part
+that this sum has lost by rounding, the sums of (x - m)**2/m, m log(x/m)**2 and |x - m|, m's mass where x is 0, and the
+mass before it was normalised."""
 FACTS = 7
 
 UNIT = 2.0**-53
 """Largest relative error of a rounding."""
+
+FEW = 32
+"""Largest error of a term or of a product, in units of `UNIT`."""
 
 LN2 = math.log(2.0)
 
@@ -91,8 +94,9 @@ class Summing(NamedTuple):
     """Number of rows of the first panel; it and the next one are rounded up to whole blocks."""
     others: int
     ahead: int
-    """Number of rows by which the second panel starts after the first, in one matrix of which only pairs i < j count."""
+    """Number of rows by which the second panel starts after the first, in the same matrix."""
     symmetric: bool
+    """Whether only pairs i < j of rows of the same matrix count."""
     zeros: bool
     """Whether any row has a 0."""
 
@@ -236,7 +240,8 @@ def _mix(x, c, m, halves, terms, facts, row):
     widest_vectors()
     gap = 0.0
     for i in range(x.size):
-        half = 0.5 * (c * x[i]) * (1.0 / m[i])
+        product, half_inverse = c * x[i], 0.5 / m[i]  # rounded alike in all rows, so that it does not count
+        half = fma(product, half_inverse, fma(c, x[i], -product) * half_inverse)
         halves[i] = half
         terms[i] = m[i] * fast_unit_kl_term(half + half)
         gap += abs(fma(c, x[i], -m[i]))
@@ -413,7 +418,7 @@ def _at(place, i, j):
 
 @tiled(outputs=2)
 def finish_pairs(partial, start, stop, work, given, place, facts, others, sums, lost, out):
-    """Fill in the divergences in nats; a point is a row of the first panel.
+    """Fill in the divergences in nats; a point is a row of the first panel with a block of the second one.
 
     The partial results are the numbers of pairs that were computed again, and of those that are left open, as NaN.
     """
@@ -423,8 +428,10 @@ def finish_pairs(partial, start, stop, work, given, place, facts, others, sums, 
 @block
 def _finish(partial, start, stop, work, given, place, facts, others, sums, lost, out, room):
     again, left_open = 0, 0
-    for i in range(start, stop):
-        for j in range(work.others):
+    blocks = -(-work.others // ROWS)
+    for point in range(start, stop):
+        i, first = point // blocks, point % blocks * ROWS
+        for j in range(first, min(first + ROWS, work.others)):
             at = _at(place, i, j)
             if at >= 0:
                 value, are_known = np.nan, facts[MASS, i] > 0.0 and others[MASS, j] > 0.0
@@ -446,15 +453,19 @@ def _value(work, p, q, total, lost):
     """(divergence of a pair of rows, bound of its error), from what is known of the rows and from their sum.
 
     A sum of n products or terms has an error of at most n UNIT times the sum of their sizes, which Cauchy's inequality
-    bounds for the products; terms and logarithms have errors of a few UNIT. The rounding of numbers p (1 + e) changes
-    KL by at most max|e| times sum p |log(p/q)| + |p - q| <= KL + 2 sqrt(2 KL), by Pinsker's inequality. Masses that
-    differ from 1 by 2 UNIT change it by at most (4 UNIT)**2 / 2.
+    bounds for the products; each of them has an error of at most `FEW` UNIT. Masses that differ from 1 by 2 UNIT change
+    a divergence by at most (4 UNIT)**2 / 2.
+
+    A relative error e of the numbers of p or q changes KL by at most e times sum p |log(p/q)| + |p - q|, which is at
+    most KL + 2 |p - q|, and |p - q| is at most sqrt(2 KL), by Pinsker's inequality, or the sum of the masses. It changes
+    JS by at most e sqrt(2 JS); in this way the rounding of the ratios to the centre counts. That of their mean r changes
+    its term by UNIT r |log(r)|.
     """
     if work.metric == JS:
         own = 0.5 * (p[TERM] + q[TERM])
         value = (own - total) + (0.5 * (p[LOST] + q[LOST]) - lost)
         root = math.sqrt(2.0 * max(value, 0.0))
-        error = UNIT * ((RUN + 16) * (own + total) + (p[GAP] + q[GAP]) + 3.0 * root + 2.0 * UNIT)
+        error = UNIT * ((STEP + FEW) * own + (RUN + FEW) * total + 0.5 * (p[GAP] + q[GAP]) + root + 2.0 * UNIT)
         return min(value, LN2), error + work.input_error * root
     value = ((p[TERM] + q[TERM]) + total) + (p[LOST] + q[LOST] + lost)
     sizes = abs(p[TERM]) + abs(q[TERM]) + 2.0 * (p[VOID] + q[VOID])
@@ -463,9 +474,11 @@ def _value(work, p, q, total, lost):
         products += math.sqrt(p[EXCESSES] * q[LOGARITHMS])
     if work.metric != KL:
         products += math.sqrt(q[EXCESSES] * p[LOGARITHMS])
-    error = UNIT * ((STEP + 16) * (sizes + products) + 8.0 * UNIT)
-    error += work.input_error * (value + 2.0 * math.sqrt(2.0 * max(value, 0.0)))
-    if not work.normalize:
+    error = UNIT * ((STEP + FEW) * (sizes + products) + 8.0 * UNIT)
+    if work.normalize:
+        error += work.input_error * (value + 4.0 * math.sqrt(max(value, 0.0)))
+    else:
+        error += work.input_error * (value + 2.0 * (p[MASS] + q[MASS]))
         surplus = p[MASS] - q[MASS] if work.metric == KL else q[MASS] - p[MASS]
         value += surplus
         error += 2.0 * UNIT * (p[MASS] + q[MASS])
