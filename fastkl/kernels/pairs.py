@@ -457,9 +457,9 @@ def _value(work, p, q, total, lost):
     a divergence by at most (4 UNIT)**2 / 2.
 
     A relative error e of the numbers of p or q changes KL by at most e times sum p |log(p/q)| + |p - q|, which is at
-    most KL + 2 |p - q|, and |p - q| is at most sqrt(2 KL), by Pinsker's inequality, or the sum of the masses. It changes
-    JS by at most e sqrt(2 JS); in this way the rounding of the ratios to the centre counts. That of their mean r changes
-    its term by UNIT r |log(r)|.
+    most KL + 2 |p - q|, and |p - q| is at most sqrt(2 KL), by Pinsker's inequality, or the sum of the masses. It
+    changes JS by at most e sqrt(2 JS); in this way the rounding of the ratios to the centre counts. That of their mean
+    r changes its term by UNIT r |log(r)|.
     """
     if work.metric == JS:
         own = 0.5 * (p[TERM] + q[TERM])
