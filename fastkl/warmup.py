@@ -58,6 +58,7 @@ def _tasks() -> Iterator[Task]:
             yield partial(_reduce, name, kind)
     yield from (partial(_logits, kind) for kind in ("f2", "bfloat16"))
     yield _elements
+    yield _sparse
     for name in FAMILIES:
         for direction in ("forward", "reverse"):
             yield partial(_fit_line, name, direction)
@@ -102,6 +103,17 @@ def _elements() -> None:
                 getattr(fastkl, name)(x, x[::-1])
                 getattr(fastkl, name)(x, 2 * x)
             fastkl.entr(x)
+
+
+def _sparse() -> None:
+    from scipy import sparse
+
+    for kind in ("f8", "f4"):
+        for n in (FEW, MANY):
+            rows = sparse.csr_array(np.ones((n, 2), kind))
+            fastkl.entropy(rows, axis=1)
+            for reduce in (fastkl.entropy, fastkl.jensenshannon):
+                reduce(rows, rows, axis=1)
 
 
 def _fit_line(name: str, direction: str) -> None:

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastkl.arrays.along_axes import entropy_along, jensenshannon_along
-from fastkl.arrays.containers import as_array, checked_pseudocount, in_the_type_of
+from fastkl.arrays.containers import as_array, checked_pseudocount, in_the_type_of, is_sparse
 from fastkl.arrays.operands import checked_policy, operands
+from fastkl.arrays.sparse import SparseOperands
 from fastkl.arrays.vectors import are_vectors, entropy_of_vector, js_of_vectors, kl_of_vectors
 from fastkl.validation import nats_per_unit
 
@@ -34,9 +35,11 @@ def entropy(
 
     Parameters
     ----------
-    pk : array_like
-        Densities or probabilities along `axis`; they are normalised.
-    qk : array_like, optional
+    pk : array_like or sparse matrix
+        Densities or probabilities along `axis`; they are normalised. If pk or qk is a sparse matrix or array of SciPy,
+        the work is in proportion to its entries, `axis` is 0 or 1, both have one shape or one of them a single row
+        (column), and `weights`, `log`, ``normalize=False`` and ``nan_policy='omit'`` are refused.
+    qk : array_like or sparse matrix, optional
         Densities or probabilities of the second distribution; broadcast against pk.
     base : float, optional
         Base of the logarithm, > 0; by default the result is in nats.
@@ -71,10 +74,11 @@ def entropy(
     ------
     ValueError
         If shapes do not broadcast, `base` is not positive, `nan_policy` is unknown or forbids the NaN that is
-        there, a weight or `pseudocount` is negative or not finite, or `pseudocount` does not fit the other arguments.
+        there, a weight or `pseudocount` is negative or not finite, `pseudocount` does not fit the other arguments, or
+        something does not fit sparse input.
     TypeError
-        If the input is not real numbers in at most double precision, is sparse, or is a tensor that requires a
-        gradient or is not on the CPU.
+        If the input is not real numbers in at most double precision, or is a tensor that requires a gradient or is not
+        on the CPU.
 
     Notes
     -----
@@ -104,6 +108,9 @@ def entropy(
     array([0.       , 0.0003664])
     """
     own, p, q = _readable(pk, qk, "pk", "qk")
+    if own is None:
+        options = {"normalize=False": not normalize, "weights=": weights is not None, "log=True": log}
+        return _entropy_of_sparse(pk, qk, base, axis, nan_policy, keepdims, pseudocount, options)
     if pseudocount != 0.0:
         pseudocount = checked_pseudocount(pseudocount, log=log, normalize=normalize, weights=weights)
     masses = None
@@ -144,8 +151,8 @@ def jensenshannon(
 
     Parameters
     ----------
-    p, q : array_like
-        Densities or probabilities along `axis`; broadcast against each other.
+    p, q : array_like or sparse matrix
+        Densities or probabilities along `axis`; broadcast against each other. Sparse ones as in `entropy`.
     base : float, optional
         Base of the logarithm, > 0; by default natural.
     axis : int, tuple of ints or None, default 0
@@ -179,6 +186,9 @@ def jensenshannon(
     1.0
     """
     own, a, b = _readable(p, q, "p", "q")
+    if own is None:
+        sparse = _sparse_pair(p, q, axis, weights, log, pseudocount)
+        return sparse.finish(_root(sparse.divergence("js"), nats_per_unit(base)), keepdims)
     if pseudocount != 0.0:
         pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=weights)
     masses = None
@@ -239,6 +249,9 @@ def jeffreys(
     0.260924459144
     """
     own, a, b = _readable(p, q, "p", "q")
+    if own is None:
+        sparse = _sparse_pair(p, q, axis, weights, log, pseudocount)
+        return sparse.finish(_quotient(sparse.divergence("jeffreys"), nats_per_unit(base)), keepdims)
     if pseudocount != 0.0:
         pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=weights)
     unit = nats_per_unit(base)
@@ -252,10 +265,43 @@ def jeffreys(
     return own(given.finish(_quotient(value, unit), keepdims))
 
 
-def _readable(p: Any, q: Any, name_p: str, name_q: str) -> tuple[Callable[[Any], Any], Any, Any]:
-    """(function that gives a result the type of p or q, p, q), the latter two as NumPy arrays."""
+def _entropy_of_sparse(
+    pk: Any,
+    qk: Any,
+    base: Any,
+    axis: Any,
+    nan_policy: Any,
+    keepdims: bool,
+    pseudocount: Any,
+    options: dict[str, bool],
+) -> Any:
+    """`entropy` of rows of which some are sparse."""
+    unit = nats_per_unit(base)
+    checked_policy(nan_policy)
+    pseudocount = checked_pseudocount(pseudocount, log=False, normalize=True, weights=None)
+    given = SparseOperands(pk, qk, "pk qk", axis, pseudocount, options)
+    if nan_policy != "propagate" and given.has_nan():
+        if nan_policy == "raise":
+            raise ValueError("The input contains nan values, and nan_policy is 'raise'")
+        raise ValueError("nan_policy='omit' is not for sparse arrays; set their NaNs to 0, or pass pk.toarray()")
+    value = given.entropy() if qk is None else given.divergence("kl")
+    return given.finish(_quotient(value, unit), keepdims)
+
+
+def _sparse_pair(p: Any, q: Any, axis: Any, weights: Any, log: bool, pseudocount: Any) -> SparseOperands:
+    pseudocount = checked_pseudocount(pseudocount, log=False, normalize=True, weights=None)
+    return SparseOperands(p, q, "p q", axis, pseudocount, {"weights=": weights is not None, "log=True": log})
+
+
+def _readable(p: Any, q: Any, name_p: str, name_q: str) -> tuple[Callable[[Any], Any] | None, Any, Any]:
+    """(function that gives a result the type of p or q, p, q), the latter two as NumPy arrays.
+
+    If one of them is sparse, the function is None.
+    """
     if type(p) is np.ndarray and (type(q) is np.ndarray or q is None):
         return _as_it_is, p, q
+    if is_sparse(p) or is_sparse(q):
+        return None, p, q
     own = in_the_type_of(p, q)
     p = p if np.ma.isMaskedArray(p) else as_array(p, name_p)
     q = q if q is None or np.ma.isMaskedArray(q) else as_array(q, name_q)

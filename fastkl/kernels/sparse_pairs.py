@@ -417,7 +417,7 @@ def sparse_pairs(partial, start, stop, work, a, b, place):
 
 @block
 def _pairs(start, stop, work, a, b, place, dense, room):
-    """The work of `sparse_pairs`; a block, since counting references takes longer than a pair."""
+    """The work of `sparse_pairs`; a block, since no reference to a row is counted."""
     rows_a, rows_b, n_open = a.facts.shape[0], b.facts.shape[0], 0
     for k in range(dense.size):
         dense[k] = 0.0
@@ -445,3 +445,51 @@ def _pairs(start, stop, work, a, b, place, dense, room):
             for k in range(x.values.size):
                 dense[x.places[k]] = 0.0
     return n_open
+
+
+@tiled(outputs=0)
+def sparse_twins(partial, start, stop, work, a, b, out):
+    """Fill in the divergences of the rows of A and B with the same number; a single row is compared with all others."""
+    _twins(start, stop, work, a, b, out, buffer(0), buffers(4, BLOCK))
+
+
+@block
+def _twins(start, stop, work, a, b, out, dense, room):
+    """The work of `sparse_twins`; a block, since no reference to a row is counted."""
+    for i in range(start, stop):
+        k, j = (i if a.facts.shape[0] > 1 else 0), (i if b.facts.shape[0] > 1 else 0)
+        x, y = _row(a, k, work.pseudocount), _row(b, j, work.pseudocount)
+        out[i] = _divergence(work, x, y, a.facts[k], b.facts[j], dense, room)
+
+
+@tiled(outputs=0)
+def sparse_entropies(partial, start, stop, work, a, out):
+    """Fill in the entropies of rows."""
+    _entropies(start, stop, work, a, out, buffers(4, BLOCK))
+
+
+@block
+def _entropies(start, stop, work, a, out, room):
+    """The work of `sparse_entropies`; a block, since no reference to a row is counted."""
+    for i in range(start, stop):
+        x = _row(a, i, work.pseudocount)
+        out[i] = _entropy(work, x, abs(x.scale), a.facts[i, MASS], room)
+
+
+@block
+def _entropy(work, x, scale, mass, room):
+    """The entropy of a row; NaN if it has no mass."""
+    if not mass > 0.0:
+        return np.nan
+    _clear(room[3])
+    factors = (mass, mass)
+    for begin in range(0, x.values.size, BLOCK):
+        n = min(BLOCK, x.values.size - begin)
+        for k in range(n):
+            room[0, k] = _scaled(np.float64(x.values[begin + k]) + x.pseudocount, scale)
+            room[1, k] = room[0, k]
+        _add_terms(work, n, 1.0, factors, room)
+    room[0, 0] = _scaled(x.pseudocount, scale)
+    room[1, 0] = room[0, 0]
+    _add_terms(work, 1, np.float64(work.columns - x.values.size), factors, room)
+    return max(_sum(room[3], TOTAL) / mass, 0.0)

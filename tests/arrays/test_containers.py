@@ -177,7 +177,7 @@ def test_bfloat16_is_taken_like_single_precision() -> None:
         np.testing.assert_allclose(function(p), function(singles[0]), rtol=1e-7)
 
 
-@pytest.mark.parametrize("name", ["entropy", "entr", "rel_entr", "jensenshannon"])
+@pytest.mark.parametrize("name", ["entr", "rel_entr"])
 def test_a_sparse_matrix_hears_of_its_dense_form(name: str) -> None:
     from scipy import sparse
 
