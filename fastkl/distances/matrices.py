@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastkl.arrays.containers import as_array, checked_pseudocount, checked_weights, in_the_type_of
+from fastkl.arrays.containers import as_array, checked_pseudocount, checked_weights, in_the_type_of, is_sparse
+from fastkl.distances.entries import Matrix, fill_from_entries, suits
 from fastkl.distances.pairs import Counts, Metric, fill_matrix
 from fastkl.distances.table import Options, Table
 from fastkl.kernels.pairs import JEFFREYS, JS, KL, REVERSE_KL
@@ -182,8 +183,19 @@ def _evaluate(
     if out.size == 0 or a.shape[1] == 0:
         out.fill(0.0)
         return Counts()
-    first = Table(a, options)
-    counts = fill_matrix(first, first if b is None else Table(b, options), metric, out, symmetric=b is None)
+    counts = Counts()
+    if is_sparse(a) or is_sparse(b):
+        _check_options_of_sparse(options, "XA and XB" if b is not None else "X")
+        first = Matrix(a, "X" if b is None else "XA")
+        fill_from_entries(first, first if b is None else Matrix(b, "XB"), metric, out, pseudocount, b is None)
+    else:
+        table = Table(a, options)
+        other = table if b is None else Table(b, options)
+        if suits(table, other, metric):
+            first = Matrix(a, "XA")
+            fill_from_entries(first, first if b is None else Matrix(b, "XB"), metric, out, 0.0, b is None)
+        else:
+            counts = fill_matrix(table, other, metric, out, symmetric=b is None)
     with np.errstate(divide="ignore", invalid="ignore"):  # base 1 gives inf and NaN, a base below 1 NaN
         if exponent and not normalize:
             np.ldexp(out, exponent, out=out)
@@ -192,6 +204,17 @@ def _evaluate(
         if metric == JS:
             np.sqrt(out, out=out)
     return counts
+
+
+def _check_options_of_sparse(options: Options, names: str) -> None:
+    """Refuse options with which the cells of a sparse matrix that have no entry would count by more than their number."""
+    for is_given, option in (
+        (options.log, "log=True"),
+        (not options.normalize, "normalize=False"),
+        (options.weights is not None, "weights="),
+    ):
+        if is_given:
+            raise ValueError(f"{option} does not go with sparse rows; pass {names} as dense arrays, by .toarray()")
 
 
 def _metric(metric: Any) -> tuple[Metric, str]:
@@ -208,7 +231,7 @@ def _matrix(values: Any, name: str) -> NDArray[Any]:
     """*values* as an array of two dimensions."""
     if np.ma.is_masked(values):
         raise TypeError(f"{name} must not be masked: all rows are compared by the same columns; pass {name}.filled(0)")
-    array = as_array(values, name)
+    array = values if is_sparse(values) else as_array(values, name)
     if array.ndim != 2:
         remedy = f"pass {name}.reshape(-1, {array.shape[-1]})" if array.ndim > 2 else f"pass {name}[numpy.newaxis]"
         raise ValueError(

@@ -275,7 +275,7 @@ def _centre(part, x, c, m, excesses, logarithms, terms, facts, row):
                     terms[i] = excesses[i] * logarithm
     squares, logs, void = 0.0, 0.0, 0.0
     for i in range(x.size):
-        squares += excesses[i] * excesses[i] / m[i]
+        squares += excesses[i] * (excesses[i] / m[i])
         logs += m[i] * logarithms[i] * logarithms[i]
         void += m[i] if x[i] == 0.0 else 0.0
     for i in range(x.size, STEP):
@@ -461,6 +461,8 @@ def _value(work, p, q, total, lost):
     changes JS by at most e sqrt(2 JS); in this way the rounding of the ratios to the centre counts. That of their mean
     r changes its term by UNIT r |log(r)|.
     """
+    if total == np.inf:
+        return total, 0.0
     if work.metric == JS:
         own = 0.5 * (p[TERM] + q[TERM])
         value = (own - total) + (0.5 * (p[LOST] + q[LOST]) - lost)
