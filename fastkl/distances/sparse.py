@@ -9,7 +9,13 @@ from fastkl.jit import TILE
 from fastkl.kernels.sparse_pairs import CHUNK, MASS, OPEN, Place, Rows, sparse_pairs
 from fastkl.validation import Floats
 
-__all__ = ["Rows", "compressed", "compressed_rows", "sparse_matrix"]
+__all__ = ["Rows", "compressed", "compressed_rows", "pays", "sparse_matrix"]
+
+
+DENSE = {"js": 0.5, "kl": 0.17, "reverse_kl": 0.17, "jeffreys": 0.34}
+PAIR, GATHERED, SHARED, MERGED, COMPRESSED = 45.0, 1.1, 2.4, 4.5, 1.5
+"""Nanoseconds of one core: for a column of a dense row; for a pair of sparse rows, an entry of a row, a shared entry,
+an entry of the union; and for compressing a number."""
 
 
 def sparse_matrix(
@@ -52,6 +58,21 @@ def sparse_matrix(
         for at in zip(*np.nonzero(out == OPEN), strict=True):
             i, j = _pair_of(int(at[0]), rows_a) if condensed else (int(k) for k in at)
             out[at] = divergence_of_pair(A, i, B, j, metric, pseudocount)
+
+
+def pays(rows_a: int, rows_b: int, columns: int, share: float, metric: str, pseudocount: float) -> bool:
+    """Whether compressing two dense matrices, of whose entries *share* are not 0, and `sparse_matrix` save time.
+
+    The times are measured (``python -m bench.sparse``): a pair of rows takes a constant time, one for each entry of a
+    row and one for each entry that is shared, or, with a pseudocount, for each of the union of their entries.
+    """
+    dense = DENSE[metric] * columns
+    entries, shared = share * columns, share * share * columns
+    if pseudocount:
+        sparse = PAIR + MERGED * (2.0 * entries - shared)
+    else:
+        sparse = PAIR + GATHERED * entries + (SHARED * shared if metric == "js" else 0.0)
+    return rows_a * rows_b * (dense - sparse) > COMPRESSED * columns * (rows_a + rows_b)
 
 
 def _pair_of(at: int, n: int) -> tuple[int, int]:

@@ -194,11 +194,12 @@ def _next_cells(work, x, y, i, j, seen, room):
     while n < BLOCK and i < size_x and j < size_y:
         column_x, column_y = x.places[i], y.places[j]
         in_x, in_y = column_x <= column_y, column_y <= column_x
-        u[n] = _scaled((np.float64(x.values[i]) if in_x else 0.0) + x.pseudocount, x.scale)
-        v[n] = _scaled((np.float64(y.values[j]) if in_y else 0.0) + y.pseudocount, y.scale)
+        p = _scaled(np.float64(x.values[i]) + x.pseudocount, x.scale)
+        q = _scaled(np.float64(y.values[j]) + y.pseudocount, y.scale)
+        u[n], v[n] = p if in_x else empty_x, q if in_y else empty_y
         n += 1
-        i += 1 if in_x else 0
-        j += 1 if in_y else 0
+        i += np.int64(in_x)
+        j += np.int64(in_y)
     if j == size_y:
         while n < BLOCK and i < size_x:
             u[n], v[n] = _scaled(np.float64(x.values[i]) + x.pseudocount, x.scale), empty_y
@@ -281,8 +282,8 @@ def _gather(work, dense, count, y, factors, room):
         for k in range(values.size):
             p, q = dense[np.uint64(places[k])], _scaled(np.float64(values[k]), y.scale)
             u[n], v[n] = p, q
-            rest += 0.0 if p > 0.0 else q
-            n += 1 if p > 0.0 and q > 0.0 else 0
+            rest += q if p == 0.0 else 0.0
+            n += np.int64(p > 0.0) & np.int64(q > 0.0)
         shared += n
         if (work.metric != JS and shared + size - end < count) or (work.metric == JEFFREYS and rest > 0.0):
             return -1
