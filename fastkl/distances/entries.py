@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.arrays.containers import is_sparse
-from fastkl.distances.sparse import Rows, compressed, compressed_rows, sparse_matrix
+from fastkl.distances.sparse import Rows, compressed, compressed_rows, pays, sparse_matrix
 from fastkl.distances.table import Table
 from fastkl.kernels.pairs import JEFFREYS, JS, KL, REVERSE_KL
 from fastkl.validation import Floats
@@ -22,9 +22,6 @@ MOST_ROWS = 2**10
 """Largest number of rows whose pairs are put into an array of their own, 8 MiB, before they go to the result."""
 
 NAMES = {JS: "js", KL: "kl", REVERSE_KL: "reverse_kl", JEFFREYS: "jeffreys"}
-
-SHARES = {JS: 0.1, JEFFREYS: 0.05, KL: 0.03, REVERSE_KL: 0.03}
-"""Largest share of entries that are not 0 for which compressed rows are faster (``python -m bench.distances``)."""
 
 
 class Matrix:
@@ -39,7 +36,8 @@ class Matrix:
     def counts(self) -> NDArray[np.int64]:
         """Number of entries of each row."""
         if is_sparse(self.given):
-            return np.diff(self.given.indptr).astype(np.int64)
+            counts: NDArray[np.int64] = np.diff(self.given.indptr).astype(np.int64)
+            return counts
         step = max(ENTRIES // max(self.given.shape[1], 1), 1)
         parts = [np.count_nonzero(self.given[first : first + step], axis=1) for first in range(0, self.rows, step)]
         return np.concatenate(parts) if parts else np.zeros(0, np.int64)
@@ -70,13 +68,18 @@ class Matrix:
 
 def suits(a: Table, b: Table, metric: int) -> bool:
     """Whether dense rows are computed faster, and as well, from their entries that are not 0."""
-    options = a.options
-    if not options.normalize or options.weights is not None or options.pseudocount or options.log:
+    options, size = a.options, a.given.size + b.given.size
+    if not options.normalize or options.weights is not None or options.log:
         return False
     if any(np.isnan(table.weighed[0]).any() for table in (a, b)):
         return False
-    zeros = sum(float(table.weighed[1].sum()) for table in (a, b))
-    return zeros >= (1.0 - SHARES[metric]) * (a.given.size + b.given.size)
+    if options.pseudocount:
+        entries = int(sum(Matrix(table.given, "").counts.sum() for table in (a, b)))
+    else:
+        entries = size - int(sum(table.weighed[1].sum() for table in (a, b)))
+    if not pays(a.rows, b.rows, a.columns, entries / size, NAMES[metric], options.pseudocount):
+        return False
+    return not options.pseudocount or min(table.given.min() for table in (a, b)) >= 0
 
 
 def fill_from_entries(a: Matrix, b: Matrix, metric: int, out: Floats, pseudocount: float, symmetric: bool) -> None:

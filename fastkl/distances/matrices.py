@@ -193,7 +193,7 @@ def _evaluate(
         other = table if b is None else Table(b, options)
         if suits(table, other, metric):
             first = Matrix(a, "XA")
-            fill_from_entries(first, first if b is None else Matrix(b, "XB"), metric, out, 0.0, b is None)
+            fill_from_entries(first, first if b is None else Matrix(b, "XB"), metric, out, pseudocount, b is None)
         else:
             counts = fill_matrix(table, other, metric, out, symmetric=b is None)
     with np.errstate(divide="ignore", invalid="ignore"):  # base 1 gives inf and NaN, a base below 1 NaN
@@ -207,7 +207,7 @@ def _evaluate(
 
 
 def _check_options_of_sparse(options: Options, names: str) -> None:
-    """Refuse options with which the cells of a sparse matrix that have no entry would count by more than their number."""
+    """Refuse options with which cells without an entry would count by more than their number."""
     for is_given, option in (
         (options.log, "log=True"),
         (not options.normalize, "normalize=False"),

@@ -5,6 +5,8 @@ Nothing in this package validates, allocates or loops over points: the Python la
 
 from fastkl.elementary.bits import float_bits, fma, from_bfloat, from_bits, from_half
 from fastkl.elementary.compensated import two_sum, with_lost
+from fastkl.elementary.bits import float_bits, fma
+from fastkl.elementary.compensated import is_product, two_sum, with_lost
 from fastkl.elementary.exponential import (
     exp,
     exp_or_zero,
@@ -56,6 +58,7 @@ __all__ = [
     "from_bits",
     "from_half",
     "gap",
+    "is_product",
     "kl_term",
     "kl_term_of_logs",
     "lifted",

@@ -30,6 +30,7 @@ from fastkl.elementary import (
     fast_centred,
     fast_unit_kl_term,
     fma,
+    is_product,
     log,
     log_ratio,
     two_sum,
@@ -67,6 +68,9 @@ FACTS = 7
 
 UNIT = 2.0**-53
 """Largest relative error of a rounding."""
+
+ALIKE = 2.0**-80
+"""Divergence below which rows are compared number by number: those that are proportional have a divergence of 0."""
 
 FEW = 32
 """Largest error of a term or of a product, in units of `UNIT`."""
@@ -520,14 +524,13 @@ def _again_kl(work, p, q, at_p, at_q, mass_p, mass_q, room):
         lost += error
         surplus += d
     total = with_lost(total, lost)
-    if total < work.least * work.columns and not _equal(work, p, q, at_p, at_q, factor, room):
-        return np.nan
-    if not work.normalize:
-        return total - surplus if total < np.inf else total
-    if work.columns == 1 and total < np.inf:
-        return 0.0
     relative = surplus / mass_p
-    return max(total / mass_p - 0.5 * relative * relative, 0.0)
+    value = max(total / mass_p - 0.5 * relative * relative, 0.0)
+    if value < ALIKE and _are_proportional(work, p, q, at_p, at_q, room):
+        value = 0.0
+    elif total < work.least * work.columns:
+        value = np.nan
+    return value if work.normalize or total != total or total == np.inf else total - surplus
 
 
 @block
@@ -543,22 +546,26 @@ def _again_js(work, p, q, at_p, at_q, mass_p, mass_q, room):
         lost += error
         surplus += d
     total = with_lost(total, lost)
-    if total < work.least * work.columns and not _equal(work, p, q, at_p, at_q, factor, room):
-        return np.nan
-    if work.columns == 1:
-        return total * 0.0
     relative = surplus / mass_p
-    return min(max(total / mass_p - 0.125 * relative * relative, 0.0), LN2)
+    value = min(max(total / mass_p - 0.125 * relative * relative, 0.0), LN2)
+    if value < ALIKE and _are_proportional(work, p, q, at_p, at_q, room):
+        value = 0.0
+    elif total < work.least * work.columns:
+        value = np.nan
+    return value
 
 
 @block
-def _equal(work, p, q, at_p, at_q, factor, room):
-    """Whether p = factor * q, for all numbers of two rows."""
-    differences = 0
+def _are_proportional(work, p, q, at_p, at_q, room):
+    """Whether two rows are the same but for a factor."""
+    first_x, first_y = 0.0, 0.0
     for begin in range(0, work.columns, BLOCK):
         n = min(BLOCK, work.columns - begin)
         x = loaded(p, at_p + begin * p.step, p.step, room[0, :n])
         y = loaded(q, at_q + begin * q.step, q.step, room[1, :n])
         for i in range(n):
-            differences += 0 if x[i] == factor * y[i] else 1
-    return differences == 0
+            if first_x == 0.0 and first_y == 0.0:
+                first_x, first_y = x[i], y[i]
+            if not is_product(x[i], first_y, y[i], first_x):
+                return False
+    return True

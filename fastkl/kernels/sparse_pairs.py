@@ -30,7 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastkl.elementary import fast_js_term, fma, kl_term, two_sum, with_lost
+from fastkl.elementary import fast_js_term, fma, is_product, kl_term, two_sum, with_lost
 from fastkl.elementary.bits import horner
 from fastkl.elementary.log_ratio import ATANH_TAIL
 from fastkl.jit import block, buffer, buffers, scalar, tiled, write_double
@@ -297,19 +297,6 @@ def _gather(work, dense, count, y, factors, room):
     return shared
 
 
-@scalar
-def _is_product(a, b, c, d):
-    """Whether a b = c d exactly, for numbers >= 0."""
-    if a == 0.0 or b == 0.0 or c == 0.0 or d == 0.0:
-        return (a == 0.0 or b == 0.0) and (c == 0.0 or d == 0.0)
-    (a, i), (b, j), (c, k), (d, m) = math.frexp(a), math.frexp(b), math.frexp(c), math.frexp(d)
-    shift = i + j - k - m
-    if shift < -1 or shift > 1:
-        return False
-    left, right = math.ldexp(a * b, shift), c * d
-    return left == right and math.ldexp(fma(a, b, -(a * b)), shift) == fma(c, d, -right)
-
-
 @block
 def _are_proportional(work, x, y, room):
     """Whether two rows, each with a mass, are the same but for a factor."""
@@ -320,7 +307,7 @@ def _are_proportional(work, x, y, room):
             u, v = room[0, k], room[1, k]
             if first_u == 0.0 and first_v == 0.0:
                 first_u, first_v = u, v
-            if not _is_product(u, first_v, v, first_u):
+            if not is_product(u, first_v, v, first_u):
                 return False
         seen += n * times
         n, times, i, j = _next_cells(work, x, y, i, j, seen, room)
