@@ -6,10 +6,13 @@ The functions are exchanged after SciPy's tests were collected, so the tests the
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -18,7 +21,7 @@ import fastkl
 SUBSTITUTES = {
     "scipy.stats": ["entropy"],
     "scipy.special": ["rel_entr", "kl_div", "entr"],
-    "scipy.spatial.distance": ["jensenshannon"],
+    "scipy.spatial.distance": ["jensenshannon", "cdist", "pdist"],
 }
 
 SELECTED = {
@@ -31,11 +34,24 @@ LEFT_OUT: dict[str, str] = {}
 """Tests that are not run, each with its reason; there is none."""
 
 
+def _or_of_scipy(ours: Callable[..., Any], theirs: Callable[..., Any], place: int) -> Callable[..., Any]:
+    """A matrix of distances of fastkl for the metric that it has by SciPy's name, and else of SciPy."""
+
+    @functools.wraps(theirs)
+    def matrix(*args: Any, **kwargs: Any) -> Any:
+        metric = kwargs.get("metric", args[place] if len(args) > place else "euclidean")
+        return (ours if metric == "jensenshannon" else theirs)(*args, **kwargs)
+
+    return matrix
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for place, names in SUBSTITUTES.items():
         module = importlib.import_module(place)
         for name in names:
             theirs, ours = getattr(module, name), getattr(fastkl, name)
+            if name in ("cdist", "pdist"):
+                ours = _or_of_scipy(ours, theirs, 2 if name == "cdist" else 1)
             for holder in {module, *(item.module for item in items if isinstance(item, pytest.Function))}:
                 for attribute, value in list(vars(holder).items()):
                     if value is theirs:

@@ -260,8 +260,10 @@ def _result(out: Any, shape: tuple[int, ...]) -> NDArray[np.float64]:
                 f"{_memory() / 1e9:,.0f} GB: compute some rows at a time, or pass a numpy.memmap as out"
             )
         return np.empty(shape)
-    if not isinstance(out, np.ndarray) or out.dtype != np.float64:
-        raise TypeError(f"out must be an array of float64, got {getattr(out, 'dtype', type(out).__name__)}")
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array of float64, got {out!r}")
+    if out.dtype != np.float64:
+        raise ValueError(f"out must be an array of float64, got {out.dtype}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}, got {out.shape}")
     if not (out.flags.c_contiguous and out.flags.writeable and out.dtype.isnative):

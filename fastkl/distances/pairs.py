@@ -57,6 +57,9 @@ PARTS = {KL: (LEFT, RIGHT), REVERSE_KL: (RIGHT, LEFT), JEFFREYS: (BOTH, BOTH), J
 CHUNK = 2**17
 """Largest number of numbers of rows that are put into arrays of their own at a time."""
 
+LINE = 8
+"""Number of doubles in a line of the cache, and in the longest vector."""
+
 NOWHERE = Operand(0, 0, 0, 0)
 
 Metric = int
@@ -71,13 +74,20 @@ class Counts(NamedTuple):
     """Pairs of them, or of rows out of the range of the kernels, that were computed from arrays of both rows."""
 
 
+def _aligned(*shape: int) -> Floats:
+    """An uninitialised array that begins with a line of the cache: else most vectors would lie in two lines."""
+    room = np.empty(math.prod(shape) + LINE - 1)
+    first = -(room.ctypes.data // room.itemsize) % LINE
+    return room[first : first + math.prod(shape)].reshape(shape)
+
+
 class Panel:
     """Rows that are prepared for their part in pairs, some of their columns at a time."""
 
     def __init__(self, table: Table, part: int, across: bool, width: int, rows_at_once: int) -> None:
         self.table, self.part, self.across = table, part, across
         padded, blocks = -(-width // STEP) * STEP, -(-min(rows_at_once, table.rows) // ROWS)
-        self.values = np.empty((2 if part == BOTH else 1, blocks, ROWS * padded))
+        self.values = _aligned(2 if part == BOTH else 1, blocks, ROWS * padded)
         self.zeros = np.empty((blocks * ROWS, padded // STEP), np.int64)
         self.facts = np.zeros((FACTS, blocks * ROWS))
         self.filled: tuple[int, int] | None = None
@@ -115,8 +125,8 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
     left_part, right_part = PARTS[metric]
     left = Panel(a, left_part, False, 0 if few else width, most)
     right = Panel(b, right_part, metric != JS, 0 if few else width, most)
-    centre = np.empty(0) if few else _centre(a, b)
-    sums, lost = np.full((2, left.facts.shape[1], right.facts.shape[1]), np.nan)
+    centre = np.empty((2, 0)) if few else _centre(a, b)
+    sums, lost = _aligned(2, left.facts.shape[1], right.facts.shape[1])
     zeros = bool(max(table.weighed[1].max() for table in (a, b)))
     add = pairs.add_mixed_terms if metric == JS else pairs.add_products
     flat, counts = out.reshape(-1), np.zeros(2, np.int64)
@@ -124,17 +134,17 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
         for others in _spans(b.rows, most):
             if symmetric and others.stop <= rows.start + 1:
                 continue
+            sums.fill(np.nan if few else 0.0)
+            lost.fill(0.0)
             if few:
                 left.begin(rows)
                 right.begin(others)
             else:
-                sums.fill(0.0)
-                lost.fill(0.0)
                 n, m = rows.stop - rows.start, others.stop - others.start
                 work = Summing(metric, n, m, others.start - rows.start, symmetric, zeros)
                 for columns in _spans(a.columns, width):
                     p, q = left.fill(rows, columns, centre), right.fill(others, columns, centre)
-                    between = (centre[columns],) if metric == JS else (left.zeros, right.zeros)
+                    between = (centre[0, columns],) if metric == JS else (left.zeros, right.zeros)
                     points, items = p.shape[1] * q.shape[1], ROWS * ROWS * (columns.stop - columns.start)
                     add(points, work, p, q, *between, sums, lost, length=1, items=items)
             counts += _finish(left, right, metric, rows, others, sums, lost, flat, symmetric)
@@ -153,13 +163,16 @@ def _spans(rows: int, most: int) -> list[slice]:
 
 
 def _centre(a: Table, b: Table) -> Floats:
-    """The mean of all rows, and a number above 0 where they are 0."""
+    """The mean of all rows, or a number above 0 where they are 0, and its inverse."""
     centre = np.zeros(a.columns)
     tables = (a,) if a is b else (a, b)
     for table in tables:
         table.add_to(centre)
     centre /= max(sum(np.count_nonzero(table.factors) for table in tables), 1)
-    return np.maximum(centre, LEAST_CENTRE)
+    np.maximum(centre, LEAST_CENTRE, out=centre)
+    both = _aligned(2, a.columns)
+    both[0], both[1] = centre, 1.0 / centre
+    return both
 
 
 def _finish(

@@ -83,7 +83,10 @@ class Filling(NamedTuple):
 
     part: int
     across: bool
-    """Whether the numbers of one column lie side by side in a block."""
+    """Whether the numbers of one column lie side by side in a block; if not, runs of `STEP` numbers of each row do.
+
+    The `MIXED` part has whole rows side by side.
+    """
     rows: int
     first: int
     """Number of the first column."""
@@ -141,7 +144,7 @@ class Given(NamedTuple):
     q: Operand
 
 
-@tiled(outputs=0)
+@tiled(outputs=0, even=True)
 def weigh_rows(partial, start, stop, given, columns, masses, zeros):
     """The mass of each row, NaN if a number is negative or not finite, and its number of zeros."""
     _weigh(start, stop, given, columns, masses, zeros, buffer(BLOCK))
@@ -165,7 +168,7 @@ def _weigh(start, stop, given, columns, masses, zeros, room):
         zeros[row] = seen
 
 
-@tiled(outputs=0)
+@tiled(outputs=0, even=True)
 def add_to_centre(partial, start, stop, given, rows, factors, centre):
     """Add factor * row to the centre, for each row; a point is a column."""
     _add_to_centre(start, stop, given, rows, factors, centre, buffer(BLOCK))
@@ -187,7 +190,8 @@ def _add_to_centre(start, stop, given, rows, factors, centre, room):
 def fill_panel(partial, start, stop, work, given, factors, centre, panel, zeros, facts):
     """Prepare the columns of rows for their part, and add to what is known of these rows; a point is a block of rows.
 
-    A row with a factor of 0 is left out. Bit k of ``zeros[row, word]`` says whether number STEP * word + k is 0.
+    The second row of *centre* has the inverses of the first one. A row with a factor of 0 is left out. Bit k of
+    ``zeros[row, word]`` says whether number STEP * word + k is 0.
     """
     _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, buffers(4, STEP))
 
@@ -199,9 +203,11 @@ def _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, 
     excesses, logarithms, terms = room[1], room[2], room[3]
     for number in range(start, stop):
         for item in range(ROWS * pieces):
-            r, begin = item // pieces, item % pieces * STEP
-            if work.across:
-                r, begin = item % ROWS, item // ROWS * STEP
+            r, begin = item % ROWS, item // ROWS * STEP
+            at, step = (begin * ROWS + r, ROWS) if work.across else (begin * ROWS + r * STEP, 1)
+            if work.part == MIXED:
+                r, begin = item // pieces, item % pieces * STEP
+                at, step = item * STEP, 1
             row, first = number * ROWS + r, work.first + begin
             n = max(min(STEP, work.columns - begin), 0)
             for i in range(STEP):
@@ -209,18 +215,18 @@ def _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, 
             word = np.int64(-1)
             if row < work.rows and factors[row] > 0.0:
                 place = given.address + row * given.row_step + first * given.step
-                x, m = loaded(given, place, given.step, room[0, :n]), centre[first : first + n]
+                x = loaded(given, place, given.step, room[0, :n])
+                m, inverse = centre[0, first : first + n], centre[1, first : first + n]
                 if work.part == MIXED:
-                    _mix(x, factors[row], m, excesses, terms, facts, row)
+                    _mix(x, factors[row], m, inverse, excesses, terms, facts, row)
                 else:
-                    word = _centre(work.part, x, factors[row], m, excesses, logarithms, terms, facts, row)
+                    word = _centre(work.part, x, factors[row], m, inverse, excesses, logarithms, terms, facts, row)
                 total = 0.0
                 for i in range(STEP):
                     total += terms[i]
                 facts[TERM, row], error = two_sum(facts[TERM, row], total)
                 facts[LOST, row] += error
             zeros[row, begin // STEP] = word
-            at, step = (begin * ROWS + r, ROWS) if work.across else (r * width + begin, 1)
             swapped = work.part == RIGHT or (work.part == BOTH and work.across)
             _copy(logarithms if swapped else excesses, panel[0, number, at:], step)
             if work.part == BOTH:
@@ -239,12 +245,12 @@ def _copy(values, out, step):
 
 
 @block
-def _mix(x, c, m, halves, terms, facts, row):
+def _mix(x, c, m, inverse, halves, terms, facts, row):
     """Fill in half the ratios of a row's numbers to the centre, and the terms."""
     widest_vectors()
     gap = 0.0
     for i in range(x.size):
-        product, half_inverse = c * x[i], 0.5 / m[i]  # rounded alike in all rows, so that it does not count
+        product, half_inverse = c * x[i], 0.5 * inverse[i]  # rounded alike in all rows, so that it does not count
         half = fma(product, half_inverse, fma(c, x[i], -product) * half_inverse)
         halves[i] = half
         terms[i] = m[i] * fast_unit_kl_term(half + half)
@@ -253,7 +259,7 @@ def _mix(x, c, m, halves, terms, facts, row):
 
 
 @block
-def _centre(part, x, c, m, excesses, logarithms, terms, facts, row):
+def _centre(part, x, c, m, inverse, excesses, logarithms, terms, facts, row):
     """Fill in x - m, log(m/x), which is 0 where x is 0, and the terms; give back a word with a bit where x is 0."""
     widest_vectors()
     few = np.int64(0)
@@ -279,7 +285,7 @@ def _centre(part, x, c, m, excesses, logarithms, terms, facts, row):
                     terms[i] = excesses[i] * logarithm
     squares, logs, void = 0.0, 0.0, 0.0
     for i in range(x.size):
-        squares += excesses[i] * (excesses[i] / m[i])
+        squares += excesses[i] * (excesses[i] * inverse[i])
         logs += m[i] * logarithms[i] * logarithms[i]
         void += m[i] if x[i] == 0.0 else 0.0
     for i in range(x.size, STEP):
@@ -300,7 +306,8 @@ def _counts(work, first, second):
 def add_products(partial, start, stop, work, left, right, left_zeros, right_zeros, sums, lost):
     """Add the products of all pairs of rows to their sums, or inf where a divergence is infinite.
 
-    A point is a pair of blocks; *left* lies along rows, and *right* across.
+    A point is a pair of blocks. In *left* the numbers of `STEP` columns of a row lie side by side, and in *right* those
+    of the rows of a block.
     """
     _add_products(start, stop, work, left, right, left_zeros, right_zeros, sums, lost, buffer(4 * ROWS))
 
@@ -316,17 +323,9 @@ def _add_products(start, stop, work, left, right, left_zeros, right_zeros, sums,
             for plane in range(left.shape[0]):
                 for begin in range(0, width, STEP):
                     w = right[plane, second, begin * ROWS : (begin + STEP) * ROWS]
+                    u = left[plane, first, begin * ROWS : (begin + STEP) * ROWS]
                     for r in range(0, ROWS, 4):
-                        base = r * width + begin
-                        u = left[plane, first]
-                        _multiply(
-                            u[base : base + STEP],
-                            u[base + width : base + width + STEP],
-                            u[base + 2 * width : base + 2 * width + STEP],
-                            u[base + 3 * width : base + 3 * width + STEP],
-                            w,
-                            room,
-                        )
+                        _multiply(u[r * STEP : (r + 4) * STEP], w, room)
                         for s in range(4):
                             row = first * ROWS + r + s
                             _add(room[s * ROWS : (s + 1) * ROWS], sums[row, at : at + ROWS], lost[row, at : at + ROWS])
@@ -351,9 +350,10 @@ def _is_infinite(metric, left, right):
 
 
 @block
-def _multiply(p, q, r, s, w, room):
+def _multiply(u, w, room):
     """Fill in the products of four rows with a block of ROWS rows, for STEP columns."""
     widest_vectors()
+    p, q, r, s = u[:STEP], u[STEP : 2 * STEP], u[2 * STEP : 3 * STEP], u[3 * STEP : 4 * STEP]
     for j in range(4 * ROWS):
         room[j] = 0.0
     for k in range(0, STEP, 4):

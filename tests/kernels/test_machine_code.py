@@ -55,6 +55,19 @@ texts = {}
 for kind in kinds:
     kind.function.compile(kind.arguments)
     texts[kind.__name__] = kind.function.inspect_asm(kind.arguments)
+PAIRS = """
+import json
+import numpy as np
+import fastkl
+from fastkl.kernels import pairs
+
+rows = np.ones((20, 70))
+for metric in ("js", "kl"):
+    fastkl.cdist(rows, rows, metric)
+texts = {}
+for kernel in (pairs.add_mixed_terms, pairs.add_products):
+    (signature,) = kernel.tile_function.signatures
+    texts[kernel.__name__] = kernel.tile_function.inspect_asm(signature)
 print(json.dumps(texts))
 """
 
@@ -100,6 +113,11 @@ def test_logits_of_every_type_are_summed_in_the_widest_vectors(processor: str, w
     for name, assembly in compiled_for(LOGITS, processor, tmp_path).items():
         assert widths(assembly, "fmadd213") & {width}, name
         assert "call" not in assembly.split(), name
+@pytest.mark.parametrize(("processor", "width"), [("x86-64-v3", "ymm"), ("sapphirerapids", "zmm")])
+def test_loops_over_pairs_of_rows_have_the_widest_vectors(processor: str, width: str, tmp_path: Any) -> None:
+    texts = compiled_for(PAIRS, processor, tmp_path)
+    assert width in widths(texts["add_mixed_terms"])
+    assert width in widths(texts["add_products"], r"fmadd\d*")
 
 
 def test_code_of_a_user_keeps_the_width_that_llvm_prefers(tmp_path: Any) -> None:
