@@ -59,6 +59,8 @@ def _tasks() -> Iterator[Task]:
     yield from (partial(_logits, kind) for kind in ("f2", "bfloat16"))
     yield _elements
     yield _sparse
+    yield partial(fastkl.generalized_jensenshannon, np.ones((2, 2)))
+    yield partial(fastkl.generalized_jensenshannon, np.ones((MANY, 2, 2)))
     for name in FAMILIES:
         for direction in ("forward", "reverse"):
             yield partial(_fit_line, name, direction)

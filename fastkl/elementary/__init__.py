@@ -34,7 +34,7 @@ from fastkl.elementary.fast_terms import (
     ordinary_log_ratio,
 )
 from fastkl.elementary.log1p import log1p
-from fastkl.elementary.log_ratio import kl_term, log, log_ratio
+from fastkl.elementary.log_ratio import kl_term, kl_term_of_difference, log, log_ratio
 
 __all__ = [
     "JS_LARGEST",
@@ -60,6 +60,7 @@ __all__ = [
     "gap",
     "is_product",
     "kl_term",
+    "kl_term_of_difference",
     "kl_term_of_logs",
     "lifted",
     "log",

@@ -141,3 +141,12 @@ def kl_term(p, q):
     shortened = difference - p
     rounding = (p - (difference - shortened)) - (q + shortened)
     return fma(p, high, -difference) + fma(p, low, -rounding)
+
+
+@scalar
+def kl_term_of_difference(p, q, difference):
+    """p log(p/q) - p + q >= 0 for p, q >= 0, where *difference* is p - q to more digits than p and q hold."""
+    if not (0.0 < 0.75 * q <= p <= 1.25 * q):
+        return kl_term(p, q)
+    s = difference / (p + q)
+    return fma(difference, s, p * s * (s * s * horner(s * s, ATANH_TAIL)))

@@ -30,9 +30,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastkl.elementary import fast_js_term, fma, is_product, kl_term, two_sum, with_lost
-from fastkl.elementary.bits import horner
-from fastkl.elementary.log_ratio import ATANH_TAIL
+from fastkl.elementary import fast_js_term, fma, is_product, kl_term_of_difference, two_sum, with_lost
 from fastkl.jit import block, buffer, buffers, scalar, tiled, write_double
 from fastkl.jit import least as min
 from fastkl.jit import most as max
@@ -283,7 +281,7 @@ def _gather(work, dense, count, y, factors, room):
             p, q = dense[np.uint64(places[k])], _scaled(np.float64(values[k]), y.scale)
             u[n], v[n] = p, q
             rest += q if p == 0.0 else 0.0
-            n += np.int64(p > 0.0) & np.int64(q > 0.0)
+            n += np.int64(p > 0.0) & np.int64(q > 0.0)  # type: ignore[assignment]
         shared += n
         if (work.metric != JS and shared + size - end < count) or (work.metric == JEFFREYS and rest > 0.0):
             return -1
@@ -315,13 +313,9 @@ def _are_proportional(work, x, y, room):
 
 
 @scalar
-def _kl_term(p, q, error):
-    """The KL term p log(p/m) - p + m >= 0 with m = q + error; *error* is far below the last place of q."""
-    if not (0.0 < 0.75 * q <= p <= 1.25 * q):
-        return kl_term(p, q)
-    difference = (p - q) - error
-    s = difference / (p + q)
-    return fma(difference, s, p * s * (s * s * horner(s * s, ATANH_TAIL)))
+def _difference(p, q, error):
+    """p - (q + error), which a block would be free to reassociate."""
+    return (p - q) - error
 
 
 @block
@@ -337,8 +331,9 @@ def _near(work, x, y, factor, loss, room):
             if work.metric == JS:
                 term = fast_js_term(p, q, error)
             else:
-                term = _kl_term(p, q, error)
-                term += _kl_term(q, p, -error) if work.metric == JEFFREYS else 0.0
+                difference = _difference(p, q, error)
+                term = kl_term_of_difference(p, q, difference)
+                term += kl_term_of_difference(q, p, -difference) if work.metric == JEFFREYS else 0.0
             _add(room[3], TOTAL, np.float64(times) * term)
         seen += n * times
         n, times, i, j = _next_cells(work, x, y, i, j, seen, room)
