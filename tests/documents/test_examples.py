@@ -2,6 +2,7 @@
 
 import csv
 import runpy
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -71,3 +72,23 @@ def test_every_block_of_a_picture_is_fitted_and_the_worst_lie_where_two_tones_me
     assert max(map(spread, ranked[:4])) < 10 < 100 < min(map(spread, ranked[-4:]))
     example["draw"](results).savefig(tmp_path / "many_fits.png")
     pyplot.close("all")
+def test_colours_tell_the_photographs_apart(capsys, tmp_path):
+    pytest.importorskip("sklearn")
+    example = runpy.run_path(str(EXAMPLES / "clusters.py"))
+    found = example["main"]()
+    assert found.histograms.shape == (192, 512)
+    assert (found.histograms.sum(axis=1) == 53 * 53).all()
+    # all clusters but one, that of darkness, are of one photograph
+    mixed = [c for c in np.unique(found.clusters) if len(set(found.photographs[found.clusters == c])) > 1]
+    assert len(mixed) == 1
+    assert found.tiles[found.clusters == mixed[0]].mean() < 0.5 * found.tiles.mean()
+    assert "93.5% of the cells are empty" in capsys.readouterr().out
+    pytest.importorskip("matplotlib")
+    example["draw"](found, tmp_path / "clusters.png")
+    assert (tmp_path / "clusters.png").stat().st_size > 100_000
+
+
+def test_an_example_names_the_package_that_it_lacks(capsys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
+    assert runpy.run_path(str(EXAMPLES / "clusters.py"))["main"]() is None
+    assert "needs scikit-learn" in capsys.readouterr().out
