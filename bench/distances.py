@@ -8,13 +8,14 @@ of smaller matrices, and writes and judges nothing.
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.spatial import distance
-from scipy.special import rel_entr
+from scipy.special import entr, rel_entr
 
 import fastkl
 from bench.figures import machine
@@ -110,6 +111,42 @@ def _ratio(ours: float, theirs: float) -> str:
     return f"{ratio:.2g}" if ratio > 0.2 else f"1/{1.0 / ratio:.0f}"
 
 
+SIMPLE = {
+    "disjoint": ([0.5, 0.5, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]),
+    "q has a 0 that p has not": ([0.25, 0.25, 0.25, 0.25], [0.5, 0.5, 0.0, 0.0]),
+    "p has a 0 that q has not": ([0.5, 0.5, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]),
+    "both have the same 0": ([0.5, 0.25, 0.25, 0.0], [0.25, 0.5, 0.25, 0.0]),
+    "alike to 1e-8": ([0.25, 0.25, 0.25, 0.25], [0.25 + 2.5e-9, 0.25 - 2.5e-9, 0.25, 0.25]),
+}
+"""Pairs of rows, each repeated to 64 columns."""
+
+
+def _product(p: Any, q: Any) -> float:
+    with np.errstate(all="ignore"):
+        return float(-entr(p).sum() - p @ np.log(q))
+
+
+def _answers() -> str:
+    """The answers of peers for rows with zeros."""
+    peers: dict[str, Callable[[Any, Any], float]] = {
+        "JS, fastkl": lambda p, q: float(fastkl.cdist(p[None], q[None])[0, 0]),
+        "JS, SciPy": lambda p, q: float(distance.cdist(p[None], q[None], "jensenshannon")[0, 0]),
+        "KL, fastkl": lambda p, q: float(fastkl.cdist(p[None], q[None], "kl")[0, 0]),
+        "KL, `p @ log(p) - p @ log(q)`": _product,
+    }
+    if importlib.util.find_spec("numkong"):
+        import numkong
+
+        peers["JS, NumKong"] = lambda p, q: float(numkong.jensenshannon(p, q))
+        peers["KL, NumKong"] = lambda p, q: float(numkong.kullbackleibler(p, q))
+    names = sorted(peers)
+    lines = [f"| rows | {' | '.join(names)} |", "|---" * (len(names) + 1) + "|"]
+    for name, rows in SIMPLE.items():
+        p, q = (np.tile(row, 16) / 16.0 for row in rows)
+        lines.append(f"| {name} | {' | '.join(f'{peers[peer](p, q):.4g}' for peer in names)} |")
+    return "\n".join([*lines, "", machine("python -m bench.distances")])
+
+
 def main() -> int:
     """Print the table, and write it unless *quick*."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -128,9 +165,12 @@ def main() -> int:
         lines.append(f"| {row.work} | {ours * 1e3:.1f} ms | {times} | {row.again():.1%} |")
         print(lines[-1], flush=True)
     text = "\n".join([*lines, "", machine("python -m bench.distances")])
+    answers = _answers()
+    print(answers)
     if quick:
         return 0
     write_part("distances.md", "figures", text)
+    write_part("distances.md", "answers", answers)
     print("\n".join(missed))
     return int(bool(missed))
 

@@ -58,6 +58,7 @@ def _tasks() -> Iterator[Task]:
             yield partial(_reduce, name, kind)
     yield from (partial(_logits, kind) for kind in ("f2", "bfloat16"))
     yield _elements
+    yield _matrices
     yield _sparse
     yield partial(fastkl.generalized_jensenshannon, np.ones((2, 2)))
     yield partial(fastkl.generalized_jensenshannon, np.ones((MANY, 2, 2)))
@@ -95,6 +96,11 @@ def _logits(kind: str) -> None:
     rows = np.zeros((FEW, FEW)).astype(kind)
     for axis in (0, 1):
         fastkl.entropy(rows, rows, log=True, axis=axis)
+def _matrices() -> None:
+    for n in (20, 2 * FEW):
+        x = np.random.default_rng(0).random((n, 4 * FEW))
+        for metric in ("js", "kl", "jeffreys"):
+            fastkl.cdist(x, x[::-1], metric)
 
 
 def _elements() -> None:

@@ -145,7 +145,7 @@ def pdist(
     --------
     >>> import fastkl
     >>> fastkl.pdist([[1, 0], [1, 1], [0, 1]], base=2).round(6)
-    array([0.558048, 1.      , 0.558048])
+    array([0.557923, 1.      , 0.557923])
     """
     own = in_the_type_of(X)
     number, name = _metric(metric)
