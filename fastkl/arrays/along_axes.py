@@ -16,6 +16,7 @@ from fastkl.arrays.ranges import (
     EQUAL_MASSES_OF_SINGLES,
     LARGEST_LOG,
     LEAST_JS_TERM,
+    LEAST_RATIO,
     LEAST_TERM,
     LN2,
     SCALED_MASS_EXPONENT,
@@ -131,7 +132,7 @@ def _kl(given: Operands) -> Measured:
             sums = rows.sums(terms.kl_terms if ratio is None else terms.scaled_kl_terms, b=ratio)
         total, mass_p, mass_q, surplus, factor = sums
         value, lossy = divergence_of_sums(total, mass_p, surplus)
-        settled = are_ordinary(mass_p, mass_q) & ~np.isnan(total)
+        settled = are_ordinary(mass_p, mass_q) & (mass_p >= LEAST_RATIO * mass_q) & ~np.isnan(total)
         if lossy.any():
             lossy &= settled & (total < np.inf)
         if lossy.any():

@@ -86,6 +86,7 @@ def _by_definition(given: Operands, term: Term, normalize: bool, copies: tuple[i
                 beyond = (b >= 0.0) & (b < SMALLEST_NORMAL) & (q > 0.0) & (a > 0.0)
                 shift = log_ratio(mass[0], mass[1]) + log_ratio(scale[1], scale[0])
                 values = np.where(beyond, a * (log_ratio(p, q) - shift) - a + b, values)
+                values = np.where((p > 0.0) & (q == 0.0) & (b == 0.0), np.inf, values)  # also where a underflows
             total += np.where(w == 0.0, 0.0, w * values).sum(axis=1)
     if normalize and given.weights is not None:
         total[(mass == 0.0).any(axis=(0, 2))] = np.nan

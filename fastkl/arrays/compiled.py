@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastkl.arrays import divergences
-from fastkl.arrays.ranges import EQUAL_MASSES, LEAST_JS_TERM, LEAST_TERM, LN2, SCALED_MASS_EXPONENT
+from fastkl.arrays.ranges import EQUAL_MASSES, LEAST_JS_TERM, LEAST_RATIO, LEAST_TERM, LN2, SCALED_MASS_EXPONENT
 from fastkl.elementary import fast_entropy_term, two_sum, with_lost
 from fastkl.jit import JIT_DISABLED, callable_from_compiled_code, holes, instance, is_missing, is_vector, routine
 from fastkl.kernels.sums import BLOCK
@@ -104,7 +104,7 @@ def _divergence(p, q):
     mass_p, mass_q = _masses(p, q)
     if not (mass_p > 0.0 and mass_q > 0.0):
         return np.nan
-    if _is_ordinary(mass_p) and _is_ordinary(mass_q):
+    if _is_ordinary(mass_p) and _is_ordinary(mass_q) and mass_p >= LEAST_RATIO * mass_q:
         whole, surplus, seen = balanced(p, q, mass_p, mass_q)
         if seen:
             return 0.0 if p.size == 1 and whole == whole else max(whole - share * surplus * surplus, 0.0)

@@ -18,6 +18,12 @@ and by d**2 / 8, which counts if p and q are close and is subtracted. So the dis
 1 + d/4: in single precision, in which rounding leaves no two sums equal, a quarter of an ulp.
 """
 
+LEAST_RATIO = 2.0**-26
+"""Least ratio of p's mass to q's for which q times the ratio is no smaller than TINY in a careful KL term.
+
+There q, a multiple of 2**-1074, is multiplied by 2**200 before.
+"""
+
 LARGEST_LOG = 700.0
 """Largest logarithm that is summed by kernels: their exponential is meant for less than 709."""
 

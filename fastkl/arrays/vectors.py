@@ -14,6 +14,7 @@ from fastkl.arrays.ranges import (
     EQUAL_MASSES,
     EQUAL_MASSES_OF_SINGLES,
     LEAST_JS_TERM,
+    LEAST_RATIO,
     LEAST_TERM,
     LN2,
 )
@@ -81,6 +82,8 @@ def kl_of_vectors(p: Any, q: Any) -> float | Masses:
     total, mass, surplus = _sums(kl_sums, p, q, 1.0) if factor == 1.0 else _sums(scaled_kl_sums, p, q, factor)
     mass_q = _mass_of_q(q, mass, surplus, factor)
     if not (LEAST_MASS < mass < LARGEST_MASS and LEAST_MASS < mass_q < LARGEST_MASS) or total != total:
+        return mass, mass_q
+    if mass < LEAST_RATIO * mass_q:
         return mass, mass_q
     if p.size == 1 or total == math.inf:
         return 0.0 if total < math.inf else total

@@ -137,6 +137,36 @@ def test_large_arrays_of_elements_are_as_good(stratum: str) -> None:
         assert ours <= min(theirs + 0.5, 4.0)
 
 
+FAR_APART = [
+    ([1e-85, 1e-85], [1.0, 1e-250]),
+    ([1e-80, 1e-80], [1e100, 1e-200]),
+    ([1e-60, 1e-60], [1e60, 1e-200]),
+    ([1.0, 1.0], [1e110, 1e-200]),
+    ([1.0, 1.0], [1e15, 5e-324]),
+    ([1.0, 1.0], [2.0**25, 5e-324]),
+]
+"""p and q whose masses differ much, with a number of q that is far below both."""
+
+
+@pytest.mark.parametrize(("p", "q"), FAR_APART)
+def test_small_numbers_count_however_far_apart_the_masses_are(p: list[float], q: list[float]) -> None:
+    truth = exact_kl(p, q)
+    for value in (
+        fastkl.entropy(p, q),
+        fastkl.entropy(np.array([p, p]), q, axis=1)[1],
+        fastkl.entropy(np.array([p] * 70).T, np.array([q] * 70).T)[3],
+        fastkl.entropy(p, q, weights=[1.0, 1.0]),
+    ):
+        assert ulps(float(value), truth) <= 8.0
+    assert ulps(float(fastkl.jeffreys(p, q)), truth + exact_kl(q, p)) <= 8.0
+
+
+def test_a_number_above_0_where_q_is_0_makes_the_divergence_infinite_even_if_it_underflows() -> None:
+    p, q = [2.28e-242, 6e195, 1.0], [0.0, 1e245, 1e-300]
+    assert fastkl.entropy(p, q) == math.inf
+    assert fastkl.entropy([p, p], q, axis=1)[1] == math.inf
+
+
 @pytest.mark.parametrize("kind", ["f4", "f8"])
 @pytest.mark.parametrize(
     ("p", "q"),

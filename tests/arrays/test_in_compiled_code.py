@@ -49,6 +49,11 @@ def test_masses_of_any_size(exponents: tuple[int, int]) -> None:
     np.testing.assert_allclose(all_of_them(p, q), in_python(p, q), rtol=1e-13)
 
 
+def test_small_numbers_of_q_count_if_its_mass_is_large() -> None:
+    p, q = np.ones(2), np.array([2.0**40, 1e-310])
+    np.testing.assert_allclose(all_of_them(p, q), in_python(p, q), rtol=1e-13)
+
+
 def test_special_vectors() -> None:
     one = np.array([3.0])
     assert all_of_them(one, np.array([5e-324])) == (0.0,) * 8
