@@ -172,7 +172,7 @@ def _divergences(moved: NDArray[Any], shares: Floats, widths: Floats, log: bool,
     kept, (k, n) = moved.shape[:-2], moved.shape[-2:]
     groups = math.prod(kept)
     value = np.empty(groups)
-    as_they_are = moved.dtype in LOADERS and moved.dtype.isnative and not log
+    as_they_are = moved.dtype.name in LOADERS and moved.dtype.isnative and not log
     step = groups if as_they_are else max(CHUNK // (k * n), 1)
     for first in range(0, groups, step):
         at = np.unravel_index(np.arange(first, min(first + step, groups)), kept) if kept else ()
@@ -205,8 +205,8 @@ def _converted(numbers: NDArray[Any], log: bool) -> Floats:
 def _of_rows(numbers: NDArray[Any], offsets: Any, shares: Floats, widths: Floats, pseudocount: float) -> Floats:
     k, n = numbers.shape[-2:]
     places = Groups(
-        numbers=Operand(LOADERS[numbers.dtype].address, numbers.__array_interface__["data"][0], *numbers.strides[-2:]),
-        widths=Operand(LOADERS[widths.dtype].address, widths.__array_interface__["data"][0], 0, widths.strides[0]),
+        numbers=Operand(LOADERS[numbers.dtype.name].address, numbers.__array_interface__["data"][0], *numbers.strides[-2:]),
+        widths=Operand(LOADERS[widths.dtype.name].address, widths.__array_interface__["data"][0], 0, widths.strides[0]),
         rows=k,
         size=n,
         pseudocount=pseudocount,

@@ -62,7 +62,7 @@ class Table:
         """Whether kernels read the matrix where it lies."""
         dtype, options = self.given.dtype, self.options
         as_they_are = options.weights is None and not (options.pseudocount or options.log)
-        return as_they_are and dtype in LOADERS and dtype.isnative
+        return as_they_are and dtype.name in LOADERS and dtype.isnative
 
     def operand(self, rows: slice, columns: slice) -> tuple[Operand, NDArray[Any]]:
         """(place of the rows in memory as if all columns were there, the array that owns the memory)."""
@@ -76,7 +76,7 @@ class Table:
             values, first = self._converted(rows, columns), columns.start
         row_step, step = values.strides
         side_by_side = values.dtype == np.float64 and step == values.itemsize
-        load = SIDE_BY_SIDE if side_by_side else LOADERS[values.dtype].address
+        load = SIDE_BY_SIDE if side_by_side else LOADERS[values.dtype.name].address
         address = values.__array_interface__["data"][0] - first * step
         return Operand(load, address, row_step, step), values
 
