@@ -3,7 +3,7 @@
 Nothing in this package validates, allocates or loops over points: the Python layer validates, and kernels loop.
 """
 
-from fastkl.elementary.bits import float_bits, fma, from_bfloat, from_bits, from_half
+from fastkl.elementary.bits import add_product, float_bits, fma, from_bfloat, from_bits, from_half
 from fastkl.elementary.compensated import two_sum, with_lost
 from fastkl.elementary.bits import float_bits, fma
 from fastkl.elementary.compensated import is_product, two_sum, with_lost
@@ -42,6 +42,7 @@ __all__ = [
     "LARGEST",
     "LOWERED",
     "TINY",
+    "add_product",
     "exp",
     "exp_or_zero",
     "fast_centred",

@@ -80,6 +80,12 @@ def fma(builder: Any, a: Any, b: Any, c: Any) -> Any:
     return builder.fma(a, b, c)
 
 
+@ternary_instruction(python_twin=lambda x, y, total: total + x * y)
+def add_product(builder: Any, x: Any, y: Any, total: Any) -> Any:
+    """total + x*y, for a loop that sums: rounded once or twice, and added in any order."""
+    return builder.fadd(builder.fmul(x, y, flags=("contract",)), total, flags=("contract", "reassoc"))
+
+
 @scalar
 def horner(x, coefficients):
     """The value at x of the polynomial with these coefficients, highest power first."""

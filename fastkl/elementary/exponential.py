@@ -159,11 +159,10 @@ def shares_of_gap(d):
     """(q/p - 1, q/p - 1 + d) for d = log(p/q) from -700 to 700: the surplus of q and the KL term, in units of p.
 
     Neither cancels as d -> 0: with -d = k ln 2 + r and exp(r) = 1 + r + r**2 T, the differences 2**k - 1 and r + d,
-    which are made first, are exactly 0 for k = 0.
+    which are made first, are exactly 0 for k = 0. For other k the relative errors are 2e-15 plus 3.4e-17 |d|.
     """
     shifted = fma(-d, LOG2_E, TO_INTEGER)
-    k = shifted - TO_INTEGER
-    r = fma(-k, LN2_LO, fma(-k, LN2_HI, -d))
+    r = fma(TO_INTEGER - shifted, LN2, -d)
     square = r * r
     tail = square * _short_tail(r, square)
     power = from_bits((float_bits(shifted) << MANTISSA_WIDTH) + EXPONENT_OF_ONE)

@@ -27,7 +27,18 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, float_bits, from_bits, gap, log, log1p, shares_of_gap, short_exp, two_sum
+from fastkl.elementary import (
+    add_product,
+    exp_or_zero,
+    float_bits,
+    from_bits,
+    gap,
+    log,
+    log1p,
+    shares_of_gap,
+    short_exp,
+    two_sum,
+)
 from fastkl.jit import (
     Interface,
     block,
@@ -48,8 +59,9 @@ from fastkl.kernels.reductions import bfloat_at, half_at, load
 BLOCK = 512
 """Number of elements that are summed together, and again if the offset has to change for them."""
 
-LEAST, MOST = -700.0, 200.0
-"""Least and largest logarithm of p, in units of the shift, that the short sums take; also the largest one of q."""
+LEAST, MOST = -600.0, 200.0
+"""Least and largest logarithm of p, less the shift, that the short sums take; also the largest one of q. Products of
+the least p with a difference of 1e-40 are normal doubles."""
 FAR = 450.0
 """Largest size of log(p/q) that the short sums take."""
 HUGE = 2.0**600
@@ -57,6 +69,8 @@ HUGE = 2.0**600
 
 UNBALANCED = 0.5
 """Square of D, in units of S P, above which the offset is changed: phi(D/P) is a quarter of S/P there."""
+HEAVY = 2.0**144
+"""Mass of p from which on its scale is changed before the offset is, since q with that mass would not fit."""
 NO_Q = -1.0 + 1e-6
 """D/P below which q's mass is not known from it."""
 LOSS = 16.0
@@ -116,9 +130,9 @@ def _sums(at_p, at_q, size, shift, offset, out):
         x, d = log_p - shift, gap(log_p, log_q, offset)
         p = short_exp(x)
         surplus, term = shares_of_gap(d)
-        t += p * term
+        t = add_product(p, term, t)
         m += p
-        e += p * surplus
+        e = add_product(p, surplus, e)
         signs |= _misfits(x, d)
     out[0], out[1], out[2], out[3] = t, m, e, np.float64(signs)
 
@@ -138,9 +152,9 @@ def _weighted_sums(u, v, w, shift, offset):
         x, d = u[i] - shift, gap(u[i], v[i], offset)
         p = w[i] * short_exp(x)
         surplus, term = shares_of_gap(d)
-        t += p * term
+        t = add_product(p, term, t)
         m += p
-        e += p * surplus
+        e = add_product(p, surplus, e)
         signs |= _misfits(x, d)
     return t, m, e, signs
 
@@ -334,12 +348,14 @@ def _settle_block(work, given, here, free, room, state, out):
     if free and state[MASS] == 0.0:
         u, v, _ = _load(given, here, work.weighted, room)
         _begin(u, v, state)
-    tries = 3
+    tries = 4
     while tries > 0:
         _sum_block(work, given, here, free, room, state, out)
         total, mass, surplus = state[TOTAL] + out[0], state[MASS] + out[1], state[SURPLUS] + out[2]
         tries = tries - 1 if free and not _is_balanced(total, mass, surplus) else 0
-        if tries > 0:
+        if tries > 0 and mass > HEAVY:
+            _rescale(state, log(mass), 0.0)
+        elif tries > 0:
             _convert(state, _change_of_offset(given, here, room, state, mass, surplus))
 
 

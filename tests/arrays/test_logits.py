@@ -127,6 +127,8 @@ def test_far_logarithms(n: int) -> None:
     late = np.full(n, -1e4)
     late[-1] = 1e4
     early = late[::-1].copy()
+    spread = rng.normal(size=(2, n))
+    spread[0, -1], spread[1, 0], spread[1, -2] = 206.0, 177.0, 193.0  # q above the range where p is in it
     half = np.where(np.arange(n) < n // 2, -60.0, 60.0) + rng.normal(size=n)
     for a, b in (
         (wide, rng.permutation(wide)),
@@ -136,6 +138,8 @@ def test_far_logarithms(n: int) -> None:
         (late, late + 0.1 * rng.normal(size=n)),
         (half, half[::-1].copy()),
         (300.0 * half, 290.0 * half),
+        (spread[0], spread[1]),
+        (spread[1], spread[0]),
         (1e4 * rng.normal(size=n), 1e4 * rng.normal(size=n)),
     ):
         expected = truth(a, b)
