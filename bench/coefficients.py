@@ -26,6 +26,7 @@ POLYNOMIALS: dict[str, tuple[Callable[[mp.mpf], mp.mpf], float, float, int]] = {
     "ATANH_TAIL": (atanh_tail, 0.0, 0.0401, 7),
     "WIDE_ATANH_TAIL": (atanh_tail, 0.0, 0.1112, 8),
     "EXP_TAIL": (exp_tail, -0.3467, 0.3467, 9),
+    "WIDE_EXP_TAIL": (exp_tail, -1.0, 1.0, 13),
 }
 
 if __name__ == "__main__":

@@ -230,16 +230,19 @@ def _kernel_log_sums(kinds: list[np.dtype[Any]], places: list[Place], rows: int,
     pieces, weighted = -(-size // TILE), len(operands) == 3
     kind = kinds[0]
     in_place = not weighted and kinds[1] == kind and all(place[2] == kind.itemsize for place in places)
-    work = LogWork(LOG_SUMS[kind.name].address if in_place else logarithms.NO_SUMS, weighted, size, pieces, TILE)
+    sums = narrow = logarithms.NO_SUMS
+    if in_place:
+        sums, narrow = (function.address for function in LOG_SUMS[kind.name])
+    work = LogWork(sums, narrow, weighted, size, pieces, TILE)
     step, items = max(ROWS_AT_ONCE // pieces, 1), min(size, TILE)
     results = []
     for first in range(0, rows, step):
         n = min(step, rows - first)
         moved = [o._replace(address=o.address + first * o.row_step) for o in operands]
-        sums = np.empty((logarithms.RESULTS, pieces, n))
+        found = np.empty((logarithms.RESULTS, pieces, n))
         given = Operands(moved[0], moved[1], moved[2] if weighted else NO_WEIGHTS)
-        log_sums(n * pieces, work, given, sums, length=max(1, TILE // items), items=items)
-        results.append(together(sums))
+        log_sums(n * pieces, work, given, found, length=max(1, TILE // items), items=items)
+        results.append(together(found))
     return results[0] if len(results) == 1 else np.concatenate(results, axis=1)
 
 

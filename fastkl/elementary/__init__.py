@@ -16,6 +16,7 @@ from fastkl.elementary.exponential import (
     kl_term_of_logs,
     ordinary_exp,
     shares_of_gap,
+    shares_of_narrow_gap,
     short_exp,
 )
 from fastkl.elementary.fast_terms import (
@@ -70,6 +71,7 @@ __all__ = [
     "ordinary_exp",
     "ordinary_log_ratio",
     "shares_of_gap",
+    "shares_of_narrow_gap",
     "short_exp",
     "two_sum",
     "with_lost",

@@ -59,6 +59,25 @@ EXP_TAIL = (
 """Coefficients of (exp(r) - 1 - r)/r**2 for |r| <= 0.3467, relative error 3e-16 (``python -m bench.coefficients``)."""
 
 
+WIDE_EXP_TAIL = (
+    7.746178593018827e-13,
+    1.1639194124150522e-11,
+    1.6057679623801638e-10,
+    2.0874435575864273e-09,
+    2.5052117695907823e-08,
+    2.755733506893373e-07,
+    2.7557319191381816e-06,
+    2.4801587246096818e-05,
+    0.00019841269841324198,
+    0.0013888888888981404,
+    0.008333333333333299,
+    0.04166666666666609,
+    0.16666666666666666,
+    0.5,
+)
+"""Coefficients of (exp(r) - 1 - r)/r**2 for |r| <= 1, relative error 1.5e-17 (``python -m bench.coefficients``)."""
+
+
 @scalar
 def _reduced(x):
     """(k, r, T) with x = k ln 2 + r, |r| <= 0.3467 and exp(r) = 1 + r + r**2 T; k is an integer."""
@@ -168,6 +187,14 @@ def shares_of_gap(d):
     power = from_bits((float_bits(shifted) << MANTISSA_WIDTH) + EXPONENT_OF_ONE)
     rest = power - 1.0
     return fma(power, r + tail, rest), fma(power, tail, fma(power, r, rest) + d)
+
+
+@scalar
+def shares_of_narrow_gap(d):
+    """The same as `shares_of_gap` for d from -1 to 1."""
+    square = d * d
+    tail = square * fma(horner(square, WIDE_EXP_TAIL[0::2]), -d, horner(square, WIDE_EXP_TAIL[1::2]))
+    return tail - d, tail
 
 
 @scalar

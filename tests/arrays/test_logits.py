@@ -146,6 +146,32 @@ def test_far_logarithms(n: int) -> None:
         assert abs(mp.mpf(float(kl(a, b))) - expected) <= 1e-13 * expected + 1e-55, (a, b)  # the reference cancels
 
 
+STEPS = (10.0, 150.0, 199.0, 201.0, 400.0, 700.0, 800.0, 2000.0, 30000.0)
+
+
+def landscape(rng: np.random.Generator, n: int) -> Any:
+    """Logits with a few plateaus, at the heights where scales have to be changed."""
+    a = rng.choice([0.1, 3.0, 50.0, 1000.0]) * rng.standard_normal(n)
+    for _ in range(rng.integers(0, 4)):
+        i, j = sorted(rng.integers(0, n, 2))
+        a[i : j + 1] += rng.choice([-1.0, 1.0]) * rng.choice(STEPS)
+    return a
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_steps_of_any_height(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    n = 9 if JIT_DISABLED else 2 * BLOCK + 6
+    for _ in range(20):
+        a = landscape(rng, n)
+        b = landscape(rng, n) if rng.random() < 0.5 else a + 10.0 ** rng.uniform(-6.0, 1.0) * rng.normal(size=n)
+        i, j = sorted(rng.integers(0, n, 2))
+        a[i:j] = b[i:j] = -math.inf
+        expected = truth(a, b)
+        # the last place of an offset of 3e4 moves the ratio of the masses by 1e-12, and the divergence by its square
+        assert abs(mp.mpf(float(kl(a, b))) - expected) <= 1e-13 * expected + 1e-38
+
+
 @every_kind
 @pytest.mark.parametrize("n", LENGTHS)
 def test_masked_tokens(kind: Any, n: int) -> None:

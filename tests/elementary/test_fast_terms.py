@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import mpmath as mp
 import numpy as np
 import pytest
@@ -97,15 +99,23 @@ def test_short_exp() -> None:
     assert max(error - 3.4e-17 * abs(v) for error, v in zip(errors, x, strict=True)) <= 2.0 * 2.0**-52
 
 
-@pytest.mark.parametrize("distance", [(1e-150, 1e-10), (1e-10, 0.3), (0.3, 3.0), (3.0, 690.0)])
-def test_shares_of_a_gap(distance: tuple[float, float]) -> None:
+@pytest.mark.parametrize(
+    ("function", "distance", "limit"),
+    [
+        (elementwise.shares_of_gap, (1e-150, 1e-10), 1e-15),
+        (elementwise.shares_of_gap, (1e-10, 0.3), 1e-15),
+        (elementwise.shares_of_gap, (0.3, 3.0), 3e-15),  # the term is just beyond 0.05 where the formula changes
+        (elementwise.shares_of_gap, (3.0, 690.0), 2.5e-14),  # 3.4e-17 of 690
+        (elementwise.shares_of_narrow_gap, (1e-150, 1e-10), 1e-15),
+        (elementwise.shares_of_narrow_gap, (1e-10, 1.0), 1e-15),
+    ],
+)
+def test_shares_of_a_gap(function: Any, distance: tuple[float, float], limit: float) -> None:
     rng = np.random.default_rng(8)
     d = np.exp(rng.uniform(*np.log(distance), N)) * rng.choice([-1, 1], N)
-    surplus, term = elementwise.shares_of_gap(d).T
+    surplus, term = function(d).T
     with mp.workdps(700):
         small = [mp.expm1(-mp.mpf(v)) for v in d]
-        # the term is just beyond 0.05 where the formula changes, and its summands are below 1
-        limit = 3e-15 if distance[1] < 100.0 else 2.5e-14
         assert max(map(naive.relative, term, [e + mp.mpf(v) for e, v in zip(small, d, strict=True)])) <= limit
         assert max(map(naive.relative, surplus, small)) <= limit
     assert term.min() >= 0.0
