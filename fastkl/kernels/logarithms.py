@@ -17,6 +17,7 @@ q - p show that q's mass is too far from p's (see `fastkl.measures`), the offset
 and the block is summed again. That happens when the few numbers that hold most of p are met. What the conversions may
 have lost by cancellation is estimated, and if it counts in the end, the piece is summed again with the last offset.
 
+As long as |d| <= 1, as for two versions of one model, exp(-d) needs no reduction of its argument: that is tried first.
 Numbers that lie side by side are read where they are used. All others, and those of a block with a number that does not
 fit, are loaded first; infinite logarithms, and those far below the largest, are summed apart, by the definition.
 """
@@ -112,7 +113,7 @@ class LogWork(NamedTuple):
     sums: int
     """Address of the function that sums over a block, or `NO_SUMS`."""
     narrow: int
-    """Address of the function that does for small log(p/q), a seventh faster."""
+    """Address of the function that does so faster, for small log(p/q)."""
     weighted: bool
     size: int
     """Number of elements in a row."""
@@ -255,12 +256,13 @@ def _rescale(state, up_p, up_q):
     up, up_rest = _difference(shift, state[SHIFT])  # a rounding of 1e-12 would count where a logarithm is 1e4
     change, change_rest = _difference(offset, state[OFFSET])
     fall, fall_rest = _difference(up, change)
-    p = exp_or_zero(-up) * (1.0 - up_rest) * mass
+    factor = exp_or_zero(-up) * (1.0 - up_rest) if mass > 0.0 else 0.0  # without p the shift may fall by any number
+    p = factor * mass
     q = exp_or_zero(-fall) * (1.0 - (fall_rest + (up_rest - change_rest))) * (mass + surplus)
-    terms = exp_or_zero(-up) * (1.0 - up_rest) * (total - surplus)
+    terms = factor * (total - surplus)
     state[TOTAL] = max((terms - change * p) + (q - p), 0.0)
     state[LOST], state[MASS], state[LOST_MASS], state[SURPLUS] = 0.0, p, 0.0, q - p
-    state[CONVERTED] = exp_or_zero(-up) * state[CONVERTED] + abs(terms) + abs(change * p) + p + q
+    state[CONVERTED] = factor * state[CONVERTED] + abs(terms) + abs(change * p) + p + q
     state[SHIFT], state[OFFSET] = shift, offset
 
 

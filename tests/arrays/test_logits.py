@@ -195,6 +195,17 @@ def test_masked_tokens(kind: Any, n: int) -> None:
         assert kl(lowest, lowest) == 0.0
 
 
+@pytest.mark.parametrize("level", [0.0, -5000.0, 5000.0])
+@pytest.mark.parametrize("n", LENGTHS)
+def test_the_first_block_may_have_no_p_or_no_q(level: float, n: int) -> None:
+    rng = np.random.default_rng(n)
+    a, b = level + rng.normal(size=n), 2.0 * level + rng.normal(size=n)
+    masked = np.where(np.arange(n) < n - 3, -math.inf, a)
+    expected = truth(masked, b)
+    assert abs(mp.mpf(float(kl(masked, b))) - expected) <= 1e-13 * expected
+    assert kl(b, masked) == math.inf
+
+
 @every_kind
 @pytest.mark.parametrize("n", [20] if JIT_DISABLED else [20, 3 * TILE + 5])
 def test_rows_without_a_value_leave_the_others_alone(kind: Any, n: int) -> None:
