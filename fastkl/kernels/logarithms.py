@@ -360,13 +360,12 @@ def _sum_block(work, given, here, free, room, state, out):
 
 
 @block
-def _change_of_offset(given, here, room, state, mass, surplus):
+def _change_of_offset(work, given, here, room, state, mass, surplus):
     """Change of the offset that balances masses of p and q that are not."""
     relative = surplus / mass
     if relative > NO_Q:
         return -log1p(relative)
-    v = room[1, : here.size]
-    load(given.q.load, here.q, given.q.step, v)
+    _, v, _ = _load(given, here, work.weighted, room)
     before, top = state[MASS] + state[SURPLUS], (_largest(v) - state[SHIFT]) + state[OFFSET]
     top = max(top, log(before)) if before > 0.0 else top
     return log(mass) - top if abs(top) < np.inf else 0.0
@@ -389,7 +388,7 @@ def _settle_block(work, given, here, free, room, state, out):
         if tries > 0 and mass > HEAVY:
             _rescale(state, log(mass), 0.0)
         elif tries > 0:
-            change = _change_of_offset(given, here, room, state, mass, surplus)
+            change = _change_of_offset(work, given, here, room, state, mass, surplus)
             if abs(change) < SMALL:
                 _convert(state, change)
             else:
