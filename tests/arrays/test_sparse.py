@@ -16,11 +16,15 @@ from tests.arrays import exact
 
 FUNCTIONS = ("entropy", "jensenshannon", "jeffreys")
 FORMATS = (sparse.csr_array, sparse.csr_matrix, sparse.csc_array, sparse.coo_matrix, sparse.lil_array)
+if JIT_DISABLED:
+    FORMATS = FORMATS[:1]
 
 RTOL = 1e-13
 
 
-def pair(kind: str = "f8", shape: tuple[int, int] = (25, 30)) -> tuple[NDArray[Any], NDArray[Any]]:
+def pair(
+    kind: str = "f8", shape: tuple[int, int] = (25, 12 if JIT_DISABLED else 30)
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Matrices with a row and a column of zeros, alike rows, and rows of which one has no entry outside the other."""
     rng = np.random.default_rng(0)
     p, q = (np.where(rng.random(shape) < share, 0.0, rng.random(shape)) for share in (0.7, 0.3))
@@ -43,7 +47,7 @@ def test_sparse_equals_dense(name: str, axis: int, pseudocount: float) -> None:
             result = function(a, b, **call)
             assert type(result) is np.ndarray
             np.testing.assert_allclose(result, expected, rtol=RTOL)
-    one = (slice(20, 21), slice(None)) if axis else (slice(None), slice(20, 21))
+    one = (slice(20, 21), slice(None)) if axis else (slice(None), slice(8, 9))
     for a, b in ((p, q[one]), (p[one], q)):
         expected = function(a, b, base=2, keepdims=True, **call)
         result = function(sparse.csr_array(a), sparse.csr_array(b), base=2, keepdims=True, **call)

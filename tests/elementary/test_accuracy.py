@@ -1,5 +1,6 @@
 """Error bounds of the elementary functions, against mpmath with 60 digits."""
 
+import mpmath as mp
 import numpy as np
 import pytest
 
@@ -37,6 +38,22 @@ def test_kl_term_is_within_4_ulp_and_never_negative(sample):
     terms = elementwise.kl_term(p, q)
     assert worst(terms, map(naive.kl_term, p, q)) <= 4.0
     assert terms.min() >= 0.0
+
+
+def test_kl_term_of_a_difference_has_the_digits_of_the_difference():
+    rng = np.random.default_rng(10)
+    p = rng.random(300) + 0.1
+    # q = (p rounded to 30 bits) + low, whose sum is no double: p - q is low but for what p loses
+    q = np.round(p * 2.0**30) * 2.0**-30
+    low = q * 2.0 ** -rng.uniform(54, 70, p.size)
+    terms = elementwise.kl_term_of_difference(p, q, (p - q) - low)
+    exact = [naive.kl_term(mp.mpf(a), mp.mpf(b) + mp.mpf(c)) for a, b, c in zip(p, q, low, strict=True)]
+    assert worst(terms, exact) <= 4.0
+    same = elementwise.kl_term_of_difference(p, p, -low)
+    exact = [naive.kl_term(mp.mpf(a), mp.mpf(a) + mp.mpf(c)) for a, c in zip(p, low, strict=True)]
+    assert worst(same, exact) <= 4.0
+    ends = elementwise.kl_term_of_difference([0.0, 0.0, 2.0], [0.0, 2.0, 0.0], [0.0, -2.0, 2.0])
+    np.testing.assert_array_equal(ends, [0.0, 2.0, np.inf])
 
 
 @pytest.mark.parametrize(("lower", "upper"), [(-746.0, 710.0), (-1.0, 1.0), (-746.0, -707.0), (707.0, 710.0)])
