@@ -125,7 +125,7 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
     left_part, right_part = PARTS[metric]
     left = Panel(a, left_part, False, 0 if few else width, most)
     right = Panel(b, right_part, metric != JS, 0 if few else width, most)
-    centre = np.empty((2, 0)) if few else _centre(a, b)
+    centre = Centre(a, b)
     sums, lost = _aligned(2, left.facts.shape[1], right.facts.shape[1])
     zeros = bool(max(table.weighed[1].max() for table in (a, b)))
     add = pairs.add_mixed_terms if metric == JS else pairs.add_products
@@ -143,8 +143,9 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
                 n, m = rows.stop - rows.start, others.stop - others.start
                 work = Summing(metric, n, m, others.start - rows.start, symmetric, zeros)
                 for columns in _spans(a.columns, width):
-                    p, q = left.fill(rows, columns, centre), right.fill(others, columns, centre)
-                    between = (centre[0, columns],) if metric == JS else (left.zeros, right.zeros)
+                    own = centre.of(columns)
+                    p, q = left.fill(rows, columns, own), right.fill(others, columns, own)
+                    between = (own[0],) if metric == JS else (left.zeros, right.zeros)
                     points, items = p.shape[1] * q.shape[1], ROWS * ROWS * (columns.stop - columns.start)
                     add(points, work, p, q, *between, sums, lost, length=1, items=items)
             counts += _finish(left, right, metric, rows, others, sums, lost, flat, symmetric)
@@ -162,17 +163,28 @@ def _spans(rows: int, most: int) -> list[slice]:
     return [slice(first, min(first + most, rows)) for first in range(0, rows, most)]
 
 
-def _centre(a: Table, b: Table) -> Floats:
+class Centre:
     """The mean of all rows, or a number above 0 where they are 0, and its inverse."""
-    centre = np.zeros(a.columns)
-    tables = (a,) if a is b else (a, b)
-    for table in tables:
-        table.add_to(centre)
-    centre /= max(sum(np.count_nonzero(table.factors) for table in tables), 1)
-    np.maximum(centre, LEAST_CENTRE, out=centre)
-    both = _aligned(2, a.columns)
-    both[0], both[1] = centre, 1.0 / centre
-    return both
+
+    def __init__(self, *tables: Table) -> None:
+        self.tables = tables if tables[0] is not tables[-1] else tables[:1]
+        self.rows = max(sum(np.count_nonzero(table.factors) for table in self.tables), 1)
+        self.known: dict[int, Floats] = {}
+
+    def of(self, columns: slice) -> Floats:
+        """The centre of these columns."""
+        found = self.known.get(columns.start)
+        if found is None:
+            found = _aligned(2, columns.stop - columns.start)
+            found[0] = 0.0
+            for table in self.tables:
+                table.add_to(found[0], columns)
+            np.maximum(found[0] / self.rows, LEAST_CENTRE, out=found[0])
+            np.divide(1.0, found[0], out=found[1])
+            if self.tables[0].columns > NUMBERS:
+                self.known.clear()
+            self.known[columns.start] = found
+        return found
 
 
 def _finish(

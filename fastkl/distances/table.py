@@ -112,20 +112,19 @@ class Table:
         largest = np.max(self.given, axis=1, initial=-np.inf).astype(np.float64)
         return np.where(np.isfinite(largest), largest, 0.0)
 
-    def blocks(self) -> list[tuple[slice, slice]]:
-        """Rows and columns of the blocks in which the matrix is read from its first row to the last one."""
+    def blocks(self, columns: slice) -> list[slice]:
+        """Runs of rows of which these columns are read at once."""
+        step = max(NUMBERS // (columns.stop - columns.start), 1)
         if self.is_direct or self.given.size <= NUMBERS:
-            return [(slice(0, self.rows), slice(0, self.columns))]
-        step = max(NUMBERS // self.columns, 1)
-        return [
-            (slice(first, min(first + step, self.rows)), slice(0, self.columns)) for first in range(0, self.rows, step)
-        ]
+            step = self.rows
+        return [slice(first, min(first + step, self.rows)) for first in range(0, self.rows, max(step, 1))]
 
     @cached_property
     def weighed(self) -> tuple[Floats, Floats]:
         """(mass of each row, NaN for a number that is negative or not finite; number of zeros of each row)."""
         masses, zeros = np.zeros(self.rows), np.zeros(self.rows)
-        for rows, columns in self.blocks():
+        columns = slice(0, self.columns)
+        for rows in self.blocks(columns):
             operand, owner = self.operand(rows, columns)
             weigh_rows(len(owner), operand, self.columns, masses[rows], zeros[rows], length=16, items=self.columns)
         return masses, zeros
@@ -148,11 +147,19 @@ class Table:
             hopeless[row] = np.isnan(self.given[row]).any()
         return hopeless
 
-    def add_to(self, centre: Floats) -> None:
-        """Add all rows, normalised, to *centre*."""
-        for rows, columns in self.blocks():
-            operand, owner = self.operand(rows, columns)
-            length = max(BLOCK, 2**15 // max(len(owner), 1) // BLOCK * BLOCK)
+    def add_to(self, centre: Floats, columns: slice) -> None:
+        """Add these columns of all rows, normalised, to *centre*."""
+        for rows in self.blocks(columns):
+            given, owner = self.operand(rows, columns)
+            length = max(BLOCK, 2**15 // len(owner) // BLOCK * BLOCK)
             add_to_centre(
-                self.columns, operand, len(owner), self.factors[rows], centre, length=length, items=max(len(owner), 1)
+                centre.size,
+                given,
+                len(owner),
+                self.factors[rows],
+                columns.start,
+                centre,
+                offset=columns.start,
+                length=length,
+                items=len(owner),
             )

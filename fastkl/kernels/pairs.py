@@ -169,16 +169,16 @@ def _weigh(start, stop, given, columns, masses, zeros, room):
 
 
 @tiled(outputs=0, even=True)
-def add_to_centre(partial, start, stop, given, rows, factors, centre):
-    """Add factor * row to the centre, for each row; a point is a column."""
-    _add_to_centre(start, stop, given, rows, factors, centre, buffer(BLOCK))
+def add_to_centre(partial, start, stop, given, rows, factors, first, centre):
+    """Add factor * row to the centre, for each row; a point is a column, and the centre begins at column *first*."""
+    _add_to_centre(start, stop, given, rows, factors, first, centre, buffer(BLOCK))
 
 
 @block
-def _add_to_centre(start, stop, given, rows, factors, centre, room):
+def _add_to_centre(start, stop, given, rows, factors, first, centre, room):
     for begin in range(start, stop, BLOCK):
         n = min(BLOCK, stop - begin)
-        m = centre[begin : begin + n]
+        m = centre[begin - first : begin - first + n]
         for row in range(rows):
             if factors[row] > 0.0:
                 x = loaded(given, given.address + row * given.row_step + begin * given.step, given.step, room[:n])
@@ -190,8 +190,8 @@ def _add_to_centre(start, stop, given, rows, factors, centre, room):
 def fill_panel(partial, start, stop, work, given, factors, centre, panel, zeros, facts):
     """Prepare the columns of rows for their part, and add to what is known of these rows; a point is a block of rows.
 
-    The second row of *centre* has the inverses of the first one. A row with a factor of 0 is left out. Bit k of
-    ``zeros[row, word]`` says whether number STEP * word + k is 0.
+    *centre* is that of these columns, and its second row has the inverses of the first one. A row with a factor of 0 is
+    left out. Bit k of ``zeros[row, word]`` says whether number STEP * word + k is 0.
     """
     _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, buffers(4, STEP))
 
@@ -216,7 +216,7 @@ def _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, 
             if row < work.rows and factors[row] > 0.0:
                 place = given.address + row * given.row_step + first * given.step
                 x = loaded(given, place, given.step, room[0, :n])
-                m, inverse = centre[0, first : first + n], centre[1, first : first + n]
+                m, inverse = centre[0, begin : begin + n], centre[1, begin : begin + n]
                 if work.part == MIXED:
                     _mix(x, factors[row], m, inverse, excesses, terms, facts, row)
                 else:
