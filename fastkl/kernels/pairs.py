@@ -72,8 +72,8 @@ UNIT = 2.0**-53
 ALIKE = 2.0**-80
 """Divergence below which rows are compared number by number: those that are proportional have a divergence of 0."""
 
-FEW = 32
-"""Largest error of a term or of a product, in units of `UNIT`."""
+KL_ERROR, JS_ERROR = 64, 16
+"""Largest error of a term of KL or of a product, and of a Jensen-Shannon term, in units of `UNIT`."""
 
 LN2 = math.log(2.0)
 
@@ -457,7 +457,7 @@ def _value(work, p, q, total, lost):
     """(divergence of a pair of rows, bound of its error), from what is known of the rows and from their sum.
 
     A sum of n products or terms has an error of at most n UNIT times the sum of their sizes, which Cauchy's inequality
-    bounds for the products; each of them has an error of at most `FEW` UNIT. Masses that differ from 1 by 2 UNIT change
+    bounds for the products; each of them has an error of a few UNIT. Masses that differ from 1 by 2 UNIT change
     a divergence by at most (4 UNIT)**2 / 2.
 
     A relative error e of the numbers of p or q changes KL by at most e times sum p |log(p/q)| + |p - q|, which is at
@@ -471,7 +471,9 @@ def _value(work, p, q, total, lost):
         own = 0.5 * (p[TERM] + q[TERM])
         value = (own - total) + (0.5 * (p[LOST] + q[LOST]) - lost)
         root = math.sqrt(2.0 * max(value, 0.0))
-        error = UNIT * ((STEP + FEW) * own + (RUN + FEW) * total + 0.5 * (p[GAP] + q[GAP]) + root + 2.0 * UNIT)
+        error = UNIT * (
+            (STEP + JS_ERROR) * own + (RUN + JS_ERROR) * total + 0.5 * (p[GAP] + q[GAP]) + root + 2.0 * UNIT
+        )
         return min(value, LN2), error + work.input_error * root
     value = ((p[TERM] + q[TERM]) + total) + (p[LOST] + q[LOST] + lost)
     sizes = abs(p[TERM]) + abs(q[TERM]) + 2.0 * (p[VOID] + q[VOID])
@@ -480,7 +482,7 @@ def _value(work, p, q, total, lost):
         products += math.sqrt(p[EXCESSES] * q[LOGARITHMS])
     if work.metric != KL:
         products += math.sqrt(q[EXCESSES] * p[LOGARITHMS])
-    error = UNIT * ((STEP + FEW) * (sizes + products) + 8.0 * UNIT)
+    error = UNIT * ((STEP + KL_ERROR) * (sizes + products) + 8.0 * UNIT)
     if work.normalize:
         error += work.input_error * (value + 4.0 * math.sqrt(max(value, 0.0)))
     else:

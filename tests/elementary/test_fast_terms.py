@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from fastkl.jit import JIT_DISABLED
+from fastkl.kernels.pairs import JS_ERROR, KL_ERROR
 from tests import elementwise, naive
 
 N = 100 if JIT_DISABLED else 3000
@@ -54,6 +55,24 @@ def test_a_scaled_term_is_that_of_the_product_before_rounding() -> None:
     assert max(map(naive.ulps, elementwise.fast_scaled_kl_term(p, q, c), exact)) <= 4.0
 
 
+@pytest.mark.parametrize("spread", [1e-14, 1e-8, 1e-3, 0.3, 3.0, 60.0])
+def test_terms_against_a_centre(spread: float) -> None:
+    rng = np.random.default_rng(8)
+    m = rng.random(N) + 0.01
+    c = 10.0 ** rng.uniform(-8, 8, N)
+    p = m / c * np.exp(spread * rng.uniform(-1, 1, N))
+    found = elementwise.fast_centred(p, c, m)
+    for numbers, (a, k, b) in zip(found, zip(*(map(mp.mpf, x) for x in (p, c, m)), strict=True), strict=True):
+        v = k * a
+        logarithm = mp.log(v / b)
+        exact = v - b, logarithm, v * logarithm - v + b, v - b - b * logarithm
+        limits = 0.51, 5.0, KL_ERROR / 2, KL_ERROR / 2  # an ulp is at most two units of rounding
+        assert all(naive.ulps(x, y) <= limit for x, y, limit in zip(numbers, exact, limits, strict=True))
+    r = np.exp(spread * rng.uniform(-1, 1, N))
+    exact = [x * mp.log(x) - x + 1 for x in map(mp.mpf, r)]
+    assert max(map(naive.ulps, elementwise.fast_unit_kl_term(r), exact)) <= JS_ERROR / 2
+
+
 def test_fast_js_term() -> None:
     rng = np.random.default_rng(4)
     for stratum in ("close", "moderate", "far"):
@@ -68,6 +87,7 @@ def test_fast_js_term() -> None:
 def test_zeros() -> None:
     assert elementwise.fast_kl_term(0.0, 0.5) == 0.5
     assert elementwise.fast_kl_term(0.0, 0.0) == 0.0
+    assert elementwise.fast_unit_kl_term(0.0) == 1.0
     assert elementwise.fast_js_term(0.0, 0.0, 0.0) == 0.0
     assert elementwise.fast_entropy_term(0.0, 1.0) == 0.0
     assert elementwise.fast_js_term(0.0, 1.0, 0.0) == pytest.approx(0.5 * np.log(2.0), rel=1e-15)
