@@ -59,10 +59,15 @@ def as_count(value: Any, name: str) -> int:
     return count
 
 
-def as_reals(values: Any, name: str) -> Floats:
-    """*values* as an array of doubles; the same memory if it is one already."""
+def require_unmasked(values: Any, name: str) -> None:
+    """Refuse a masked array with masked entries, whose numbers below the mask mean nothing."""
     if isinstance(values, np.ma.MaskedArray) and np.ma.is_masked(values):
         raise TypeError(f"{name} must not be masked, but {int(np.sum(np.ma.getmaskarray(values)))} of them are")
+
+
+def as_reals(values: Any, name: str) -> Floats:
+    """*values* as an array of doubles; the same memory if it is one already."""
+    require_unmasked(values, name)
     array = np.asarray(values)
     if np.iscomplexobj(array):
         raise TypeError(f"{name} must be real, got complex numbers")

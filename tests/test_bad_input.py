@@ -257,6 +257,14 @@ TYPE_ERRORS = {
     "Normal: loc text": (lambda: Normal("a", 1), "loc | real number | 'a'"),
     "Mixture: component is a tuple": (lambda: Mixture([(0, 1)]), "fastkl.Normal | (0, 1)"),
     "Tabulated: no grid": (lambda: Tabulated(X, ONES), "fastkl.Grid | ndarray"),
+    "Tabulated: a masked batch": (
+        lambda: Tabulated(GRID, np.ma.masked_greater([ONES, 2 * ONES], 1.5)),
+        "values must not be masked | 81",
+    ),
+    "Tabulated: a masked batch in single precision": (
+        lambda: fit(np.ma.masked_greater(np.float32([ONES, 2 * ONES]), 1.5), "normal", GRID, direction="forward"),
+        "values must not be masked | 81",
+    ),
     "Tabulated: complex": (lambda: Tabulated(GRID, ONES * 1j), "real | complex"),
     "from_samples: dates": (
         lambda: _samples(DAYS),

@@ -18,7 +18,7 @@ from fastkl.grids import Grid, as_grid
 from fastkl.kernels.integrals import mass
 from fastkl.kernels.records import Evaluation, TableComponent, evaluation
 from fastkl.kernels.tables import table_at_nodes, table_between_nodes
-from fastkl.validation import Floats, as_count, as_real, as_reals
+from fastkl.validation import Floats, as_count, as_real, as_reals, require_unmasked
 
 if TYPE_CHECKING:
     from fastkl.densities.histogram import Histogram
@@ -548,6 +548,7 @@ def _axis(given: int, ndim: int) -> int:
 
 def _checked(values: ArrayLike, grid: Grid, log: bool) -> NDArray[Any]:
     """A read-only view of *values*, for a single density as doubles in C order; an error names its first bad one."""
+    require_unmasked(values, "values")
     array = np.asarray(values)
     if array.ndim > grid.ndim and array.dtype in (np.float32, np.float64):
         array = array.view()
