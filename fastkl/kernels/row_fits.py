@@ -475,7 +475,7 @@ class Candidates(NamedTuple):
 
     counts: Any
     starts: Any
-    """Rows of numbers of members, one for each row of the block."""
+    """Rows of numbers of members, one for each row of the block: the lowest ones, if there are more than runs."""
     lowest: Any
     """The least divergence from a member that has no more than the allowed mass outside."""
     at: Any
@@ -509,6 +509,22 @@ def _or_itself(other, k):
 
 
 @block
+def _keep(k, values, chosen, lane):
+    """Note the number k of a member from which a run begins; if there are too many, the highest one is left out."""
+    starts, count = chosen.starts[lane], int(chosen.counts[lane])
+    if count < MOST_RUNS - 2:
+        starts[count] = k
+        chosen.counts[lane] += 1
+        return
+    highest = 0
+    for i in range(1, count):
+        if values[int(starts[i]), lane] > values[int(starts[highest]), lane]:
+            highest = i
+    if values[k, lane] < values[int(starts[highest]), lane]:
+        starts[highest] = k
+
+
+@block
 def _choose(lattice, values, mass_tol, chosen):
     """Find the members that are closer to p than those around them, and the closest one that is inside the axis."""
     for lane in range(values.shape[1]):
@@ -519,9 +535,8 @@ def _choose(lattice, values, mass_tol, chosen):
         finer, coarser = values[_or_itself(beside[2], k)], values[_or_itself(beside[3], k)]
         if _starting(values[k], left, right, finer, coarser, chosen.flags) > 0.0:
             for lane in range(values.shape[1]):
-                if chosen.flags[lane] > 0.0 and chosen.counts[lane] < MOST_RUNS - 2:
-                    chosen.starts[lane, int(chosen.counts[lane])] = k
-                    chosen.counts[lane] += 1
+                if chosen.flags[lane] > 0.0:
+                    _keep(k, values, chosen, lane)
         if lattice.normals[k, 3] <= mass_tol:
             _lower(values[k], k, chosen.lowest, chosen.at)
 

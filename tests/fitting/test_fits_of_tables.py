@@ -8,6 +8,7 @@ from scipy import stats
 from scipy.optimize import minimize
 
 from fastkl import Gamma, Grid, Tabulated, Weibull, fit, kl_divergence, kl_objective
+from fastkl.jit import JIT_DISABLED
 
 NODES = np.linspace(1e-6, 40, 200)
 GRID = Grid.from_axes(NODES)
@@ -91,3 +92,15 @@ def test_a_success_says_how_much_of_it_is_the_table():
     assert message(401, rtol=1e-6) == "converged; quadrature error and mass outside are within their tolerances"
     counts = Tabulated.from_histogram([1, 4, 6, 2], range(5))
     assert fit(counts, "normal", direction="forward").message.endswith("a sum over cells has no quadrature error")
+
+
+@pytest.mark.skipif(JIT_DISABLED, reason="passes over thousands of nodes take minutes without compiled code")
+@pytest.mark.parametrize("lines", [70, 120])
+def test_of_more_modes_than_runs_the_lowest_ones_get_them(lines):
+    grid, places = Grid.uniform(0, 1, 4096), (np.arange(lines) + 0.5) / lines
+    scales = np.full(lines, 0.05 / lines)
+    scales[-3:] *= [1.05, 1.2, 1.1]  # the lowest minima are those that are found last
+    values = 1e-9 + np.exp(-0.5 * ((grid.axes[0] - places[:, None]) / scales[:, None]) ** 2).sum(axis=0)
+    result = fit(Tabulated(grid, values), "normal", direction="reverse")
+    assert result.success, result.message
+    np.testing.assert_allclose([m.q.loc for m in result.minima[:3]], places[[-2, -1, -3]], atol=0.01 / lines)
