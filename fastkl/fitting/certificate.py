@@ -219,13 +219,19 @@ def _mass_is_inside(found: Evidence) -> str:
     outside, name = (found.outside_p, "p") if forward else (found.outside_q, "q")
     if outside <= found.tolerances.mass_tol:
         return ""
-    limit = f"mass_tol={found.tolerances.mass_tol:g}"
+    limit, part = f"mass_tol={found.tolerances.mass_tol:g}", _above(outside, found.tolerances.mass_tol)
     if found.is_data:
         return (
-            f"{outside:.2g} of {name} lies outside the range of the data, above {limit}: p is cut off there, or flat; "
+            f"{part} of {name} lies outside the range of the data, above {limit}: p is cut off there, or flat; "
             "a larger mass_tol accepts a q that is conditioned on the range"
         )
-    return f"{outside:.2g} of {name} lies outside the grid, above {limit}; take a wider grid"
+    return f"{part} of {name} lies outside the grid, above {limit}; take a wider grid"
+
+
+def _above(number: float, limit: float) -> str:
+    """A number above a limit with two digits, or with as many more as show that it is above."""
+    texts = (f"{number:.{digits}g}" for digits in range(2, 18))
+    return next((text for text in texts if float(text) > limit), f"{number:.2g}")
 
 
 def _is_resolved(found: Evidence) -> str:

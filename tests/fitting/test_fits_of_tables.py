@@ -104,3 +104,13 @@ def test_of_more_modes_than_runs_the_lowest_ones_get_them(lines):
     result = fit(Tabulated(grid, values), "normal", direction="reverse")
     assert result.success, result.message
     np.testing.assert_allclose([m.q.loc for m in result.minima[:3]], places[[-2, -1, -3]], atol=0.01 / lines)
+
+
+def test_a_mass_outside_just_above_its_limit_is_told_from_it():
+    x = np.linspace(0, 1, 101)
+    table = Tabulated(Grid.uniform(0, 1, 101), -0.5 * ((x - 0.2) / 0.15) ** 2, log=True)
+    outside = fit(table, "normal", direction="reverse", mass_tol=0.5).mass_outside
+    for limit in (0.5 * outside, 0.99 * outside, 0.9999 * outside):
+        message = fit(table, "normal", direction="reverse", mass_tol=limit).message
+        assert "above mass_tol" in message
+        assert outside * 1.01 > float(message.split()[0]) > limit, message
