@@ -104,7 +104,7 @@ class Members:
         if rows.ndim:
             return Members(self.family, found, rows.shape)
         if any(np.isnan(array).any() for array in found.values()):
-            raise ValueError(f"row {index} has no fit, as its status says")
+            raise ValueError(f"row {index} has no fit, as its status says, or, in a runner_up_q, no second minimum")
         return _member(self.family, {name: array.tolist() for name, array in found.items()})
 
     def __repr__(self) -> str:

@@ -409,6 +409,13 @@ def test_tables(many):
     assert "minima" not in str(fit(bumps(LINE, 2), "normal", LINE, direction="forward"))
 
 
+def test_a_row_with_one_minimum_has_no_second_one_and_says_so():
+    results = fit(Tabulated(LINE, [-0.5 * X**2], log=True), "normal", direction="reverse")
+    assert results.success.all()
+    with pytest.raises(ValueError, match=r"row 0 .* no second minimum"):
+        _ = results.runner_up_q[0]
+
+
 def test_columns_make_a_table(many):
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame(many.to_columns())
