@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastkl.densities import Density, Histogram, Tabulated
 from fastkl.fitting.certificate import Tolerances
 from fastkl.fitting.charts import Chart, chart_of, family_of
-from fastkl.fitting.normals import are_served, records_of, statuses_of
+from fastkl.fitting.normals import ROWS_AT_ONCE, are_served, pieces_of, records_of, statuses_of
 from fastkl.fitting.point import Outcome, smaller_eigenvalue
 from fastkl.fitting.results import FitResults, Members, Parameters, layout_of, numbers_of
 from fastkl.fitting.solution import Settings, Solution, solution, stated
@@ -204,21 +204,14 @@ def one_by_one(batch: Tabulated, settings: Settings, rows: Rows, report: Progres
         report(row + 1, rows.status.size)
 
 
-ROWS_AT_ONCE = 2**15
-"""Number of rows that are fitted between two reports, and whose records are held in memory."""
-
-
 def by_rows(batch: Tabulated, settings: Settings, rows: Rows, report: Progress) -> None:
     """The road of Normals on tables: many rows at a time, in threads."""
     direction = checked_direction(settings.direction)
     tolerances = Tolerances.of(batch, settings.rtol, settings.atol, settings.mass_tol)
     limits = Limits(settings.gtol, settings.max_passes, tolerances.mass_tol)
-    values, total = batch.values.reshape(-1, batch.grid.size), rows.status.size
-    for begin in range(0, total, ROWS_AT_ONCE):
-        at = slice(begin, min(begin + ROWS_AT_ONCE, total))
-        part = Tabulated(batch.grid, values[at], log=batch.log, floor=batch.floor)
+    for at, part in pieces_of(batch, ROWS_AT_ONCE):
         numbers = records_of(part, direction, limits)
         numbers[numbers[:, row_fits.STATUS] >= FitStatus.NAN, : row_fits.STATUS] = np.nan
         records = Record(*numbers.T)
         rows.enter_records(at, records, statuses_of(part, direction, records, tolerances), batch.grid.size)
-        report(at.stop, total)
+        report(at.stop, rows.status.size)

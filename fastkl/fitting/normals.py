@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastkl.densities import Histogram, Tabulated
+from fastkl.densities.values import NUMBERS_TOGETHER
 from fastkl.families.normal import Normal
 from fastkl.fitting.certificate import MISCOUNTED, RESOLVED, Evidence, Tolerances
 from fastkl.fitting.charts import Chart
@@ -30,6 +33,9 @@ from fastkl.validation import Floats
 
 MOST_NODES = 4096
 """Largest number of nodes of a table for this road, in which every pass of a run reads all of them."""
+
+ROWS_AT_ONCE = 2**15
+"""Number of rows that are fitted between two reports, and whose records are held in memory."""
 
 TILE = 64
 """Number of rows in a tile."""
@@ -147,6 +153,21 @@ def errors_of(table: Tabulated, direction: str, normals: Floats, divergence: Any
     first, second = coarser
     summed = out[:, 1].reshape(np.shape(divergence))
     return np.asarray(error_of_tables(table.grid, divergence, first, second, summed, outside, forward=forward))
+
+
+def pieces_of(batch: Tabulated, rows: int) -> Iterator[tuple[slice, Tabulated]]:
+    """Parts of so many rows of a batch, in C order, as batches of one axis, and the places of their rows.
+
+    They are views, unless the rows are not evenly spaced in memory: then they are copied, a few at a time.
+    """
+    shape, values, size = batch.batch_shape, batch.values, batch.grid.size
+    axes = [(length, step) for length, step in zip(shape, values.strides, strict=False) if length > 1]
+    even = all(step == length * inner for (_, step), (length, inner) in itertools.pairwise(axes))
+    rows = rows if even else min(rows, max(NUMBERS_TOGETHER // size, 1))
+    for begin in range(0, math.prod(shape), rows):
+        at = slice(begin, min(begin + rows, math.prod(shape)))
+        own = values.reshape(-1, size)[at] if even else values[np.unravel_index(np.arange(at.start, at.stop), shape)]
+        yield at, Tabulated(batch.grid, own, log=batch.log, floor=batch.floor)
 
 
 def _rows_of(table: Tabulated) -> tuple[NDArray[Any], RowsOfTable]:

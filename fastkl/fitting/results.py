@@ -16,7 +16,7 @@ from fastkl.densities import Mixture, Tabulated
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
 from fastkl.fitting.charts import FITTED, Chart, MixtureChart
-from fastkl.fitting.normals import errors_of
+from fastkl.fitting.normals import ROWS_AT_ONCE, errors_of, pieces_of
 from fastkl.fitting.result import TITLE, Direction
 from fastkl.fitting.solution import Settings, solution
 from fastkl.fitting.status import FitStatus
@@ -209,8 +209,12 @@ class FitResults:
     @cached_property
     def quadrature_error(self) -> Floats:
         """Estimated error of `divergence`, computed on first access if no check needs it."""
-        normals = np.stack([self.q.loc, self.q.scale], axis=-1)
-        return errors_of(self.p, self.direction, normals, self.divergence, self.mass_outside)
+        columns = [array.ravel() for array in (self.q.loc, self.q.scale, self.divergence, self.mass_outside)]
+        found = np.empty(self.status.size)
+        for at, part in pieces_of(self.p, ROWS_AT_ONCE):
+            loc, scale, divergence, outside = (column[at] for column in columns)
+            found[at] = errors_of(part, self.direction, np.column_stack([loc, scale]), divergence, outside)
+        return found.reshape(self.shape)
 
     @cached_property
     def forward(self) -> Floats:

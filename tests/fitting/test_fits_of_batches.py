@@ -443,6 +443,23 @@ def test_a_fit_of_many_rows_copies_no_batch(direction):
     assert peak < sum(a.nbytes for a in arrays if isinstance(a, np.ndarray)) + 16e6
 
 
+@pytest.mark.parametrize("view", [np.s_[:, :150], np.s_[::-1], np.s_[:]])
+def test_fits_of_rows_that_lie_apart_copy_a_few_of_them_at_a_time(view):
+    values = np.broadcast_to(PEAK.astype("f4"), (200, 200, X.size)).copy()[view].swapaxes(0, 1)  # 15 to 19 MB
+    values[3, 7, 60:] = 0.01
+    _ = fit(values[:2, :2], "normal", LINE, direction="forward").quadrature_error
+    tracemalloc.start()
+    results = fit(values, "normal", LINE, direction="forward")
+    errors = results.quadrature_error
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 160 * results.status.size + 10e6
+    for index in ((3, 7), (7, 3), (-1, -1)):
+        alone = results[index]
+        assert (results.divergence[index], errors[index]) == (alone.divergence, alone.quadrature_error)
+    assert results.divergence[3, 7] != results.divergence[7, 3]
+
+
 @pytest.mark.parametrize("of", ["divergence", "floor", "moments", "counts"])
 def test_other_work_on_a_batch_takes_blocks_of_rows(of):
     values = np.broadcast_to(PEAK.astype("f4"), (60_000, X.size)).copy()  # 29 MB
