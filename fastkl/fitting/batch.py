@@ -127,9 +127,10 @@ class Rows:
         self.mass_outside_p[at] = 0.0 * of.outside
         self.gradient_norm[at] = np.maximum(np.abs(of.g0), np.abs(of.g1))
         self.min_eigenvalue[at] = smaller_eigenvalue(of.h00, of.h01, of.h11)
-        per_scale = 1.0 / of.scale
-        self.hessian[at, 0, 0], self.hessian[at, 1, 1] = of.h00 * per_scale * per_scale, of.h11
-        self.hessian[at, 0, 1] = self.hessian[at, 1, 0] = of.h01 * per_scale
+        with np.errstate(over="ignore"):  # a curvature by loc may be beyond the doubles
+            per_scale = 1.0 / of.scale
+            self.hessian[at, 0, 0], self.hessian[at, 1, 1] = of.h00 * per_scale * per_scale, of.h11
+            self.hessian[at, 0, 1] = self.hessian[at, 1, 0] = of.h01 * per_scale
         self.passes[at] = of.nodes_read / nodes
         self.nit[at], self.n_minima[at] = np.nan_to_num(of.nit), np.nan_to_num(of.n_minima)
         self.converged[at] = of.status == row_fits.CONVERGED
