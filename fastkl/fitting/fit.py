@@ -63,7 +63,8 @@ def fit(
         Largest number of passes over the grid that one run may take.
     gtol : float, default 1e-9
         Largest gradient of a converged fit, in coordinates such as (loc/scale, log(scale)); see
-        `FitResult.parameter_names`.
+        `FitResult.parameter_names`. Where a place is so far from 0, in scales, that its last place changes the gradient
+        by more, that much is allowed too.
     rtol, atol : float
         Tolerances of the quadrature error: a success has at most ``rtol * divergence + atol``. By default rtol is 1e-6,
         and inf if p is a table or a histogram: the sum over what is known of p is the divergence that is asked for.

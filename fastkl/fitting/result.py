@@ -94,7 +94,8 @@ class FitResult:
         Passes over the grid that the search took, each counted by the share of the points that it read; the divergence
         and its error may take one or two more.
     converged : bool
-        Whether the gradient is at most gtol and the Hessian positive definite.
+        Whether the gradient is at most gtol, or what the last place of a parameter changes it by, and the Hessian is
+        positive definite.
     success : bool
         Whether the fit converged, no q on the grid is known to be closer to p, and the quadrature error and the mass
         outside are within their tolerances.

@@ -33,6 +33,8 @@ NEARLY_SAME = 1e-2
 MASS_OF_ESCAPE = 0.5
 """Mass of q outside the grid above which a run has escaped."""
 
+LAST_PLACES = 2.0**-51
+"""Relative distance of two neighbouring doubles, twice."""
 SUFFICIENT = 1e-4
 """Share of the decrease promised by the slope that a step has to bring (Armijo)."""
 SMALLEST_SHARE = 1e-9
@@ -119,6 +121,7 @@ class _Runs:
         self.floor = coarse * objective.steps(self.states)
         self.local = objective(self.states, self.strides)
         self.nit = np.zeros(len(states), np.int64) + nits
+        self.gtols = self._gtols(slice(None))
         self.share = np.ones(len(states))
         self.step, self.slope, lowest = newton_steps(self.local)
         self.outcomes: list[Outcome | None] = [None] * len(states)
@@ -156,18 +159,25 @@ class _Runs:
                 if self.share[k] < SMALLEST_SHARE:
                     ahead = self.chart.move(self.states[k : k + 1], self.step[k : k + 1])
                     self.outcomes[k] = Outcome.STALLED if self.chart.covers(ahead)[0] else Outcome.AT_END
-            elif found.value[i] >= before[i] - rounding[i] and norms[i] >= norms_before[i] > self.gtol:
+            elif found.value[i] >= before[i] - rounding[i] and norms[i] >= norms_before[i] > self.gtols[k]:
                 self.outcomes[k] = Outcome.STALLED
                 taken[i] = False
         chosen = active[taken]
         self.states[chosen] = trial[taken]
         for mine, theirs in zip(self.local, found, strict=True):
             mine[chosen] = theirs[taken]
+        self.gtols[chosen] = self._gtols(chosen)
         self.nit[chosen] += 1
         self.share[chosen] = 1.0
         self.step[chosen], self.slope[chosen], lowest = newton_steps(found.at(taken))
         self._look(chosen.tolist(), lowest)
         return True
+
+    def _gtols(self, runs: Any) -> Floats:
+        """The gradients of converged runs: what gtol allows, and what a change by a last place makes of them."""
+        last_places = LAST_PLACES * self.chart.sizes(self.states[runs])
+        changes = np.abs(self.local.hessian[runs]) @ last_places[..., np.newaxis]
+        return np.asarray(self.gtol + changes[..., 0].max(axis=-1))
 
     def _look(self, runs: Iterable[int], lowest: Floats) -> None:
         """Note the runs that have converged, escaped or reached a limit; *lowest* are their smallest eigenvalues."""
@@ -177,7 +187,7 @@ class _Runs:
                 self.outcomes[k] = Outcome.ESCAPED
             elif self.chart.limit(self.states[k]):
                 self.outcomes[k] = Outcome.AT_LIMIT
-            elif norm <= self.gtol and eigenvalue > 0.0:
+            elif norm <= self.gtols[k] and eigenvalue > 0.0:
                 self.outcomes[k] = Outcome.CONVERGED
 
     def ends(self) -> list[Point]:

@@ -84,6 +84,8 @@ NUDGE, FLAT = 0.1, 1e-9
 SUFFICIENT, SMALLEST_SHARE, ROUNDING = 1e-4, 1e-9, 1e-13
 MASS_OF_ESCAPE = 0.5
 """Numbers of the search for minima, see `fastkl.fitting.search`."""
+LAST_PLACES = 2.0**-51
+"""Relative distance of two neighbouring doubles, twice."""
 AT_FLOOR = 1.05
 """Scale, in steps of the nodes, below which a run that wants to shrink below one step ends."""
 SAME, NEARLY_SAME = 1e-6, 1e-2
@@ -339,6 +341,12 @@ def _norm(end):
     return max(abs(end[G0]), abs(end[G1]))
 
 
+@scalar
+def _gtol(end, limits):
+    """The gradient of a converged run: what gtol allows, and what a change of loc by its last place makes of it."""
+    return limits.gtol + LAST_PLACES * abs(end[LOC]) / end[SCALE] * max(abs(end[H00]), abs(end[H01]))
+
+
 @block
 def _run(line, logs, limits, room, ends, loc, scale):
     """Run from a Normal, and add the end to the ends, unless it is a minimum that is known.
@@ -352,7 +360,7 @@ def _run(line, logs, limits, room, ends, loc, scale):
     while status < 0:
         if not inside >= MASS_OF_ESCAPE:
             status = ESCAPED
-        elif _norm(end) <= limits.gtol and low > 0.0:
+        elif _norm(end) <= _gtol(end, limits) and low > 0.0:
             status = CONVERGED
         elif passes >= limits.max_passes:
             status = OUT_OF_PASSES
@@ -371,7 +379,7 @@ def _run(line, logs, limits, room, ends, loc, scale):
                 if share < SMALLEST_SHARE:
                     status = STALLED
                 continue
-            if trial[VALUE] >= end[VALUE] - rounding and _norm(trial) >= norm and norm > limits.gtol:
+            if trial[VALUE] >= end[VALUE] - rounding and _norm(trial) >= norm and norm > _gtol(end, limits):
                 status = STALLED
                 continue
             inside, share, nit = mass, 1.0, nit + 1

@@ -162,3 +162,19 @@ def test_too_few_passes_are_said(max_passes):
     )
     assert not result.success
     assert "raise max_passes" in result.message
+
+
+@pytest.mark.parametrize("lower", [2_459_000.0, 1.7e9, -1.7e9])
+def test_the_last_place_of_a_large_loc_is_enough(lower):
+    """Julian dates and seconds since 1970: the gradient cannot fall to gtol, because loc is a double."""
+    grid, near = Grid.uniform(lower, lower + 0.25, 301), Grid.uniform(0.0, 0.25, 301)
+    rows = bumps(X, 40, seed=6)
+    far, close = (fit(Tabulated(g, rows, floor=1e-6), "normal", direction="reverse") for g in (grid, near))
+    np.testing.assert_array_equal(far.status, close.status)
+    np.testing.assert_array_equal(far.n_minima, close.n_minima)
+    last_place = np.spacing(abs(lower))
+    assert np.abs(far.q.loc - lower - close.q.loc).max() < 2.0 * last_place
+    for family in ("logistic", "normal"):  # with starts, Normals take the general road too
+        starts = [(lower + 0.1, 0.02)]
+        result = fit(Tabulated(grid, rows[0], floor=1e-6), family, direction="reverse", starts=starts)
+        assert result.converged

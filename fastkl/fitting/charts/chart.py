@@ -59,6 +59,10 @@ class Chart(ABC):
     def scales(self, states: Floats) -> Floats:
         """The scales on which the members change along each axis, shape (n, ndim)."""
 
+    def sizes(self, states: Floats) -> Floats:
+        """The sizes of the numbers that a step changes, in its units: those of places far from 0; shape (n, k)."""
+        return np.zeros((len(states), len(self.parameter_names)))
+
     def covers(self, states: Floats) -> Any:
         """Whether each member reaches up to where p ends, in a forward fit, shape (n,)."""
         return np.ones(len(states), bool)

@@ -96,6 +96,9 @@ class LineChart(Chart):
     def scales(self, states: Floats) -> Floats:
         return np.asarray(self.members(states.T)._place_and_scale()[1])[:, np.newaxis]
 
+    def sizes(self, states: Floats) -> Floats:
+        return np.where(self.is_log, 1.0, np.abs(states) / self.units(states.T).T)
+
     def covers(self, states: Floats) -> Any:
         if not self.may_end:
             return np.ones(len(states), bool)

@@ -102,6 +102,11 @@ class NormalChart(Chart):
         scales: Floats = 1.0 / np.sqrt((self.whitenings(states) ** 2).sum(axis=1))
         return scales
 
+    def sizes(self, states: Floats) -> Floats:
+        sizes = super().sizes(states)
+        sizes[:, : self.ndim] = (np.abs(self.whitenings(states)) @ np.abs(self.places(states))[..., np.newaxis])[..., 0]
+        return sizes
+
     def apart(self, state: Floats, other: Floats) -> float:
         both = np.stack([state, other])
         means, L = self.split(both)
