@@ -35,6 +35,8 @@ MASS_OF_ESCAPE = 0.5
 
 LAST_PLACES = 2.0**-51
 """Relative distance of two neighbouring doubles, twice."""
+FAR = 1e3
+"""Distance of a place from 0, in scales, from which on its last place counts."""
 SUFFICIENT = 1e-4
 """Share of the decrease promised by the slope that a step has to bring (Armijo)."""
 SMALLEST_SHARE = 1e-9
@@ -175,9 +177,9 @@ class _Runs:
 
     def _gtols(self, runs: Any) -> Floats:
         """The gradients of converged runs: what gtol allows, and what a change by a last place makes of them."""
-        last_places = LAST_PLACES * self.chart.sizes(self.states[runs])
-        changes = np.abs(self.local.hessian[runs]) @ last_places[..., np.newaxis]
-        return np.asarray(self.gtol + changes[..., 0].max(axis=-1))
+        sizes = self.chart.sizes(self.states[runs])[:, np.newaxis]
+        changes = np.abs(self.local.hessian[runs]) * np.where(sizes > FAR, LAST_PLACES * sizes, 0.0)
+        return np.asarray(self.gtol + changes.sum(axis=-1).max(axis=-1))
 
     def _look(self, runs: Iterable[int], lowest: Floats) -> None:
         """Note the runs that have converged, escaped or reached a limit; *lowest* are their smallest eigenvalues."""

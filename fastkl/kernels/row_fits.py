@@ -86,6 +86,8 @@ MASS_OF_ESCAPE = 0.5
 """Numbers of the search for minima, see `fastkl.fitting.search`."""
 LAST_PLACES = 2.0**-51
 """Relative distance of two neighbouring doubles, twice."""
+FAR = 1e3
+"""Distance of a place from 0, in scales, from which on its last place counts."""
 AT_FLOOR = 1.05
 """Scale, in steps of the nodes, below which a run that wants to shrink below one step ends."""
 SAME, NEARLY_SAME = 1e-6, 1e-2
@@ -344,7 +346,8 @@ def _norm(end):
 @scalar
 def _gtol(end, limits):
     """The gradient of a converged run: what gtol allows, and what a change of loc by its last place makes of it."""
-    return limits.gtol + LAST_PLACES * abs(end[LOC]) / end[SCALE] * max(abs(end[H00]), abs(end[H01]))
+    size = abs(end[LOC]) / end[SCALE]
+    return limits.gtol + (LAST_PLACES * size * max(abs(end[H00]), abs(end[H01])) if size > FAR else 0.0)
 
 
 @block

@@ -173,7 +173,7 @@ def test_the_last_place_of_a_large_loc_is_enough(lower):
     np.testing.assert_array_equal(far.status, close.status)
     np.testing.assert_array_equal(far.n_minima, close.n_minima)
     last_place = np.spacing(abs(lower))
-    assert np.abs(far.q.loc - lower - close.q.loc).max() < 2.0 * last_place
+    assert np.abs(far.q.loc - lower - close.q.loc).max() < 4.0 * last_place  # the nodes are rounded as well
     for family in ("logistic", "normal"):  # with starts, Normals take the general road too
         starts = [(lower + 0.1, 0.02)]
         result = fit(Tabulated(grid, rows[0], floor=1e-6), family, direction="reverse", starts=starts)

@@ -60,8 +60,8 @@ class Chart(ABC):
         """The scales on which the members change along each axis, shape (n, ndim)."""
 
     def sizes(self, states: Floats) -> Floats:
-        """The sizes of the numbers that a step changes, in its units: those of places far from 0; shape (n, k)."""
-        return np.zeros((len(states), len(self.parameter_names)))
+        """The distances of places from 0 in the units of steps, shape (n, k), or (n, 1) if they do not matter."""
+        return np.zeros((len(states), 1))
 
     def covers(self, states: Floats) -> Any:
         """Whether each member reaches up to where p ends, in a forward fit, shape (n,)."""

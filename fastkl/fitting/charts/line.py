@@ -97,7 +97,7 @@ class LineChart(Chart):
         return np.asarray(self.members(states.T)._place_and_scale()[1])[:, np.newaxis]
 
     def sizes(self, states: Floats) -> Floats:
-        return np.where(self.is_log, 1.0, np.abs(states) / self.units(states.T).T)
+        return np.where(self.is_log, 0.0, np.abs(states) / self.units(states.T).T)
 
     def covers(self, states: Floats) -> Any:
         if not self.may_end:

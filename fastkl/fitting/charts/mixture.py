@@ -10,6 +10,7 @@ import numpy as np
 from fastkl.densities import Mixture
 from fastkl.families import MultivariateNormal
 from fastkl.families.normal import Normal
+from fastkl.fitting.charts.chart import Chart
 from fastkl.fitting.charts.normal import NormalChart
 from fastkl.validation import Floats
 
@@ -23,6 +24,9 @@ class MixtureChart(NormalChart):
         self.family = Mixture
         of_parts = [f"{name} of component {k}" for k in range(parts) for name in self.parameter_names]
         self.parameter_names = (*of_parts, *(f"log(weight[{k}]/weight[{parts - 1}])" for k in range(parts - 1)))
+
+    def sizes(self, states: Floats) -> Floats:
+        return Chart.sizes(self, states)
 
     def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
         return gradient, hessian  # the parameters of a mixture are its local coordinates

@@ -103,7 +103,7 @@ class NormalChart(Chart):
         return scales
 
     def sizes(self, states: Floats) -> Floats:
-        sizes = super().sizes(states)
+        sizes = np.zeros((len(states), len(self.parameter_names)))
         sizes[:, : self.ndim] = (np.abs(self.whitenings(states)) @ np.abs(self.places(states))[..., np.newaxis])[..., 0]
         return sizes
 
