@@ -28,11 +28,15 @@ from fastkl.kernels.pairs import (
     RIGHT,
     ROWS,
     STEP,
+    Facts,
     Filling,
     Finish,
     Given,
     Place,
+    Prepared,
+    Source,
     Summing,
+    Sums,
 )
 from fastkl.kernels.reductions import Operand
 from fastkl.validation import Floats
@@ -87,7 +91,7 @@ class Panel:
     def __init__(self, table: Table, part: int, across: bool, width: int, rows_at_once: int) -> None:
         self.table, self.part, self.across = table, part, across
         padded, blocks = -(-width // STEP) * STEP, -(-min(rows_at_once, table.rows) // ROWS)
-        self.values = _aligned(2 if part == BOTH else 1, blocks, ROWS * padded)
+        self.values = _aligned(blocks, 2 if part == BOTH else 1, ROWS * padded)
         self.zeros = np.empty((blocks * ROWS, padded // STEP), np.int64)
         self.facts = np.zeros((FACTS, blocks * ROWS))
         self.filled: tuple[int, int] | None = None
@@ -98,23 +102,21 @@ class Panel:
         self.facts[:] = 0.0
         self.facts[MASS, : factors.size] = np.where(factors > 0.0, masses[rows], 0.0)
 
-    def fill(self, rows: slice, columns: slice, centre: Floats) -> NDArray[np.float64]:
+    def fill(self, rows: slice, columns: slice, centre: Floats) -> Prepared:
         """The blocks of these rows and columns, prepared."""
         blocks = -(-(rows.stop - rows.start) // ROWS)
-        values = self.values[:, :blocks]
+        prepared = Prepared(self.values[:blocks], self.zeros, self.facts)
         if self.filled != (rows.start, columns.start):
             self.filled = rows.start, columns.start
             if columns.start == 0:
                 self.begin(rows)
-            given, owner = self.table.operand(rows, columns)
+            place, owner = self.table.operand(rows, columns)
             count = columns.stop - columns.start
             work = Filling(self.part, self.across, rows.stop - rows.start, columns.start, count)
-            factors = self.table.factors[rows]
-            pairs.fill_panel(
-                blocks, work, given, factors, centre, values, self.zeros, self.facts, length=1, items=ROWS * count
-            )
+            source = Source(place, self.table.factors[rows])
+            pairs.fill_panel(blocks, work, source, centre, prepared, length=1, items=ROWS * count)
             del owner
-        return values
+        return prepared
 
 
 def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], symmetric: bool) -> Counts:
@@ -126,16 +128,15 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
     left = Panel(a, left_part, False, 0 if few else width, most)
     right = Panel(b, right_part, metric != JS, 0 if few else width, most)
     centre = Centre(a, b)
-    sums, lost = _aligned(2, left.facts.shape[1], right.facts.shape[1])
+    sums = Sums(*_aligned(2, left.facts.shape[1], right.facts.shape[1]))
     zeros = bool(max(table.weighed[1].max() for table in (a, b)))
-    add = pairs.add_mixed_terms if metric == JS else pairs.add_products
     flat, counts = out.reshape(-1), np.zeros(2, np.int64)
     for rows in _spans(a.rows, most):
         for others in _spans(b.rows, most):
             if symmetric and others.stop <= rows.start + 1:
                 continue
-            sums.fill(np.nan if few else 0.0)
-            lost.fill(0.0)
+            sums.totals.fill(np.nan if few else 0.0)
+            sums.lost.fill(0.0)
             if few:
                 left.begin(rows)
                 right.begin(others)
@@ -145,10 +146,13 @@ def fill_matrix(a: Table, b: Table, metric: Metric, out: NDArray[np.float64], sy
                 for columns in _spans(a.columns, width):
                     own = centre.of(columns)
                     p, q = left.fill(rows, columns, own), right.fill(others, columns, own)
-                    between = (own[0],) if metric == JS else (left.zeros, right.zeros)
-                    points, items = p.shape[1] * q.shape[1], ROWS * ROWS * (columns.stop - columns.start)
-                    add(points, work, p, q, *between, sums, lost, length=1, items=items)
-            counts += _finish(left, right, metric, rows, others, sums, lost, flat, symmetric)
+                    points = len(p.values) * len(q.values)
+                    how = {"length": 1, "items": ROWS * ROWS * (columns.stop - columns.start)}
+                    if metric == JS:
+                        pairs.add_mixed_terms(points, work, p, q, own[0], sums, **how)
+                    else:
+                        pairs.add_products(points, work, p, q, sums, **how)
+            counts += _finish(left, right, metric, rows, others, sums, flat, symmetric)
     return Counts(*(int(count) for count in counts))
 
 
@@ -193,8 +197,7 @@ def _finish(
     metric: Metric,
     rows: slice,
     others: slice,
-    sums: Floats,
-    lost: Floats,
+    sums: Sums,
     flat: Floats,
     condensed: bool,
 ) -> tuple[int, int]:
@@ -206,12 +209,10 @@ def _finish(
         for table, span in ((a, rows), (b, others))
     )
     rtol, least = (2.0 * RTOL, LEAST_JS_TERM) if metric == JS else (RTOL, LEAST_TERM)
-    work = Finish(metric, m, a.columns, a.options.normalize, again, a.options.input_error, rtol, least)
     place = Place(rows.start, others.start, b.rows, condensed)
-    points = n * -(-m // ROWS)
-    partial = pairs.finish_pairs(
-        points, work, Given(p, q), place, left.facts, right.facts, sums, lost, flat, length=4, items=ROWS
-    )
+    work = Finish(metric, m, a.columns, a.options.normalize, again, a.options.input_error, rtol, least, place)
+    facts, points = Facts(left.facts, right.facts), n * -(-m // ROWS)
+    partial = pairs.finish_pairs(points, work, Given(p, q), facts, sums, flat, length=4, items=ROWS)
     del owner, other_owner
     recomputed, left_open = (int(count) for count in partial.sum(axis=0))
     return recomputed, _settle(a, b, metric, rows, others, flat, condensed) if left_open else 0

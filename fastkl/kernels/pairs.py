@@ -21,7 +21,7 @@ rows of two panels are added up (`add_products`, `add_mixed_terms`), in blocks o
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -108,6 +108,18 @@ class Summing(NamedTuple):
     """Whether any row has a 0."""
 
 
+class Place(NamedTuple):
+    """Place of the pairs of two panels in the result."""
+
+    row: int
+    column: int
+    """Row and column of the first pair."""
+    width: int
+    """Number of columns of the matrix."""
+    condensed: bool
+    """Whether only the pairs i < j are there, row after row."""
+
+
 class Finish(NamedTuple):
     """Work of `finish_pairs`."""
 
@@ -123,18 +135,40 @@ class Finish(NamedTuple):
     """Largest relative error of a divergence that is not computed again."""
     least: float
     """Least sum of terms, per number, for which numbers that count as `TINY` do not matter."""
+    place: Place
 
 
-class Place(NamedTuple):
-    """Place of the pairs of two panels in the result."""
+class Source(NamedTuple):
+    """Rows as they are in memory, and the factor of each, 0 for a row that is left out."""
 
-    row: int
-    column: int
-    """Row and column of the first pair."""
-    width: int
-    """Number of columns of the matrix."""
-    condensed: bool
-    """Whether only the pairs i < j are there, row after row."""
+    place: Operand
+    factors: Any
+
+
+class Prepared(NamedTuple):
+    """Rows of a panel that are prepared for their part."""
+
+    values: Any
+    """Numbers of each block of rows, for one or two factors of a product."""
+    zeros: Any
+    """Bit k of ``zeros[row, word]`` says whether number STEP * word + k is 0."""
+    facts: Any
+    """Array of shape (FACTS, rows)."""
+
+
+class Sums(NamedTuple):
+    """Sums of all pairs of rows of two panels."""
+
+    totals: Any
+    lost: Any
+    """The parts that the totals have lost by rounding."""
+
+
+class Facts(NamedTuple):
+    """Facts about the rows of two panels."""
+
+    p: Any
+    q: Any
 
 
 class Given(NamedTuple):
@@ -187,18 +221,18 @@ def _add_to_centre(start, stop, given, rows, factors, first, centre, room):
 
 
 @tiled(outputs=0, even=True)
-def fill_panel(partial, start, stop, work, given, factors, centre, panel, zeros, facts):
+def fill_panel(partial, start, stop, work, source, centre, panel):
     """Prepare the columns of rows for their part, and add to what is known of these rows; a point is a block of rows.
 
-    *centre* is that of these columns, and its second row has the inverses of the first one. A row with a factor of 0 is
-    left out. Bit k of ``zeros[row, word]`` says whether number STEP * word + k is 0.
+    *centre* is that of these columns, and its second row has the inverses of the first one.
     """
-    _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, buffers(4, STEP))
+    _fill_panel(start, stop, work, source, centre, panel, buffers(4, STEP))
 
 
 @block
-def _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, room):
-    width = panel.shape[2] // ROWS
+def _fill_panel(start, stop, work, source, centre, panel, room):
+    given, factors, values, facts = source.place, source.factors, panel.values, panel.facts
+    width = values.shape[2] // ROWS
     pieces = width // STEP
     excesses, logarithms, terms = room[1], room[2], room[3]
     for number in range(start, stop):
@@ -226,11 +260,11 @@ def _fill_panel(start, stop, work, given, factors, centre, panel, zeros, facts, 
                     total += terms[i]
                 facts[TERM, row], error = two_sum(facts[TERM, row], total)
                 facts[LOST, row] += error
-            zeros[row, begin // STEP] = word
+            panel.zeros[row, begin // STEP] = word
             swapped = work.part == RIGHT or (work.part == BOTH and work.across)
-            _copy(logarithms if swapped else excesses, panel[0, number, at:], step)
+            _copy(logarithms if swapped else excesses, values[number, 0, at:], step)
             if work.part == BOTH:
-                _copy(excesses if swapped else logarithms, panel[1, number, at:], step)
+                _copy(excesses if swapped else logarithms, values[number, 1, at:], step)
 
 
 @block
@@ -303,27 +337,26 @@ def _counts(work, first, second):
 
 
 @tiled(outputs=0, even=True)
-def add_products(partial, start, stop, work, left, right, left_zeros, right_zeros, sums, lost):
+def add_products(partial, start, stop, work, left, right, sums):
     """Add the products of all pairs of rows to their sums, or inf where a divergence is infinite.
 
     A point is a pair of blocks. In *left* the numbers of `STEP` columns of a row lie side by side, and in *right* those
     of the rows of a block.
     """
-    _add_products(start, stop, work, left, right, left_zeros, right_zeros, sums, lost, buffer(4 * ROWS))
+    _add_products(start, stop, work, left, right, sums.totals, sums.lost, buffer(4 * ROWS))
 
 
 @block
-def _add_products(start, stop, work, left, right, left_zeros, right_zeros, sums, lost, room):
-    blocks = right.shape[1]
-    width = left.shape[2] // ROWS
+def _add_products(start, stop, work, left, right, sums, lost, room):
+    blocks, width = right.values.shape[0], left.values.shape[2] // ROWS
     for point in range(start, stop):
         first, second = point // blocks, point % blocks
         if _counts(work, first, second):
             at = second * ROWS
-            for plane in range(left.shape[0]):
+            for plane in range(left.values.shape[1]):
                 for begin in range(0, width, STEP):
-                    w = right[plane, second, begin * ROWS : (begin + STEP) * ROWS]
-                    u = left[plane, first, begin * ROWS : (begin + STEP) * ROWS]
+                    w = right.values[second, plane, begin * ROWS : (begin + STEP) * ROWS]
+                    u = left.values[first, plane, begin * ROWS : (begin + STEP) * ROWS]
                     for r in range(0, ROWS, 4):
                         _multiply(u[r * STEP : (r + 4) * STEP], w, room)
                         for s in range(4):
@@ -332,7 +365,7 @@ def _add_products(start, stop, work, left, right, left_zeros, right_zeros, sums,
             if work.zeros:
                 for r in range(first * ROWS, min((first + 1) * ROWS, work.rows)):
                     for s in range(at, min(at + ROWS, work.others)):
-                        if _is_infinite(work.metric, left_zeros[r], right_zeros[s]):
+                        if _is_infinite(work.metric, left.zeros[r], right.zeros[s]):
                             sums[r, s] = np.inf
 
 
@@ -378,16 +411,21 @@ def _add(values, sums, lost):
 
 
 @tiled(outputs=0, even=True)
-def add_mixed_terms(partial, start, stop, work, left, right, centre, sums, lost):
+def add_mixed_terms(partial, start, stop, work, left, right, centre, sums):
     """Add the terms of the mean of two rows against the centre, for all pairs of rows; a point is a pair of blocks."""
-    blocks, width = right.shape[1], left.shape[2] // ROWS
+    _add_mixed_terms(start, stop, work, left.values, right.values, centre, sums.totals, sums.lost)
+
+
+@block
+def _add_mixed_terms(start, stop, work, left, right, centre, sums, lost):
+    blocks, width = right.shape[0], left.shape[2] // ROWS
     for point in range(start, stop):
         first, second = point // blocks, point % blocks
         if _counts(work, first, second):
             for r in range(min(ROWS, work.rows - first * ROWS)):
                 for s in range(min(ROWS, work.others - second * ROWS)):
                     total, rest = 0.0, 0.0
-                    p, q = left[0, first, r * width :], right[0, second, s * width :]
+                    p, q = left[first, 0, r * width :], right[second, 0, s * width :]
                     for begin in range(0, centre.size, RUN):
                         end = min(begin + RUN, centre.size)
                         part = _mixed_sum(p[begin:end], q[begin:end], centre[begin:end])
@@ -421,31 +459,31 @@ def _at(place, i, j):
 
 
 @tiled(outputs=2)
-def finish_pairs(partial, start, stop, work, given, place, facts, others, sums, lost, out):
+def finish_pairs(partial, start, stop, work, given, facts, sums, out):
     """Fill in the divergences in nats; a point is a row of the first panel with a block of the second one.
 
     The partial results are the numbers of pairs that were computed again, and of those that are left open, as NaN.
     """
-    _finish(partial, start, stop, work, given, place, facts, others, sums, lost, out, buffers(2, BLOCK))
+    _finish(partial, start, stop, work, given, facts, sums, out, buffers(2, BLOCK))
 
 
 @block
-def _finish(partial, start, stop, work, given, place, facts, others, sums, lost, out, room):
+def _finish(partial, start, stop, work, given, facts, sums, out, room):
     again, left_open = 0, 0
     blocks = -(-work.others // ROWS)
     for point in range(start, stop):
         i, first = point // blocks, point % blocks * ROWS
         for j in range(first, min(first + ROWS, work.others)):
-            at = _at(place, i, j)
+            at = _at(work.place, i, j)
             if at >= 0:
-                value, are_known = np.nan, facts[MASS, i] > 0.0 and others[MASS, j] > 0.0
+                value, are_known = np.nan, facts.p[MASS, i] > 0.0 and facts.q[MASS, j] > 0.0
                 if are_known:
-                    value, error = _value(work, facts[:, i], others[:, j], sums[i, j], lost[i, j])
+                    value, error = _value(work, facts.p[:, i], facts.q[:, j], sums.totals[i, j], sums.lost[i, j])
                     if not (error <= work.rtol * abs(value) or value == np.inf):
                         again += 1
                         value = np.nan
                         if work.again:
-                            value = _again(work, given, i, j, facts[MASS, i], others[MASS, j], room)
+                            value = _again(work, given, i, j, facts.p[MASS, i], facts.q[MASS, j], room)
                 left_open += 1 if value != value else 0
                 out[at] = value
     partial[0] += again
