@@ -136,6 +136,17 @@ def fast_scaled_kl_term(p, q, c):
 
 
 @scalar
+def fast_log(x):
+    """log(x) for x >= `TINY`, within 2**-51 |log(x)|, and 2**-52 more away from 1; -inf for 0, log(`TINY`) for the rest."""
+    positive = x if x > TINY else TINY
+    near, k = _near(positive, 1.0)
+    s = (positive - near) / (positive + near)
+    z = s * s
+    value = fma(s, fma(z, horner(z, ATANH_TAIL), 2.0), np.float64(k) * LN2_BITS)
+    return value if x > 0.0 else -np.inf
+
+
+@scalar
 def fast_entropy_term(p, mass):
     """The entropy term p log(mass/p); 0 for p = 0."""
     positive = p if p > TINY else TINY

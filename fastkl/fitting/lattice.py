@@ -28,9 +28,9 @@ LEAST_SCALE = 1.5
 """Least scale of a member, in distances of the nodes around it."""
 WIDEST = 0.5
 """Largest scale, as a part of the length of the axis: a third of the Normal in its middle lies outside."""
-REACH = 4.5
+REACH = 4.0
 """Distance from its place, in scales, up to which a member is compared."""
-POOLS_IN_SCALE = 3.0
+POOLS_IN_SCALE = 2.0
 """Least number of pools in a scale, if they are pools of more than one node."""
 
 NONE = -1

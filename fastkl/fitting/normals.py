@@ -34,7 +34,7 @@ from fastkl.validation import Floats
 MOST_NODES = 4096
 """Largest number of nodes of a table for this road, in which every pass of a run reads all of them."""
 
-ROWS_AT_ONCE = 2**15
+ROWS_AT_ONCE = 2**13
 """Number of rows that are fitted between two reports, and whose records are held in memory."""
 
 TILE = 64
@@ -121,6 +121,8 @@ def statuses_of(table: Tabulated, direction: str, records: Record, tolerances: T
 
 def _scales_in_steps(axis: Axis, loc: Any, scale: Any) -> Any:
     """Scales in steps of the nodes around a place, as `Axis.step_near` gives them."""
+    if axis.is_uniform:
+        return scale / axis.step
     line = _line_of(axis)
     return scale / line.steps[np.clip(np.searchsorted(line.x, loc), 1, axis.n - 2)]
 

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastkl.elementary import exp_or_zero, fast_exp, fma, kl_term_of_logs, log
+from fastkl.elementary import TINY, exp_or_zero, fast_exp, fast_log, fma, kl_term_of_logs, log
 from fastkl.jit import block, buffer, buffers, scalar, tiled
 from fastkl.jit import least as min
 from fastkl.jit import most as max
@@ -22,8 +22,6 @@ from fastkl.kernels.reductions import load
 
 LANES = 32
 """Number of rows that are scanned side by side."""
-NARROW = 8
-"""Number of rows that a scan takes side by side if there are no more of them."""
 TOGETHER = 4
 """Divisor of the number of shares of a member of the lattice, so that they are summed together."""
 
@@ -90,7 +88,7 @@ FAR = 1e3
 """Distance of a place from 0, in scales, from which on its last place counts."""
 AT_FLOOR = 1.05
 """Scale, in steps of the nodes, below which a run that wants to shrink below one step ends."""
-SAME, NEARLY_SAME = 1e-6, 1e-2
+SAME, NEARLY_SAME = 1e-6, 5e-2
 """Distances in any coordinate below which two minima are one, and a run goes to a minimum that is known."""
 LOWER_BY = 1e-9
 """Relative distance below a minimum from which a q that has not converged counts as lower."""
@@ -177,6 +175,12 @@ def _take_logs(values, shift, logs):
 
 
 @block
+def _take_fast_logs(values, shift, logs):
+    for i in range(values.size):
+        logs[i] = fast_log(values[i]) - shift
+
+
+@block
 def _shift(values, shift, out):
     for i in range(values.size):
         out[i] = values[i] - shift
@@ -221,11 +225,16 @@ def read_row(rows, row, w, values, logs):
     if most == -np.inf if rows.by_log else most == 0.0:
         return NO_MASS, np.nan, np.nan
     if rows.floor > 0.0:
-        _raise(values, most + math.log(rows.floor) if rows.by_log else most * rows.floor)
+        raised = most + math.log(rows.floor) if rows.by_log else most * rows.floor
+        least = max(least, raised)
+        _raise(values, raised)
     if not rows.by_log and SMALL < most < LARGE:
         total = _sum_of_products(w, values)
         normalizer = math.log(total)
-        _take_logs(values, normalizer, logs)
+        if 0.0 < least < TINY:
+            _take_logs(values, normalizer, logs)
+        else:  # if there are zeros, smaller numbers do not count beside them
+            _take_fast_logs(values, normalizer, logs)
         return CONVERGED, normalizer, total
     peak = most if rows.by_log else log(most)
     if rows.by_log:
@@ -558,7 +567,7 @@ def reverse_fits(partial, start, stop, rows, line, lattice, limits, found):
     n, records, all_ends = line.x.size, found.records, found.ends
     pools, members = lattice.levels[lattice.levels.size - 1], lattice.windows.shape[0]
     values, logs = buffer(n), buffers(LANES, n)
-    width = LANES if stop - start > NARROW else NARROW
+    width = LANES if stop - start > 1 else 1
     across, divergences = buffers(pools + TOGETHER, width), buffers(members, width)
     room = Room(buffer(n), buffer(n), buffer(n), buffer(5), buffer(5), buffer(END), buffer(2))
     ends = buffers(MOST_RUNS, END)

@@ -8,6 +8,7 @@ import mpmath as mp
 import numpy as np
 import pytest
 
+from fastkl.elementary import TINY
 from fastkl.jit import JIT_DISABLED
 from fastkl.kernels.pairs import JS_ERROR, KL_ERROR
 from tests import elementwise, naive
@@ -148,3 +149,15 @@ def test_a_gap_is_rounded_as_if_the_difference_were_not() -> None:
     exact = [mp.mpf(x) - mp.mpf(y) - mp.mpf(c) for x, y, c in zip(a, b, offset, strict=True)]
     assert max(map(naive.relative, elementwise.gap(a, b, offset), exact)) <= 2.0**-52
     assert (elementwise.gap(a + 0.5, a + 0.5, np.zeros(N)) == 0.0).all()
+
+
+def test_a_fast_logarithm_is_right_to_an_ulp_or_two() -> None:
+    rng = np.random.default_rng(11)
+    spread = np.exp(rng.uniform(-600, 600, N))
+    x = np.concatenate([spread, 1.0 + rng.uniform(-0.4, 0.4, N), 1.0 + 1e-9 * rng.uniform(-1, 1, N)])
+    for found, number in zip(elementwise.fast_log(x), x, strict=True):
+        exact = mp.log(mp.mpf(number))
+        assert abs(found - exact) <= 2.0**-51 * abs(exact) + (2.0**-52 if abs(exact) > 0.4 else 0.0)
+    found = elementwise.fast_log(np.array([1.0, 0.0, 2.0**-1000, TINY]))
+    assert found[:2].tolist() == [0.0, -np.inf]
+    assert found[2] == found[3]
