@@ -137,7 +137,10 @@ def fast_scaled_kl_term(p, q, c):
 
 @scalar
 def fast_log(x):
-    """log(x) for x >= `TINY`, within 2**-51 |log(x)|, and 2**-52 more away from 1; -inf for 0, log(`TINY`) for the rest."""
+    """log(x) for x >= `TINY`, within 2**-51 |log(x)|, and 2**-52 more away from 1.
+
+    It is -inf for 0, and log(`TINY`) for numbers between 0 and `TINY`.
+    """
     positive = x if x > TINY else TINY
     near, k = _near(positive, 1.0)
     s = (positive - near) / (positive + near)
