@@ -144,16 +144,12 @@ def errors_of(table: Tabulated, direction: str, normals: Floats, divergence: Any
     """The quadrature errors of the divergences of all rows from Normals, given as (loc, scale), or between them."""
     axis, (values, rows) = table.grid._line, _rows_of(table)
     forward, pairs = direction == "forward", np.ascontiguousarray(normals).reshape(-1, 2)
-    coarser: list[Any] = []
-    for stride in STRIDES:
-        rule = _coarser_of(axis, stride, forward)
-        out = np.empty((len(values), 2))
-        size = {"length": max(min(TILE, len(values)), 1), "items": 2 * axis.n}
-        row_fits.coarser_divergences(len(values), rows, _line_of(axis), rule, pairs, out, **size)
-        known = rule.chosen.size < axis.n  # the same sum again would show nothing
-        coarser.append(np.where(known, out[:, 0], np.inf).reshape(np.shape(divergence)))
-    first, second = coarser
-    summed = out[:, 1].reshape(np.shape(divergence))
+    rules, out = _coarser_of(axis, forward), np.empty((len(values), 3))
+    size = {"length": max(min(TILE, len(values)), 1), "items": 3 * axis.n}
+    row_fits.coarser_divergences(len(values), rows, _line_of(axis), rules, pairs, out, **size)
+    if rules.half.size == axis.n:  # the same sum again would show nothing
+        out[:, row_fits.HALF] = np.inf
+    first, second, summed = (column.reshape(np.shape(divergence)) for column in out.T)
     return np.asarray(error_of_tables(table.grid, divergence, first, second, summed, outside, forward=forward))
 
 
@@ -189,6 +185,8 @@ def _line_of(axis: Axis) -> Line:
     return Line(x, np.ascontiguousarray(axis.weights()), longer, *axis.reach, axis.is_uniform)
 
 
-@functools.lru_cache(maxsize=64)
-def _coarser_of(axis: Axis, stride: int, forward: bool) -> Coarser:
-    return Coarser(every(axis.n, stride), np.ascontiguousarray(axis.weights(stride)), forward)
+@functools.lru_cache(maxsize=16)
+def _coarser_of(axis: Axis, forward: bool) -> Coarser:
+    half, quarter = (every(axis.n, stride) for stride in STRIDES)
+    half_w, quarter_w = (np.ascontiguousarray(axis.weights(stride)) for stride in STRIDES)
+    return Coarser(half, half_w, quarter, quarter_w, forward)

@@ -746,37 +746,52 @@ def _match(line, p, logs, log_q, record):
 
 
 class Coarser(NamedTuple):
-    """Nodes of a coarser rule: their indices and weights."""
+    """The nodes of two coarser rules, their indices and weights."""
 
-    chosen: Any
-    w: Any
+    half: Any
+    half_w: Any
+    quarter: Any
+    quarter_w: Any
     forward: bool
     """Whether the divergence is that of p from q."""
 
 
+HALF, QUARTER, BY_ALL = range(3)
+"""Results of `coarser_divergences`: the divergences by the two rules, and the sum of the Normal by all nodes."""
+
+
 @tiled(outputs=0)
 def coarser_divergences(partial, start, stop, rows, line, coarser, normals, out):
-    """Fill in the divergence of each row and its Normal by a coarser rule, and the sum of the Normal by all nodes.
+    """Fill in the divergence of each row and its Normal by coarser rules, and the sum of the Normal by all nodes.
 
     They are NaN for a row without a Normal.
     """
-    n, m = line.x.size, coarser.chosen.size
+    n, m = line.x.size, coarser.half.size
     values, logs, log_p, log_q = buffer(n), buffer(n), buffer(m), buffer(m)
     for row in range(start, stop):
         loc, scale = normals[row, 0], normals[row, 1]
-        out[row, 0], out[row, 1] = np.nan, np.nan
+        for k in range(3):
+            out[row, k] = np.nan
         if scale > 0.0:
             read_row(rows, row, line.w, values, logs)
             _fill_normal(line.x, loc, scale, values)
             log_constant = LOG_SQRT_2PI + math.log(scale)
-            out[row, 1] = math.exp(math.log(_sum_of_exps(line.w, values)) - log_constant)
-            for i in range(m):
-                log_p[i], log_q[i] = logs[coarser.chosen[i]], values[coarser.chosen[i]]
-            mass_p, mass_q = _sum_of_exps(coarser.w, log_p), _sum_of_exps(coarser.w, log_q)
-            out[row, 0] = np.inf  # if a density lies between the nodes that are left
-            if mass_p > 0.0 and mass_q > 0.0:
-                to_p, to_q = math.log(mass_p), math.log(mass_q)
-                if coarser.forward:
-                    out[row, 0] = _sum_of_terms(coarser.w, log_p, to_p, log_q, to_q) + max(log_constant - to_q, 0.0)
-                else:
-                    out[row, 0] = _sum_of_terms(coarser.w, log_q, to_q, log_p, to_p)
+            out[row, BY_ALL] = math.exp(math.log(_sum_of_exps(line.w, values)) - log_constant)
+            for k in range(2):
+                chosen, w = (coarser.half, coarser.half_w) if k == HALF else (coarser.quarter, coarser.quarter_w)
+                for i in range(chosen.size):
+                    log_p[i], log_q[i] = logs[chosen[i]], values[chosen[i]]
+                of_p, of_q = log_p[: chosen.size], log_q[: chosen.size]
+                out[row, k] = _coarser_divergence(w, of_p, of_q, log_constant, coarser.forward)
+
+
+@block
+def _coarser_divergence(w, log_p, log_q, log_constant, forward):
+    """The divergence by the nodes that are given; inf if a density lies between them."""
+    mass_p, mass_q = _sum_of_exps(w, log_p), _sum_of_exps(w, log_q)
+    if not (mass_p > 0.0 and mass_q > 0.0):
+        return np.inf
+    to_p, to_q = math.log(mass_p), math.log(mass_q)
+    if forward:
+        return _sum_of_terms(w, log_p, to_p, log_q, to_q) + max(log_constant - to_q, 0.0)
+    return _sum_of_terms(w, log_q, to_q, log_p, to_p)
