@@ -102,6 +102,13 @@ class NormalChart(Chart):
         scales: Floats = 1.0 / np.sqrt((self.whitenings(states) ** 2).sum(axis=1))
         return scales
 
+    def in_parameters(self, state: Floats, gradient: Floats, hessian: Floats) -> tuple[Floats, Floats]:
+        if not self.line:
+            return super().in_parameters(state, gradient, hessian)
+        with np.errstate(divide="ignore", over="ignore", invalid="ignore"):  # of scales below 1e-154
+            per_unit = np.array([1.0 / state[1], 1.0])
+            return gradient * per_unit, hessian * per_unit * per_unit[:, np.newaxis]
+
     def sizes(self, states: Floats) -> Floats:
         sizes = np.zeros((len(states), len(self.parameter_names)))
         sizes[:, : self.ndim] = (np.abs(self.whitenings(states)) @ np.abs(self.places(states))[..., np.newaxis])[..., 0]
