@@ -96,6 +96,8 @@ def _logits(kind: str) -> None:
     rows = np.zeros((FEW, FEW)).astype(kind)
     for axis in (0, 1):
         fastkl.entropy(rows, rows, log=True, axis=axis)
+
+
 def _matrices() -> None:
     for n in (20, 2 * FEW):
         x = np.random.default_rng(0).random((n, 4 * FEW))

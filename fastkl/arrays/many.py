@@ -205,7 +205,9 @@ def _converted(numbers: NDArray[Any], log: bool) -> Floats:
 def _of_rows(numbers: NDArray[Any], offsets: Any, shares: Floats, widths: Floats, pseudocount: float) -> Floats:
     k, n = numbers.shape[-2:]
     places = Groups(
-        numbers=Operand(LOADERS[numbers.dtype.name].address, numbers.__array_interface__["data"][0], *numbers.strides[-2:]),
+        numbers=Operand(
+            LOADERS[numbers.dtype.name].address, numbers.__array_interface__["data"][0], *numbers.strides[-2:]
+        ),
         widths=Operand(LOADERS[widths.dtype.name].address, widths.__array_interface__["data"][0], 0, widths.strides[0]),
         rows=k,
         size=n,

@@ -4,8 +4,6 @@ Nothing in this package validates, allocates or loops over points: the Python la
 """
 
 from fastkl.elementary.bits import add_product, float_bits, fma, from_bfloat, from_bits, from_half
-from fastkl.elementary.compensated import two_sum, with_lost
-from fastkl.elementary.bits import float_bits, fma
 from fastkl.elementary.compensated import is_product, two_sum, with_lost
 from fastkl.elementary.exponential import (
     exp,

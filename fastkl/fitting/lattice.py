@@ -59,12 +59,10 @@ class Lattice(NamedTuple):
 def lattice_of(axis: Axis) -> Lattice:
     """The lattice of an axis."""
     pools = _pools(axis)
-    steps = np.diff(axis.all_nodes)
-    step_at = np.maximum(np.append(steps, steps[-1]), np.append(steps[0], steps))
     length = axis.upper - axis.lower
-    least = LEAST_SCALE * float(step_at.min())
+    least = 0.5 * LEAST_SCALE * float(_over_two_steps(axis).min())
     count = max(math.ceil(math.log(WIDEST * length / least) / math.log(RATIO)), 0) + 1
-    members = [_on_scale(axis, pools, step_at, WIDEST * length * RATIO ** (k + 1 - count)) for k in range(count)]
+    members = [_on_scale(axis, pools, WIDEST * length * RATIO ** (k + 1 - count)) for k in range(count)]
     members = [member for member in members if member.normals.size]
     begins = np.cumsum([0, *(len(member.normals) for member in members)])
     neighbours = []
@@ -122,6 +120,11 @@ def _pools(axis: Axis) -> _Pools:
     return _Pools(places, weights, weights, np.concatenate([np.empty(0), *blends]), begins)
 
 
+def _over_two_steps(axis: Axis) -> Floats:
+    """The distance of each node from the next but one."""
+    return axis.all_nodes[2:] - axis.all_nodes[:-2]
+
+
 class _Members(NamedTuple):
     """Members of one scale."""
 
@@ -130,10 +133,13 @@ class _Members(NamedTuple):
     shares: Floats
 
 
-def _on_scale(axis: Axis, pools: _Pools, step_at: Floats, scale: float) -> _Members:
+def _on_scale(axis: Axis, pools: _Pools, scale: float) -> _Members:
     """The members of a scale, at places where the nodes are close enough."""
-    half = math.ceil((axis.upper - axis.lower) / (2.0 * SPACING * scale))
-    places = 0.5 * (axis.lower + axis.upper) + SPACING * scale * np.arange(-half, half + 1)
+    x, middle, spacing = axis.all_nodes, 0.5 * axis.lower + 0.5 * axis.upper, SPACING * scale
+    close = np.flatnonzero(_over_two_steps(axis) <= 4.0 * scale)
+    first, last = (np.round((x[close + k] - middle) / spacing) for k in (0, 2))
+    numbers = np.unique(np.concatenate([np.clip(first + k, first, last) for k in range(math.ceil(4.0 / SPACING) + 1)]))
+    places = middle + spacing * numbers
     places = places[(places >= axis.lower) & (places <= axis.upper)]
     around = np.diff(np.searchsorted(axis.all_nodes, [places - 2.0 * scale, places + 2.0 * scale]), axis=0)[0]
     ends = np.minimum(places - axis.lower, axis.upper - places) < 2.0 * scale

@@ -72,6 +72,8 @@ def test_every_block_of_a_picture_is_fitted_and_the_worst_lie_where_two_tones_me
     assert max(map(spread, ranked[:4])) < 10 < 100 < min(map(spread, ranked[-4:]))
     example["draw"](results).savefig(tmp_path / "many_fits.png")
     pyplot.close("all")
+
+
 def test_colours_tell_the_photographs_apart(capsys, tmp_path):
     pytest.importorskip("sklearn")
     example = runpy.run_path(str(EXAMPLES / "clusters.py"))

@@ -87,6 +87,8 @@ def test_the_page_on_many_fits_runs_and_the_printed_table_is_right(capsys):
     statuses = [names["fastkl"].FitStatus(code).name for code in names["checked"].status[0, :3]]
     assert statuses == ["NAN", "NO_MASS", "NEGATIVE"]
     assert "1 of 260 rows is NaN: p is negative" in capsys.readouterr().out
+
+
 def test_the_page_on_matrices_runs():
     failed, attempted = doctest.testfile(str(ROOT / "docs" / "distances.md"), module_relative=False)
     assert attempted

@@ -55,6 +55,9 @@ texts = {}
 for kind in (function for pair in kinds for function in pair):
     kind.function.compile(kind.arguments)
     texts[kind.__name__] = kind.function.inspect_asm(kind.arguments)
+print(json.dumps(texts))
+"""
+
 PAIRS = """
 import json
 import numpy as np
@@ -113,6 +116,8 @@ def test_logits_of_every_type_are_summed_in_the_widest_vectors(processor: str, w
     for name, assembly in compiled_for(LOGITS, processor, tmp_path).items():
         assert widths(assembly, "fmadd213") & {width}, name
         assert "call" not in assembly.split(), name
+
+
 @pytest.mark.parametrize(("processor", "width"), [("x86-64-v3", "ymm"), ("sapphirerapids", "zmm")])
 def test_loops_over_pairs_of_rows_have_the_widest_vectors(processor: str, width: str, tmp_path: Any) -> None:
     texts = compiled_for(PAIRS, processor, tmp_path)

@@ -96,9 +96,10 @@ class Chart(ABC):
             back = np.linalg.inv(self.tangent(state))
         except np.linalg.LinAlgError:  # a scale has become 0
             return np.full_like(gradient, np.nan), np.full_like(hessian, np.nan)
-        slopes = np.asarray(gradient @ back, dtype=np.float64)
-        bends = back.T @ (hessian - self.bend(state, slopes)) @ back
-        return slopes, np.asarray(0.5 * (bends + bends.T), dtype=np.float64)
+        with np.errstate(over="ignore", invalid="ignore"):  # of scales below 1e-154
+            slopes = np.asarray(gradient @ back, dtype=np.float64)
+            bends = back.T @ (hessian - self.bend(state, slopes)) @ back
+            return slopes, np.asarray(0.5 * (bends + bends.T), dtype=np.float64)
 
     @abstractmethod
     def apart(self, state: Floats, other: Floats) -> float:

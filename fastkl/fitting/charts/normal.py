@@ -99,6 +99,8 @@ class NormalChart(Chart):
         return states[:, : self.ndim]
 
     def scales(self, states: Floats) -> Floats:
+        if self.ndim == 1:
+            return states[:, 1:]  # a square might not be a double
         scales: Floats = 1.0 / np.sqrt((self.whitenings(states) ** 2).sum(axis=1))
         return scales
 
