@@ -75,8 +75,13 @@ def in_the_type_of(*given: Any) -> Callable[[Any], Any]:
     return lambda result: result
 
 
-def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights: Any) -> float:
-    """*pseudocount* as a float, refused if the numbers that it is added to are not counts."""
+def checked_pseudocount(
+    pseudocount: Any, *, log: bool, normalize: bool, weights: Any, of_cells: str = "weights"
+) -> float:
+    """*pseudocount* as a float, refused if the numbers that it is added to are not counts.
+
+    *of_cells* is the name of the argument *weights*.
+    """
     if not isinstance(pseudocount, int | float | np.integer | np.floating):
         raise TypeError(f"pseudocount must be a real number, got {pseudocount!r}")
     number = float(pseudocount)
@@ -86,21 +91,24 @@ def checked_pseudocount(pseudocount: Any, *, log: bool, normalize: bool, weights
         for is_other, what in (
             (log, "log=True: the numbers are logarithms; pass numpy.exp of them"),
             (not normalize, "normalize=False: the numbers are taken as they stand; add it to them"),
-            (weights is not None, "weights=: the numbers are densities; add pseudocount / weights to them"),
+            (weights is not None, f"{of_cells}=: the numbers are densities; add pseudocount / {of_cells} to them"),
         ):
             if is_other:
                 raise ValueError(f"pseudocount={pseudocount!r} is added to counts, which does not go with {what}")
     return number
 
 
-def checked_weights(weights: Any) -> tuple[Floats, int]:
-    """(weights, exponent of the power of two that divides them, which is 0 if the largest is of ordinary size)."""
+def checked_weights(weights: Any, name: str = "weights") -> tuple[Floats, int]:
+    """(weights, exponent of the power of two that divides them, which is 0 if the largest is of ordinary size).
+
+    *name* is the argument's name in error messages.
+    """
     if np.ma.is_masked(weights):
-        raise TypeError("weights must not be masked; mask p or q where a point is left out, or give it the weight 0")
-    w = np.asarray(as_array(weights, "weights"), dtype=np.float64)
+        raise TypeError(f"{name} must not be masked; mask p or q where a point is left out, or give it the weight 0")
+    w = np.asarray(as_array(weights, name), dtype=np.float64)
     bad = ~(np.isfinite(w) & (w >= 0.0))
     if bad.any():
-        raise ValueError(f"weights must be finite and >= 0, got {float(w[bad].flat[0])!r}")
+        raise ValueError(f"{name} must be finite and >= 0, got {float(w[bad].flat[0])!r}")
     exponent = int(np.frexp(w.max(initial=0.0))[1])
     if abs(exponent) > ORDINARY_EXPONENT:
         return np.atleast_1d(np.ldexp(w, -exponent)), exponent

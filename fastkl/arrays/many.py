@@ -106,7 +106,7 @@ def generalized_jensenshannon(
     kept, (k, n) = moved.shape[:-2], moved.shape[-2:]
     shares = _shares(weights, kept, k, n)
     unit = nats_per_unit(base)
-    pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=widths)
+    pseudocount = checked_pseudocount(pseudocount, log=log, normalize=True, weights=widths, of_cells="widths")
     value = np.zeros(kept)
     if n and k and value.size:
         value = _divergences(moved, shares, _widths(widths, n), log, pseudocount)
@@ -161,7 +161,7 @@ def _shares(weights: Any, kept: tuple[int, ...], k: int, n: int) -> Floats:
 def _widths(widths: Any, n: int) -> Floats:
     if widths is None:
         return np.broadcast_to(1.0, (n,))
-    given, _ = checked_weights(widths)
+    given, _ = checked_weights(widths, "widths")
     if given.shape != (n,):
         raise ValueError(f"widths must have a number for each of {n} cells, got shape {given.shape}")
     return np.ascontiguousarray(given)
@@ -187,8 +187,9 @@ def _divergences(moved: NDArray[Any], shares: Floats, widths: Floats, log: bool,
             numbers, offsets, np.ascontiguousarray(shares[at]).reshape(-1, k), widths, pseudocount
         )
     if (value < 0.0).any():
-        bad = (moved < 0.0) | np.isinf(moved)
-        raise ValueError(f"P must be finite and >= 0, got {float(moved[bad][0])!r}")
+        bad = moved == np.inf if log else (moved < 0.0) | np.isinf(moved)
+        what = "hold logarithms below inf" if log else "be finite and >= 0"
+        raise ValueError(f"P must {what}, got {float(moved[bad][0])!r}")
     return value.reshape(kept)
 
 

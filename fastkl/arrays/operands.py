@@ -171,7 +171,8 @@ class Operands:
         if self.arrays[0].size == 0:
             return np.zeros(self.arrays[0].shape[: self.kept])
         if self.omitted is None and not self.nans_omitted:
-            found = np.max(self.arrays[which], axis=axes).astype(np.float64)
+            with np.errstate(invalid="ignore"):  # of a NaN in bfloat16
+                found = np.max(self.arrays[which], axis=axes).astype(np.float64)
         else:
             rows = self.rows()
             found = np.full(rows.kept, -np.inf)
@@ -305,8 +306,8 @@ def _check_axis_of_each(arrays: list[NDArray[Any]], axis: Any) -> None:
     """Refuse an `axis` that SciPy, which counts it in each array, would take for different axes of the broadcast."""
     if axis is None:
         return
-    for array in arrays:
-        normalize_axis_tuple(axis, array.ndim, "source")
     ndims = sorted({array.ndim for array in arrays})
+    normalize_axis_tuple(axis, ndims[-1], "source")
     if len(ndims) > 1 and any(a >= 0 for a in np.atleast_1d(axis)):
         raise ValueError(f"arrays of {ndims[0]} and {ndims[-1]} axes: count axis from the right, got {axis!r}")
+    normalize_axis_tuple(axis, ndims[0], "source")

@@ -204,6 +204,8 @@ class SparseOperands:
     def entropy(self) -> Floats:
         """The entropy of each row."""
         (rows,) = self.rows
+        if rows.n_columns == 0:
+            return np.zeros(self.count)
         found, out = weighed(rows, self.pseudocount), np.empty(self.count)
         work = work_of("kl", rows.n_columns, self.pseudocount, gathers=False)
         sparse_entropies(self.count, work._replace(terms=int(entropy_terms.along.address)), found, out, **tiles(found))
@@ -212,6 +214,8 @@ class SparseOperands:
     def divergence(self, metric: str) -> Floats:
         """The divergence of each pair of rows, in nats."""
         p, q = alike(*self.rows)
+        if p.n_columns == 0:
+            return np.zeros(self.count)
         a, b = weighed(p, self.pseudocount), weighed(q, self.pseudocount)
         work = work_of(metric, p.n_columns, self.pseudocount, gathers=False)
         out = np.empty(self.count)

@@ -90,9 +90,9 @@ class Table:
         options = self.options
         values = np.array(self.given[rows, columns], dtype=np.float64)
         if options.log:
-            if options.normalize:
-                values -= self._largest_logs[rows, np.newaxis]
-            with np.errstate(under="ignore", over="ignore"):
+            with np.errstate(under="ignore", over="ignore", invalid="ignore"):
+                if options.normalize:
+                    values -= self._largest_logs[rows, np.newaxis]
                 above_0 = values > -np.inf
                 np.exp(values, out=values)
                 values[above_0 & (values < LEAST_NUMBER)] = np.nan
@@ -100,7 +100,7 @@ class Table:
             values += options.pseudocount
         if options.weights is not None:
             weights = options.weights[columns]
-            with np.errstate(under="ignore"):
+            with np.errstate(under="ignore", over="ignore", invalid="ignore"):
                 above_0 = (values > 0.0) & (weights > 0.0)
                 values *= weights
                 values[above_0 & (values < LEAST_NUMBER)] = np.nan
@@ -109,7 +109,8 @@ class Table:
 
     @cached_property
     def _largest_logs(self) -> Floats:
-        largest = np.max(self.given, axis=1, initial=-np.inf).astype(np.float64)
+        with np.errstate(invalid="ignore"):  # of a NaN in bfloat16
+            largest = np.max(self.given, axis=1, initial=-np.inf).astype(np.float64)
         return np.where(np.isfinite(largest), largest, 0.0)
 
     def blocks(self, columns: slice) -> list[slice]:

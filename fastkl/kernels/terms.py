@@ -261,15 +261,21 @@ def _kl_of_logs(p, q, a, b):
 
 
 @scalar
+def _exp_or_nan(x):
+    """`exp_or_zero`, but NaN for a NaN."""
+    return exp_or_zero(x) if x == x else x
+
+
+@scalar
 def _js_of_logs(p, q, a, b):
-    p, q = exp_or_zero(p - a), exp_or_zero(q - b)
+    p, q = _exp_or_nan(p - a), _exp_or_nan(q - b)
     return fast_js_term(p, q, 0.0), p, q
 
 
 @scalar
 def _entropy_of_logs(p, q, a, b):
     log_p = p - a
-    p = exp_or_zero(log_p)
+    p = _exp_or_nan(log_p)
     return -p * log_p if p > 0.0 else p, p, q
 
 

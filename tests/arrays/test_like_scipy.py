@@ -160,6 +160,8 @@ def test_a_sum_that_overflows_is_no_reason_for_a_wrong_answer() -> None:
     assert fastkl.jensenshannon(p, q * 8e307) == pytest.approx(fastkl.jensenshannon(p, q), rel=1e-15)
     with pytest.raises(ValueError, match="count axis from the right, got 0"):
         fastkl.jensenshannon(np.ones((3, 5)), np.ones(5))
+    with pytest.raises(ValueError, match="count axis from the right, got 1"):
+        fastkl.jensenshannon(np.ones((3, 5)), np.ones(5), axis=1)
 
 
 KINDS = ["f2", "f4", "f8", ">f8", "i1", "i4", "u8", "?"]

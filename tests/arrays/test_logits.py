@@ -223,6 +223,22 @@ def test_rows_without_a_value_leave_the_others_alone(kind: Any, n: int) -> None:
     assert (value[[0, 8]] > 0.0).all()
 
 
+@every_kind
+@pytest.mark.parametrize("n", [9] if JIT_DISABLED else [9, 700])
+def test_a_nan_among_logarithms_makes_its_row_nan(kind: Any, n: int) -> None:
+    rng = np.random.default_rng(n)
+    a, b = (np.stack([logits(rng, n, kind) for _ in range(3)]) for _ in range(2))
+    a[1, n // 2] = b[2, n - 1] = math.nan
+    of_a, of_both = [False, True, False], [False, True, True]
+    assert np.isnan(fastkl.entropy(a, log=True, axis=-1)).tolist() == of_a
+    assert np.isnan(fastkl.entropy(a, log=True, axis=-1, normalize=False)).tolist() == of_a
+    assert np.isnan(fastkl.entropy(a.T, log=True, axis=0)).tolist() == of_a
+    for measure in (fastkl.entropy, fastkl.jensenshannon, fastkl.jeffreys):
+        assert np.isnan(measure(a, b, log=True, axis=-1)).tolist() == of_both
+    with pytest.raises(ValueError, match="contains nan values"):
+        fastkl.entropy(a, log=True, axis=-1, nan_policy="raise")
+
+
 def unaligned(a: Any) -> Any:
     room = np.zeros(a.nbytes + 1, np.uint8)
     view = room[1:].view(a.dtype).reshape(a.shape)

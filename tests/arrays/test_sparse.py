@@ -114,6 +114,16 @@ def test_nans() -> None:
         fastkl.entropy(a, axis=1, nan_policy="omit")
 
 
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize(("shape", "axis"), [((2, 0), 1), ((0, 3), 0), ((0, 3), 1)])
+def test_without_cells_the_results_are_those_of_dense_arrays(name: str, shape: tuple[int, int], axis: int) -> None:
+    measure, empty = getattr(fastkl, name), sparse.csr_array(shape)
+    expected = measure(np.zeros(shape), np.zeros(shape), axis=axis)
+    np.testing.assert_array_equal(measure(empty, empty, axis=axis), expected)
+    np.testing.assert_array_equal(measure(np.zeros(shape), empty, axis=axis), expected)
+    np.testing.assert_array_equal(fastkl.entropy(empty, axis=axis), expected)
+
+
 @pytest.mark.skipif(JIT_DISABLED, reason="the driver of many tiles is not used without compiled code")
 def test_many_rows_are_worked_at_in_tiles() -> None:
     rng = np.random.default_rng(1)

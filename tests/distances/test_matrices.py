@@ -226,6 +226,24 @@ def test_equal_and_proportional_rows_are_at_distance_0(metric: str) -> None:
     assert (fastkl.cdist(a[:, :1], a[:, 1:2], metric) == 0.0).all()
 
 
+@pytest.mark.parametrize(
+    ("row", "options"),
+    [
+        ([-1.7e308, 1.7e308], {"log": True}),
+        ([np.inf, 1.0], {"weights": [0.0, 1.0]}),
+        ([1.7e308, 1.7e308], {"weights": [1e5, 3.0]}),
+    ],
+)
+def test_overflow_gives_no_warning(row: list[float], options: dict[str, Any]) -> None:
+    assert fastkl.cdist([row], [[2.0, 1.0]], "kl", **options).shape == (1, 1)
+
+
+def test_a_nan_of_bfloat16_among_logarithms_gives_no_warning() -> None:
+    kind = pytest.importorskip("ml_dtypes").bfloat16
+    a = np.array([[0.0, np.nan], [1.0, 2.0]]).astype(kind)
+    assert np.isnan(fastkl.cdist(a, a, "kl", log=True)).tolist() == [[True, True], [True, False]]
+
+
 @pytest.mark.parametrize("metric", SYMMETRIC)
 @pytest.mark.parametrize("n", [0, 1, 2, 11, *([] if JIT_DISABLED else [31, 32, 33, 70])])
 def test_the_condensed_form_has_the_upper_triangle(metric: str, n: int) -> None:
