@@ -66,6 +66,10 @@ def compressed_rows(matrix: Any, name: str, axis: int = 1) -> Rows:
         raise ValueError(f"{name} must have two axes if it is sparse, got {matrix.ndim}; pass {name}.toarray()")
     found = matrix.tocsr() if axis == 1 else matrix.tocsc()
     data = as_array(found.data, name)
+    last = found.shape[axis] - 1
+    if found.indices.size and not 0 <= found.indices.min() <= found.indices.max() <= last:
+        first, end = found.indices.min(), found.indices.max()
+        raise ValueError(f"{name} is damaged: its indices run from {first} to {end}, and should from 0 to {last}")
     if not found.has_canonical_format:  # entries of one cell are added up, and those of a row put in order
         found = found.copy()
         found.sum_duplicates()

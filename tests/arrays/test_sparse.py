@@ -168,3 +168,12 @@ def test_many_rows_are_worked_at_in_tiles() -> None:
 def test_what_is_not_for_sparse_arrays_is_refused(call: Any, error: type[Exception], match: str) -> None:
     with pytest.raises(error, match=match):
         call(sparse.csr_array(np.eye(3)))
+
+
+@pytest.mark.parametrize("index", [-1, 3, 10**8])
+def test_a_damaged_matrix_is_refused(index):
+    matrix = sparse.csr_array(np.array([[1.0, 0.0, 2.0]]))
+    matrix.indices[1] = index
+    for call in (lambda: fastkl.entropy(matrix, axis=1), lambda: fastkl.cdist(matrix, matrix)):
+        with pytest.raises(ValueError, match=f"is damaged: its indices run from .*{index}"):
+            call()
