@@ -146,10 +146,9 @@ def _kl(given: Operands) -> Measured:
 
 
 def _kl_of_logs(given: Operands) -> Measured:
-    rows = given.rows()
-    value = divergence(rows.log_sums())
-    if rows.size == 1:  # all of both distributions
-        value = np.where(np.isfinite(value), 0.0, value)
+    value = divergence(given.rows().log_sums())
+    if _is_single_point(given):
+        value = np.where(value < np.inf, 0.0, value)
     return Measured(value, ~np.isnan(value), (value,))
 
 

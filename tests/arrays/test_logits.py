@@ -223,6 +223,11 @@ def test_rows_without_a_value_leave_the_others_alone(kind: Any, n: int) -> None:
     assert (value[[0, 8]] > 0.0).all()
 
 
+def test_one_logarithm_is_no_distance_from_another() -> None:
+    a, b = np.array([[2.0**60], [1.0], [math.nan], [1.0]]), np.array([[0.3], [1e-9], [1.0], [-math.inf]])
+    np.testing.assert_array_equal(fastkl.entropy(a, b, log=True, axis=1), [0.0, 0.0, math.nan, math.nan])
+
+
 @every_kind
 @pytest.mark.parametrize("n", [9] if JIT_DISABLED else [9, 700])
 def test_a_nan_among_logarithms_makes_its_row_nan(kind: Any, n: int) -> None:
