@@ -178,6 +178,8 @@ class _Runs:
     def _gtols(self, runs: Any) -> Floats:
         """The gradients of converged runs: what gtol allows, and what a change by a last place makes of them."""
         sizes = self.chart.sizes(self.states[runs])[:, np.newaxis]
+        if not (sizes > FAR).any():
+            return np.full(len(sizes), self.gtol)
         changes = np.abs(self.local.hessian[runs]) * np.where(sizes > FAR, LAST_PLACES * sizes, 0.0)
         return np.asarray(self.gtol + changes.sum(axis=-1).max(axis=-1))
 

@@ -113,6 +113,9 @@ class NormalChart(Chart):
 
     def sizes(self, states: Floats) -> Floats:
         sizes = np.zeros((len(states), len(self.parameter_names)))
+        if self.ndim == 1:
+            sizes[:, 0] = np.abs(states[:, 0] / states[:, 1])
+            return sizes
         sizes[:, : self.ndim] = (np.abs(self.whitenings(states)) @ np.abs(self.places(states))[..., np.newaxis])[..., 0]
         return sizes
 
