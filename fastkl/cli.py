@@ -291,7 +291,7 @@ def _refusals(refused: dict[Direction, str]) -> list[str]:
 def _in_directions(
     arguments: argparse.Namespace, both: tuple[Direction, ...], run: Callable[[Direction], T]
 ) -> tuple[dict[Direction, T], dict[Direction, str]]:
-    """What *run* returns for the directions that were asked for, and the reasons why others are refused.
+    """Results of *run* for the directions that were asked for, and the reasons why others are refused.
 
     Raises
     ------

@@ -191,7 +191,7 @@ def shares_of_gap(d):
 
 @scalar
 def shares_of_narrow_gap(d):
-    """The same as `shares_of_gap` for d from -1 to 1."""
+    """(q/p - 1, q/p - 1 + d) for d = log(p/q) from -1 to 1, as `shares_of_gap` has them."""
     square = d * d
     tail = square * fma(horner(square, WIDE_EXP_TAIL[0::2]), -d, horner(square, WIDE_EXP_TAIL[1::2]))
     return tail - d, tail

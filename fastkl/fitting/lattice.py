@@ -99,8 +99,6 @@ class _Pools(NamedTuple):
 
     places: list[Floats]
     weights: list[Floats]
-    widths: list[Floats]
-    """Length of the axis that each pool stands for."""
     blends: Floats
     levels: NDArray[np.int64]
 
@@ -117,7 +115,7 @@ def _pools(axis: Axis) -> _Pools:
         places.append(x[::2] + share * (x[1::2] - x[::2]))
         weights.append(pooled)
     begins = np.cumsum([0, *(x.size for x in places)])
-    return _Pools(places, weights, weights, np.concatenate([np.empty(0), *blends]), begins)
+    return _Pools(places, weights, np.concatenate([np.empty(0), *blends]), begins)
 
 
 def _over_two_steps(axis: Axis) -> Floats:
@@ -135,6 +133,8 @@ class _Members(NamedTuple):
 
 def _on_scale(axis: Axis, pools: _Pools, scale: float) -> _Members:
     """The members of a scale, at places where the nodes are close enough."""
+    from scipy.special import ndtr
+
     x, middle, spacing = axis.all_nodes, 0.5 * axis.lower + 0.5 * axis.upper, SPACING * scale
     close = np.flatnonzero(_over_two_steps(axis) <= 4.0 * scale)
     first, last = (np.round((x[close + k] - middle) / spacing) for k in (0, 2))
@@ -145,7 +145,7 @@ def _on_scale(axis: Axis, pools: _Pools, scale: float) -> _Members:
     ends = np.minimum(places - axis.lower, axis.upper - places) < 2.0 * scale
     places = places[around >= np.where(ends, 2.0, 4.0) * LEAST_SCALE - 1]
     level = 0
-    while level + 1 < len(pools.widths) and POOLS_IN_SCALE * pools.widths[level + 1].max() <= scale:
+    while level + 1 < len(pools.weights) and POOLS_IN_SCALE * pools.weights[level + 1].max() <= scale:
         level += 1
     x, w = pools.places[level], pools.weights[level]
     first = np.searchsorted(x, places - REACH * scale)
@@ -160,8 +160,6 @@ def _on_scale(axis: Axis, pools: _Pools, scale: float) -> _Members:
     all_shares = np.zeros(int(padded.sum()))
     all_shares[np.arange(which.size) + np.repeat(np.cumsum(padded - sizes) - (padded - sizes), sizes)] = shares
     mean_log = np.bincount(which, shares * exponents, places.size) - np.log(totals)
-    from scipy.special import ndtr
-
     outside = ndtr((axis.lower - places) / scale) + ndtr((places - axis.upper) / scale)
     normals = np.column_stack([places, np.full(places.size, scale), mean_log, outside])
     windows = np.column_stack([first + pools.levels[level], padded, np.zeros_like(sizes)])

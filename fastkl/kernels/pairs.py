@@ -61,7 +61,7 @@ KL, REVERSE_KL, JEFFREYS, JS = range(4)
 """Metrics; the reverse KL has its arguments exchanged."""
 
 TERM, LOST, EXCESSES, LOGARITHMS, GAP, VOID, MASS = range(7)
-"""What is known of a row, with its numbers x and the centre m: the sum of its terms against the centre and the part
+"""Facts about a row, with its numbers x and the centre m: the sum of its terms against the centre and the part
 that this sum has lost by rounding, the sums of (x - m)**2/m, m log(x/m)**2 and |x - m|, m's mass where x is 0, and the
 mass before it was normalised."""
 FACTS = 7

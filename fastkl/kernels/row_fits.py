@@ -210,20 +210,20 @@ def _sum_of_exps(w, logs):
 
 @block
 def read_row(rows, row, w, values, logs):
-    """(status, log_normalizer, sum) of a row: *values* are filled with densities of that sum, *logs* normalised.
+    """(status, log_normalizer) of a row: *values* are filled with densities up to a factor, *logs* normalised.
 
     A logarithm of -inf stands for 0.
     """
     load(rows.load, rows.address + row * rows.row_step, rows.step, values)
     least, most = extremes(values)
     if np.isnan(least) or np.isnan(most):
-        return NOT_A_NUMBER, np.nan, np.nan
+        return NOT_A_NUMBER, np.nan
     if most == np.inf:
-        return INFINITE, np.nan, np.nan
+        return INFINITE, np.nan
     if least < 0.0 and not rows.by_log:
-        return NEGATIVE, np.nan, np.nan
+        return NEGATIVE, np.nan
     if most == -np.inf if rows.by_log else most == 0.0:
-        return NO_MASS, np.nan, np.nan
+        return NO_MASS, np.nan
     if rows.floor > 0.0:
         raised = most + math.log(rows.floor) if rows.by_log else most * rows.floor
         least = max(least, raised)
@@ -235,7 +235,7 @@ def read_row(rows, row, w, values, logs):
             _take_logs(values, normalizer, logs)
         else:  # if there are zeros, smaller numbers do not count beside them
             _take_fast_logs(values, normalizer, logs)
-        return CONVERGED, normalizer, total
+        return CONVERGED, normalizer
     peak = most if rows.by_log else log(most)
     if rows.by_log:
         _shift(values, peak, logs)
@@ -244,7 +244,7 @@ def read_row(rows, row, w, values, logs):
     _take_exps(logs, values)
     total = _sum_of_products(w, values)
     _shift(logs, math.log(total), logs)
-    return CONVERGED, peak + math.log(total), total
+    return CONVERGED, peak + math.log(total)
 
 
 @scalar
@@ -285,6 +285,7 @@ def _divergence_at(line, logs, loc, scale, room, end):
     first = max(_index_below(line.x, loc - WINDOW * scale) - 1, 0)
     after = min(_index_below(line.x, loc + WINDOW * scale) + 1, line.x.size)
     count = after - first
+    end[LOC], end[SCALE], end[VALUE] = loc, scale, np.nan
     if count <= 0:
         return 0.0
     room.tally[READ] += count
@@ -300,7 +301,7 @@ def _divergence_at(line, logs, loc, scale, room, end):
         room.sums[k], room.tilted[k] = room.sums[k] / total, room.tilted[k] / total
     _, m1, m2, m3, m4 = room.sums[0], room.sums[1], room.sums[2], room.sums[3], room.sums[4]
     g0, g1, g2, g3, g4 = room.tilted[0], room.tilted[1], room.tilted[2], room.tilted[3], room.tilted[4]
-    end[LOC], end[SCALE], end[VALUE] = loc, scale, g0 - math.log(total)
+    end[VALUE] = g0 - math.log(total)
     end[G0], end[G1] = g1 - m1 * g0, g2 - m2 * g0
     end[H00] = (m2 - m1 * m1) + (g2 - 2.0 * m1 * g1 + (2.0 * m1 * m1 - m2) * g0)
     end[H01] = (m3 - m1 * m2) + (g3 - m1 * g2 - m2 * g1 + (2.0 * m1 * m2 - m3) * g0) - 2.0 * (g1 - m1 * g0)
@@ -559,6 +560,9 @@ def _choose(lattice, values, mass_tol, chosen):
                     _keep(k, values, chosen, lane)
         if lattice.normals[k, 3] <= mass_tol:
             _lower(values[k], k, chosen.lowest, chosen.at)
+    for lane in range(values.shape[1]):
+        if chosen.counts[lane] == 0.0:  # sums beyond the doubles; the run says so
+            chosen.starts[lane, 0], chosen.counts[lane] = lattice.windows.shape[0] - 1, 1.0
 
 
 @tiled(outputs=0)
@@ -578,7 +582,7 @@ def reverse_fits(partial, start, stop, rows, line, lattice, limits, found):
             record = records[begin + k]
             for i in range(FIELDS):
                 record[i] = np.nan
-            status, normalizer, _ = read_row(rows, begin + k, line.w, values, logs[k])
+            status, normalizer = read_row(rows, begin + k, line.w, values, logs[k])
             if status == CONVERGED and extremes(logs[k])[0] == -np.inf:
                 status = HAS_ZERO
             record[LOG_NORMALIZER], record[STATUS] = normalizer, status
@@ -714,7 +718,7 @@ def forward_fits(partial, start, stop, rows, line, records):
         record = records[row]
         for k in range(FIELDS):
             record[k] = np.nan
-        status, normalizer, _ = read_row(rows, row, line.w, p, logs)
+        status, normalizer = read_row(rows, row, line.w, p, logs)
         record[LOG_NORMALIZER], record[STATUS] = normalizer, status
         if status == CONVERGED:
             _match(line, p, logs, log_q, record)

@@ -178,3 +178,11 @@ def test_the_last_place_of_a_large_loc_is_enough(lower):
         starts = [(lower + 0.1, 0.02)]
         result = fit(Tabulated(grid, rows[0], floor=1e-6), family, direction="reverse", starts=starts)
         assert result.converged
+
+
+def test_logarithms_beyond_all_sums_are_no_success_and_touch_no_other_row():
+    rows = np.array([-0.5 * X**2, np.where(np.arange(X.size) % 2 == 0, 1e308, -1.7e308)])
+    results = fit(Tabulated(LINE, rows, log=True), "normal", direction="reverse")
+    assert results.success.tolist() == [True, False]
+    alone = fit(Tabulated(LINE, rows[0], log=True), "normal", direction="reverse")
+    assert results.divergence[0] == alone.divergence
