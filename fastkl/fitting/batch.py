@@ -1,4 +1,4 @@
-"""Fits of every row of a batch: what is wrong with rows is a status, and no row touches another one."""
+"""Fits of every row of a batch: each row has a status, and none touches another one."""
 
 from __future__ import annotations
 

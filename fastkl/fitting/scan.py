@@ -22,6 +22,7 @@ from fastkl.fitting.charts import Chart
 from fastkl.fitting.landscape import Moments
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
+from fastkl.kernels.descent import LOWER_BY
 from fastkl.validation import Floats
 
 SCALES = 5
@@ -36,15 +37,13 @@ SLACK = 1.0
 LEAST_REACH, MOST_REACH, HALVINGS = 1.0, 64.0, 20
 """Bounds on the distance of a place from the ends of the grid, in scales, and the halvings that find it."""
 
-LOWER = 1e-9
-"""Relative distance below a minimum from which a q that has not converged counts as lower."""
 DEEPEST = 745.0
 """Depth below the peak of p, in nats, up to which the scan tells logarithms apart; a double is 0 beyond."""
 
 
 def is_lower(value: Any, other: Any) -> Any:
     """Whether the divergence *value* is below *other* by more than rounding; of numbers or arrays."""
-    return value < other - LOWER * np.maximum(1.0, np.abs(other))
+    return value < other - LOWER_BY * np.maximum(1.0, np.abs(other))
 
 
 def lower_member(reading: Reading, least: float, mass_tol: float) -> Point | None:

@@ -9,6 +9,18 @@ import numpy as np
 
 from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
+from fastkl.kernels.descent import (
+    FAR,
+    FLAT,
+    LARGEST_STEP,
+    LAST_PLACES,
+    MASS_OF_ESCAPE,
+    NUDGE,
+    ROUNDING,
+    SAME_MINIMUM,
+    SMALLEST_SHARE,
+    SUFFICIENT,
+)
 from fastkl.validation import Floats
 
 FINEST_IN_SCALE = 3.0
@@ -20,29 +32,8 @@ MAX_COARSE_PASSES = 200
 """Largest number of passes of a run over a coarse grid."""
 MAX_REFINEMENTS = 12
 """Largest number of times that a run moves to a finer grid: each halves a stride, which is 4096 at most."""
-MAX_STEP = 1.0
-"""Largest step in any coordinate: one scale, or a factor of e."""
-NUDGE = 0.1
-"""Step that leaves a saddle, along the direction in which the divergence bends down."""
-FLAT = 1e-9
-"""Size of a Newton step, in units of `NUDGE`, below which it leads nowhere."""
-SAME_MINIMUM = 1e-6
-"""Distance in any coordinate below which two minima are one."""
 NEARLY_SAME = 1e-2
 """Distance in any coordinate below which two runs on a coarse grid go on as one."""
-MASS_OF_ESCAPE = 0.5
-"""Mass of q outside the grid above which a run has escaped."""
-
-LAST_PLACES = 2.0**-51
-"""Relative distance of two neighbouring doubles, twice."""
-FAR = 1e3
-"""Distance of a place from 0, in scales, from which on its last place counts."""
-SUFFICIENT = 1e-4
-"""Share of the decrease promised by the slope that a step has to bring (Armijo)."""
-SMALLEST_SHARE = 1e-9
-"""Share of a Newton step below which the run has stalled."""
-ROUNDING = 1e-13
-"""Relative difference of the objective below which it is rounding."""
 
 
 def ends_of_runs(objective: Objective, starts: Iterable[Floats], *, gtol: float, max_passes: int) -> list[Point]:
@@ -208,7 +199,7 @@ class _Runs:
 def newton_steps(local: Local) -> tuple[Floats, Floats, Floats]:
     """Steps downhill, their slopes, and the smallest eigenvalues of the Hessians.
 
-    The steps are Newton's, with the eigenvalues made positive, and at most `MAX_STEP` in any coordinate.
+    The steps are Newton's, with the eigenvalues made positive, and at most `LARGEST_STEP` in any coordinate.
     """
     usable: Any = np.isfinite(local.gradient).all(axis=1) & np.isfinite(local.hessian).all(axis=(1, 2))
     gradient = np.where(usable[:, np.newaxis], local.gradient, 0.0)
@@ -220,5 +211,5 @@ def newton_steps(local: Local) -> tuple[Floats, Floats, Floats]:
     flat = np.abs(along).max(axis=1) < NUDGE * FLAT
     along[:, 0] = np.where(flat & (eigenvalues[:, 0] < 0.0), NUDGE, along[:, 0])
     step = -np.einsum("nij,nj->ni", vectors, along)
-    step *= np.minimum(1.0, MAX_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))[:, np.newaxis]
+    step *= np.minimum(1.0, LARGEST_STEP / np.maximum(np.abs(step).max(axis=1), 1e-300))[:, np.newaxis]
     return step, np.minimum((step * gradient).sum(axis=1), 0.0), eigenvalues[:, 0]

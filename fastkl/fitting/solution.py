@@ -16,14 +16,12 @@ from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
 from fastkl.fitting.result import FitResult, Minimum
 from fastkl.fitting.scan import is_lower, lower_member
-from fastkl.fitting.search import SAME_MINIMUM, add_new
+from fastkl.fitting.search import add_new
 from fastkl.fitting.starts import given_states
 from fastkl.fitting.status import FitStatus
 from fastkl.fitting.task import Task, task_of
 from fastkl.grids import Grid
-
-TIE = 1e-12
-"""Difference up to which divergences count as equal, so that their minima are ordered by loc."""
+from fastkl.kernels.descent import SAME_MINIMUM, TIE
 
 
 class Settings(NamedTuple):

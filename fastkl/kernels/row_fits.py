@@ -16,6 +16,20 @@ from fastkl.elementary import TINY, exp_or_zero, fast_exp, fast_log, fma, kl_ter
 from fastkl.jit import block, buffer, buffers, scalar, tiled
 from fastkl.jit import least as min
 from fastkl.jit import most as max
+from fastkl.kernels.descent import (
+    FAR,
+    FLAT,
+    LARGEST_STEP,
+    LAST_PLACES,
+    LOWER_BY,
+    MASS_OF_ESCAPE,
+    NUDGE,
+    ROUNDING,
+    SAME_MINIMUM,
+    SMALLEST_SHARE,
+    SUFFICIENT,
+    TIE,
+)
 from fastkl.kernels.moments import WINDOW, add_powers
 from fastkl.kernels.peaks import extremes
 from fastkl.kernels.reductions import load
@@ -77,25 +91,12 @@ MOST_RUNS = 64
 SLACK = 0.03
 """Divergence by which members of the lattice on the scales beside it may be below one from which a run begins: a
 shallow minimum does not show on all scales."""
-LARGEST_STEP = 1.0
-NUDGE, FLAT = 0.1, 1e-9
-SUFFICIENT, SMALLEST_SHARE, ROUNDING = 1e-4, 1e-9, 1e-13
-MASS_OF_ESCAPE = 0.5
-"""Numbers of the search for minima, see `fastkl.fitting.search`."""
-LAST_PLACES = 2.0**-51
-"""Relative distance of two neighbouring doubles, twice."""
-FAR = 1e3
-"""Distance of a place from 0, in scales, from which on its last place counts."""
 AT_FLOOR = 1.05
 """Scale, in steps of the nodes, below which a run that wants to shrink below one step ends."""
-SAME, NEARLY_SAME = 1e-6, 5e-2
-"""Distances in any coordinate below which two minima are one, and a run goes to a minimum that is known."""
-LOWER_BY = 1e-9
-"""Relative distance below a minimum from which a q that has not converged counts as lower."""
+NEARLY_SAME = 5e-2
+"""Distance in any coordinate below which a run goes to a minimum that is known."""
 DIGITS_ABOVE = 0.05
 """Divergence above which a difference of sums has its digits; a smaller one is summed by non-negative terms."""
-TIE = 1e-12
-"""Difference up to which divergences count as equal, so that the minima are ordered by place."""
 POINTLIKE, RESOLVED = 1e-6, 2.0
 """Scales, in steps, below which p has no spread, and from which on a sum over the nodes is an integral."""
 LOG_SQRT_2PI, ROOT_HALF = 0.9189385332046727, 0.7071067811865476
@@ -402,7 +403,7 @@ def _run(line, logs, limits, room, ends, loc, scale):
             if low > 0.0 and _is_known(ends, count, end, NEARLY_SAME):
                 return
     end[STATUS], end[NIT] = status, nit
-    if status != CONVERGED or not _is_known(ends, count, end, SAME):
+    if status != CONVERGED or not _is_known(ends, count, end, SAME_MINIMUM):
         room.tally[COUNT] += 1.0
 
 

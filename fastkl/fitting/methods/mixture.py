@@ -24,8 +24,9 @@ from fastkl.fitting.methods.race import Race
 from fastkl.fitting.objectives import Local, Objective
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
-from fastkl.fitting.search import SAME_MINIMUM, add_new, descend
+from fastkl.fitting.search import add_new, descend
 from fastkl.fitting.status import FitStatus, RefusedFitError
+from fastkl.kernels.descent import SAME_MINIMUM
 from fastkl.kernels.moments import DEGREE
 from fastkl.kernels.polynomials import exponents, monomials
 from fastkl.kernels.records import Normals

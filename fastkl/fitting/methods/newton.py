@@ -13,8 +13,9 @@ from fastkl.fitting.methods.method import Options, Search
 from fastkl.fitting.objectives import ForwardOnTable
 from fastkl.fitting.point import Outcome, Point
 from fastkl.fitting.reading import Reading
-from fastkl.fitting.search import SAME_MINIMUM, add_new, descend, ends_of_runs
+from fastkl.fitting.search import add_new, descend, ends_of_runs
 from fastkl.fitting.starts import starts, state_of_moments
+from fastkl.kernels.descent import SAME_MINIMUM
 from fastkl.validation import Floats
 
 MAX_GRIDS = 3
